@@ -1,0 +1,1 @@
+"""NeuroCity: the way from a radiance-field training run to a URL."""

@@ -1,0 +1,239 @@
+"""Rays in, light out: the one contract between models, artefacts, engines and the gateway.
+
+Every family in eval mode, and every artefact exported from it, computes
+
+    forward(ray_origins [R, 3], ray_directions [R, 3]) -> rgb [R, 3], depth [R], opacity [R]
+
+in float32 and in scene (world) units, with R dynamic:
+
+- `ray_directions` are unit length;
+- `rgb` is accumulated radiance without background, sRGB-encoded; the caller adds (1 - opacity) * background;
+- `depth` is the expected distance along the ray, sum(w t) / max(opacity, 1e-6);
+- `opacity` is sum(w), in [0, 1];
+- the value of a ray never depends on the other rays of the batch.
+
+`SceneManifest` is the record that travels with an artefact (beside it as `manifest.json`, inside ONNX
+metadata and TorchScript extra files, and in the parameters of Triton's `config.pbtxt`).
+
+Standard library only: this module is imported by the serving process, which has no torch.
+"""
+
+import json
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from neurocity.errors import ManifestError
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+MANIFEST_KEY = "neurocity.manifest"
+"""The key under which the manifest stands in ONNX metadata, TorchScript extra files and Triton parameters."""
+
+RAY_ORIGINS = "ray_origins"
+RAY_DIRECTIONS = "ray_directions"
+RAY_RADII = "ray_radii"
+RGB = "rgb"
+DEPTH = "depth"
+OPACITY = "opacity"
+
+DEPTH_EPSILON = 1e-6
+"""Lower bound of the opacity that depth is divided by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """Name, element type and shape of a graph input or output; `rays` stands for the dynamic axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+RAY_INPUTS = (
+    TensorSpec(name=RAY_ORIGINS, dtype="float32", shape=("rays", 3)),
+    TensorSpec(name=RAY_DIRECTIONS, dtype="float32", shape=("rays", 3)),
+)
+RENDER_OUTPUTS = (
+    TensorSpec(name=RGB, dtype="float32", shape=("rays", 3)),
+    TensorSpec(name=DEPTH, dtype="float32", shape=("rays",)),
+    TensorSpec(name=OPACITY, dtype="float32", shape=("rays",)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A posed pinhole view: camera-to-world 4x4 (OpenGL axes, row-major rows) and intrinsics in pixels."""
+
+    name: str
+    camera_to_world: tuple[tuple[float, ...], ...]
+    width: int
+    height: int
+    fl_x: float
+    fl_y: float
+    cx: float
+    cy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneInfo:
+    """What a consumer must know of a scene beside its rays; travels in checkpoint and manifest.
+
+    bounds: axis-aligned box (x0, y0, z0, x1, y1, z1) of the content, in world units.
+    up: unit vector that points to the sky.
+    background: sRGB colour in [0, 1] that the training images were composited on, or None when the scene
+        models its own surroundings (opacity 1 everywhere).
+    views: held-out views; the parity gate renders them and the viewer starts at the first.
+    dataset_fingerprint: SHA-256 over the poses and image bytes that the model was trained on.
+    """
+
+    bounds: tuple[float, float, float, float, float, float]
+    up: tuple[float, float, float]
+    background: tuple[float, float, float] | None
+    views: tuple[View, ...]
+    dataset_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtefactFile:
+    """The artefact's file name inside its version folder, its SHA-256 and its size in bytes."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneManifest:
+    """Everything about one exported artefact; `manifest.json` is its JSON form.
+
+    sample_budget: what bounds the samples of a ray in the graph (family-specific names), with the measured
+        share of held-out rays that it truncates under `truncated_ray_share`.
+    tools: versions of the packages that wrote the artefact.
+    parity: the measured proof (plain JSON), see `export.parity`.
+    rays_per_call: the recommended number of rays in one call.
+    """
+
+    scene: str
+    version: int
+    family: str
+    format: str
+    precision: str
+    checkpoint_sha256: str
+    artefact: ArtefactFile
+    info: SceneInfo
+    inputs: tuple[TensorSpec, ...] = RAY_INPUTS
+    outputs: tuple[TensorSpec, ...] = RENDER_OUTPUTS
+    sample_budget: dict[str, float] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    rays_per_call: int = 16_384
+    camera_axes: str = "opengl"
+    pixel_center: float = 0.5
+    depth_kind: str = "distance"
+    created: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def model_name(self) -> str:
+        """The folder and Triton model name: `<scene>_<format>`."""
+        return f"{self.scene}_{self.format}"
+
+
+def to_json(record: Any) -> str:
+    """A contract dataclass as JSON text with sorted keys: equal records give equal bytes."""
+    return json.dumps(asdict(record), indent=2, sort_keys=True)
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """A contract dataclass as plain JSON data: dicts, lists, numbers, strings, None."""
+    data: dict[str, Any] = json.loads(to_json(record))
+    return data
+
+
+def scene_info_from_dict(data: Any) -> SceneInfo:
+    """Inverse of `to_dict` for `SceneInfo`. Raises ManifestError with the path of the wrong field."""
+    info: SceneInfo = _build(SceneInfo, data, "scene")
+    return info
+
+
+def manifest_from_json(text: str, source: str = MANIFEST_FILE) -> SceneManifest:
+    """Inverse of `to_json` for `SceneManifest`.
+
+    Raises ManifestError, naming `source` and the field, on malformed JSON, missing, unknown or mistyped
+    fields, and on a schema version that this release does not read.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ManifestError(f"{source}: not valid JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise ManifestError(f"{source}: got a JSON {type(data).__name__}, expected an object")
+    version = data.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ManifestError(
+            f"{source}: schema_version is {version!r}, this release reads {SCHEMA_VERSION}; "
+            "export the checkpoint again or update neurocity"
+        )
+    manifest: SceneManifest = _build(SceneManifest, data, source)
+    return manifest
+
+
+def _build(kind: Any, value: Any, path: str) -> Any:
+    """`value` (plain JSON data) as an instance of the annotation `kind`; JSON lists become tuples."""
+    if is_dataclass(kind):
+        return _build_dataclass(kind, value, path)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return _build_union(arguments, value, path)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ManifestError(f"{path}: got {value!r}, expected a list")
+        if arguments[-1] is Ellipsis:
+            arguments = (arguments[0],) * len(value)
+        if len(value) != len(arguments):
+            raise ManifestError(f"{path}: got {len(value)} values, expected {len(arguments)}")
+        return tuple(
+            _build(kind, item, f"{path}[{i}]")
+            for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
+        )
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ManifestError(f"{path}: got {value!r}, expected an object")
+        return {key: _build(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ManifestError(f"{path}: got {value!r}, expected {kind.__name__}")
+    return value
+
+
+def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
+    if not isinstance(value, dict):
+        raise ManifestError(f"{path}: got {value!r}, expected an object")
+    hints = typing.get_type_hints(kind)
+    if unknown := sorted(set(value) - set(hints)):
+        raise ManifestError(f"{path}: unknown field {unknown[0]!r}, known: {', '.join(sorted(hints))}")
+    built = {key: _build(hints[key], item, f"{path}.{key}") for key, item in value.items()}
+    try:
+        return kind(**built)
+    except TypeError:
+        missing = [item.name for item in fields(kind) if item.name not in value]
+        raise ManifestError(f"{path}: missing field among {missing}") from None
+
+
+def _build_union(arguments: tuple[Any, ...], value: Any, path: str) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    errors = []
+    for argument in arguments:
+        if argument is type(None):
+            continue
+        try:
+            return _build(argument, value, path)
+        except ManifestError as error:
+            errors.append(str(error))
+    raise ManifestError("; ".join(errors))

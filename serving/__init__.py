@@ -1,0 +1,1 @@
+"""HTTP gateway: camera requests to images (the `neurocity-serve` command). Imports no torch."""
