@@ -1,0 +1,297 @@
+"""Cameras: poses, intrinsics and lenses to rays and back. Every camera convention of the project lives here.
+
+Notation
+    camera_to_world  4x4 pose; columns are the camera's x, y, z axes and its centre in world units.
+    OpenGL axes      x right, y up, the camera looks along -z (inside NeuroCity and in transforms.json).
+    OpenCV axes      x right, y down, the camera looks along +z (COLMAP, and the formulas of lenses).
+    (i, j)           row and column of a pixel; its sample is the pixel's centre, (j + 0.5, i + 0.5).
+    fl_x, fl_y       focal lengths in pixels.
+    cx, cy           principal point in pixels; the image's centre is (width / 2, height / 2).
+
+Lens models are in `neurocity.lenses`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocity.contract import View
+from neurocity.errors import CameraError
+from neurocity.lenses import PINHOLE, Lens
+
+Array = npt.NDArray[np.float64]
+
+ROTATION_TOLERANCE = 1e-3
+"""Largest entry of |R^T R - I| that counts as rounding; the nearest rotation is then used."""
+
+_FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Camera:
+    """A posed camera of `width` x `height` pixels; see the module for axes, units and pixel centres.
+
+    camera_to_world: 4x4 float64, OpenGL axes; rounding of the rotation up to `ROTATION_TOLERANCE` is removed.
+    Raises CameraError, whose `field` names the wrong argument, when the pose is not finite or not a rotation
+    and a translation, or when a size or focal length is not positive.
+    """
+
+    camera_to_world: Array = field(repr=False)
+    width: int
+    height: int
+    fl_x: float
+    fl_y: float
+    cx: float
+    cy: float
+    lens: Lens = PINHOLE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "camera_to_world", _checked_pose(self.camera_to_world))
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if value != int(value) or value < 1:
+                raise CameraError(
+                    f"{name} is {value!r}, expected a whole number of pixels of at least 1", name
+                )
+            object.__setattr__(self, name, int(value))
+        for name in ("fl_x", "fl_y", "cx", "cy"):
+            value = float(getattr(self, name))
+            if not np.isfinite(value) or (name.startswith("fl") and value <= 0):
+                positive = "positive " if name.startswith("fl") else ""
+                raise CameraError(f"{name} is {value!r}, expected a finite {positive}number of pixels", name)
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_fov_y(cls, camera_to_world: Array, width: int, height: int, fov_y_degrees: float) -> "Camera":
+        """A pinhole camera with square pixels, its principal point in the image centre and the vertical field
+        of view `fov_y_degrees`, in (0, 180)."""
+        if not 0.0 < fov_y_degrees < 180.0:
+            raise CameraError(
+                f"fov_y_degrees is {fov_y_degrees!r}, expected degrees between 0 and 180", "fov_y_degrees"
+            )
+        focal = 0.5 * height / np.tan(0.5 * np.radians(fov_y_degrees))
+        return cls(
+            camera_to_world=camera_to_world,
+            width=width,
+            height=height,
+            fl_x=focal,
+            fl_y=focal,
+            cx=0.5 * width,
+            cy=0.5 * height,
+        )
+
+    @classmethod
+    def from_view(cls, view: View) -> "Camera":
+        """The camera of a contract `View`."""
+        return cls(
+            camera_to_world=np.array(view.camera_to_world, dtype=np.float64),
+            width=view.width,
+            height=view.height,
+            fl_x=view.fl_x,
+            fl_y=view.fl_y,
+            cx=view.cx,
+            cy=view.cy,
+        )
+
+    def to_view(self, name: str) -> View:
+        """This camera as a contract `View`, which is pinhole only: raises CameraError for other lenses."""
+        if self.lens.model != "PINHOLE":
+            raise CameraError(
+                f"view {name!r}: a view is a pinhole camera, this one has a {self.lens.model} lens", "lens"
+            )
+        return View(
+            name=name,
+            camera_to_world=tuple(tuple(float(value) for value in row) for row in self.camera_to_world),
+            width=self.width,
+            height=self.height,
+            fl_x=self.fl_x,
+            fl_y=self.fl_y,
+            cx=self.cx,
+            cy=self.cy,
+        )
+
+    @property
+    def position(self) -> Array:
+        """The camera's centre [3] in world units."""
+        return self.camera_to_world[:3, 3]
+
+    def camera_directions(self) -> Array:
+        """Unit ray directions [H*W, 3], float64, row-major pixels, in the camera's OpenGL axes.
+
+        Raises CameraError (field `lens`) when the lens has no ray for a pixel: its parameters then do not fit
+        this image size.
+        """
+        columns = (np.arange(self.width) + 0.5 - self.cx) / self.fl_x
+        rows = (np.arange(self.height) + 0.5 - self.cy) / self.fl_y
+        plane = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
+        directions = self.lens.unproject(plane)
+        blind = np.isnan(directions[:, 2])
+        if blind.any():
+            row, column = divmod(int(blind.argmax()), self.width)
+            raise CameraError(
+                f"the {self.lens.model} lens {self.lens.params} has no ray for {int(blind.sum())} of "
+                f"{blind.size} pixels (first: row {row}, column {column}): its distortion folds over inside "
+                "the image; check parameters, their order and the image size they were calibrated for",
+                "lens",
+            )
+        directions[:, 1:] *= -1.0
+        return directions
+
+    def rays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """`ray_origins` [H*W, 3] and unit `ray_directions` [H*W, 3] in world axes, row-major pixels.
+
+        Raises CameraError as `camera_directions` does.
+        """
+        directions = (self.camera_directions() @ self.camera_to_world[:3, :3].T).astype(np.float32)
+        origins = np.broadcast_to(self.position.astype(np.float32), directions.shape)
+        return np.ascontiguousarray(origins), directions
+
+    def project(self, points_world: Array) -> tuple[Array, Array]:
+        """World points [N, 3] to pixel coordinates [N, 2] as (x, y), and z-depth [N] along the viewing axis.
+
+        Pixel coordinates are NaN for points that the lens does not see (behind it, beyond its field), and may
+        lie outside of the image.
+        """
+        points = (np.asarray(points_world, dtype=np.float64) - self.position) @ self.camera_to_world[:3, :3]
+        points = points * (1.0, -1.0, -1.0)
+        return self.lens.project(points) * (self.fl_x, self.fl_y) + (self.cx, self.cy), points[:, 2]
+
+    def z_factors(self) -> npt.NDArray[np.float32]:
+        """z-depth per unit of distance along the ray of each pixel [H*W]: `z = distance * z_factors`."""
+        return (-self.camera_directions()[:, 2]).astype(np.float32)
+
+    def resized(self, width: int, height: int) -> "Camera":
+        """The same view sampled with another number of pixels; intrinsics scale per axis."""
+        scale_x, scale_y = width / self.width, height / self.height
+        return replace(
+            self,
+            width=width,
+            height=height,
+            fl_x=self.fl_x * scale_x,
+            fl_y=self.fl_y * scale_y,
+            cx=self.cx * scale_x,
+            cy=self.cy * scale_y,
+        )
+
+    def downscaled(self, factor: int) -> "Camera":
+        """`resized` to floor(width / factor) x floor(height / factor)."""
+        if factor < 1 or min(self.width, self.height) < factor:
+            raise CameraError(
+                f"downscale is {factor!r}, expected 1..{min(self.width, self.height)} for an image of "
+                f"{self.width}x{self.height} pixels",
+                "downscale",
+            )
+        return self.resized(self.width // factor, self.height // factor)
+
+
+def opencv_to_opengl(camera_to_world: Array) -> Array:
+    """A camera-to-world 4x4 (or [..., 4, 4]) with OpenCV camera axes as one with OpenGL camera axes."""
+    return np.asarray(camera_to_world, dtype=np.float64) @ _FLIP_YZ
+
+
+def opengl_to_opencv(camera_to_world: Array) -> Array:
+    """A camera-to-world 4x4 (or [..., 4, 4]) with OpenGL camera axes as one with OpenCV camera axes."""
+    return np.asarray(camera_to_world, dtype=np.float64) @ _FLIP_YZ
+
+
+def look_at(eye: Sequence[float], target: Sequence[float], up: Sequence[float]) -> Array:
+    """camera_to_world 4x4 (OpenGL axes) of a camera at `eye` that looks at `target` with `up` upwards.
+
+    Raises CameraError when eye and target coincide (field `target`) or up is zero or along the view (`up`).
+    """
+    position, towards, upwards = _vector(eye, "eye"), _vector(target, "target"), _vector(up, "up")
+    back = position - towards
+    if np.linalg.norm(back) < 1e-9:
+        raise CameraError(
+            f"target {tuple(towards)} coincides with eye, so the view has no direction", "target"
+        )
+    back /= np.linalg.norm(back)
+    right = np.cross(upwards, back)
+    if np.linalg.norm(right) < 1e-6 * max(float(np.linalg.norm(upwards)), 1e-6):
+        raise CameraError(f"up {tuple(upwards)} is zero or parallel to the viewing direction", "up")
+    right /= np.linalg.norm(right)
+    return _pose(right, np.cross(back, right), back, position)
+
+
+def orbit(
+    azimuth_degrees: float,
+    elevation_degrees: float,
+    radius: float,
+    target: Sequence[float] = (0.0, 0.0, 0.0),
+    up: Sequence[float] = (0.0, 0.0, 1.0),
+) -> Array:
+    """camera_to_world 4x4 (OpenGL axes) of a camera on a sphere around `target`, looking at it.
+
+    With up = +z, azimuth 0 is on the +x side and 90 on the +y side; elevation 90 looks straight down. For
+    another up, azimuth 0 is on the side of +x (of +y where up is along x) perpendicular to it.
+    """
+    centre, axis = _vector(target, "target"), _vector(up, "up")
+    if not np.linalg.norm(axis) > 1e-9:
+        raise CameraError(f"up {tuple(axis)} is zero, expected a direction", "up")
+    if not (np.isfinite(radius) and radius > 0):
+        raise CameraError(f"radius is {radius!r}, expected a positive number", "radius")
+    for name, angle in (("azimuth", azimuth_degrees), ("elevation", elevation_degrees)):
+        if not np.isfinite(angle):
+            raise CameraError(f"{name} is {angle!r}, expected degrees", name)
+    axis = axis / np.linalg.norm(axis)
+    first = np.array([1.0, 0.0, 0.0]) if abs(axis[0]) < 0.9 else np.array([0.0, 1.0, 0.0])
+    first -= axis * (first @ axis)
+    first /= np.linalg.norm(first)
+    second = np.cross(axis, first)
+    azimuth, elevation = np.radians(azimuth_degrees), np.radians(elevation_degrees)
+    outwards = np.cos(azimuth) * first + np.sin(azimuth) * second
+    back = np.cos(elevation) * outwards + np.sin(elevation) * axis
+    right = np.cross(axis, outwards)
+    return _pose(right, np.cross(back, right), back, centre + radius * back)
+
+
+def _pose(right: Array, up: Array, back: Array, position: Array) -> Array:
+    pose = np.eye(4)
+    pose[:3] = np.stack([right, up, back, position], -1)
+    return pose
+
+
+def _vector(value: Sequence[float], name: str) -> Array:
+    vector = np.array(value, dtype=np.float64)
+    if vector.shape != (3,) or not np.isfinite(vector).all():
+        raise CameraError(f"{name} is {value!r}, expected three finite numbers", name)
+    return vector
+
+
+def _checked_pose(matrix: npt.ArrayLike) -> Array:
+    """`matrix` as a read-only float64 4x4 whose rotation is orthonormal to machine precision."""
+    wrong = "camera_to_world"
+    try:
+        pose = np.array(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise CameraError(f"camera_to_world is {matrix!r}, expected 4x4 numbers", wrong) from None
+    if pose.shape != (4, 4):
+        raise CameraError(f"camera_to_world has shape {pose.shape}, expected (4, 4)", wrong)
+    if not np.isfinite(pose).all():
+        raise CameraError("camera_to_world has a value that is not finite", wrong)
+    if not np.allclose(pose[3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE):
+        transposed = np.allclose(pose[:, 3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE)
+        hint = "; the matrix looks transposed (column-major)" if transposed else ""
+        raise CameraError(
+            f"camera_to_world's last row is {pose[3].tolist()}, expected [0, 0, 0, 1]{hint}", wrong
+        )
+    left, scales, right = np.linalg.svd(pose[:3, :3])
+    if abs(scales - 1.0).max() > ROTATION_TOLERANCE:
+        even = scales.max() - scales.min() <= 1e-3 * scales.max()
+        hint = (
+            f"it is a rotation scaled by {scales.mean():.6g} (as in raw MatrixCity files): divide it by that"
+            if even and scales.max() > 0
+            else f"it is sheared or stretched (singular values {scales.round(6).tolist()}, expected ones)"
+        )
+        raise CameraError(f"camera_to_world's rotation is not orthonormal; {hint}", wrong)
+    if np.linalg.det(pose[:3, :3]) < 0:
+        raise CameraError(
+            "camera_to_world's rotation is a reflection (determinant -1): an axis is flipped, or two swapped",
+            wrong,
+        )
+    pose[:3, :3] = left @ right
+    pose[3] = (0, 0, 0, 1)
+    pose.setflags(write=False)
+    return pose

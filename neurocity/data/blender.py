@@ -1,0 +1,45 @@
+"""Reader of the Blender synthetic layout (Mildenhall et al., NeRF, 2020): `transforms_{train,val,test}.json`.
+
+Poses are camera-to-world with OpenGL axes, file names have no extension, `camera_angle_x` is the horizontal
+field of view in radians. Files of that layout with other intrinsics (prepared MatrixCity) are read too.
+"""
+
+from pathlib import Path
+
+from neurocity.data.documents import TransformsDocument
+from neurocity.data.frames import read_frames
+from neurocity.data.scene import Capture
+from neurocity.errors import DataError
+
+LOOKS_FOR = "transforms_train.json (Blender synthetic)"
+
+_BOUNDS = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
+"""The box of the NeRF-synthetic scenes, as nerfstudio and instant-ngp use it."""
+
+
+def detect(root: Path) -> bool:
+    """Whether any split file of this layout is in `root`."""
+    return any(_split_file(root, split).is_file() for split in ("train", "val", "test"))
+
+
+def read(root: Path, downscale: int) -> Capture:
+    """Raises DataError when the train split is missing (others may be) or a file is not as expected."""
+    if not _split_file(root, "train").is_file():
+        raise DataError(f"{root}: transforms_train.json is missing, the other split files are there")
+    documents = {
+        split: TransformsDocument.read(_split_file(root, split))
+        for split in ("train", "val", "test")
+        if _split_file(root, split).is_file()
+    }
+    splits = {split: tuple(read_frames(doc, downscale).values()) for split, doc in documents.items()}
+    synthetic = all("fl_x" not in doc.data and "fl_x" not in doc.frames[0] for doc in documents.values())
+    return Capture(
+        splits=splits,
+        up=(0.0, 0.0, 1.0),
+        bounds=_BOUNDS if synthetic else None,
+        synthetic=synthetic,
+    )
+
+
+def _split_file(root: Path, split: str) -> Path:
+    return root / f"transforms_{split}.json"

@@ -1,0 +1,57 @@
+"""`load_scene`: the one way in, whatever the layout of the dataset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from neurocity.data import blender
+from neurocity.data.bounds import checked_bounds, estimate_bounds
+from neurocity.data.scene import Capture, Scene
+from neurocity.errors import DataError
+
+_READERS = (blender,)
+"""Layouts in the order in which they are looked for."""
+
+
+def load_scene(
+    path: str | Path,
+    *,
+    downscale: int = 1,
+    bounds: Sequence[float] | None = None,
+    unbounded: bool | None = None,
+) -> Scene:
+    """Read the dataset in folder `path` (Blender synthetic, transforms.json or COLMAP) without its pixels.
+
+    downscale: whole number by which image sizes are divided.
+    bounds: (x0, y0, z0, x1, y1, z1) in world units, instead of the dataset's own or an estimate.
+    unbounded: whether the images show more than the bounds hold, instead of the rule in docs/conventions.md.
+    Raises DataError, naming file and frame, on anything missing, corrupt or inconsistent.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise DataError(f"{root}: is not a folder, expected the folder of a dataset")
+    if downscale < 1:
+        raise DataError(f"downscale is {downscale}, expected a whole number of at least 1")
+    reader = next((reader for reader in _READERS if reader.detect(root)), None)
+    if reader is None:
+        looked_for = "; ".join(reader.LOOKS_FOR for reader in _READERS)
+        raise DataError(f"{root}: no dataset found; looked for {looked_for}")
+    capture = reader.read(root, downscale)
+    if unbounded is None:
+        unbounded = not (capture.synthetic or _has_transparency(capture))
+    up = np.array(capture.up) / np.linalg.norm(capture.up)
+    return Scene(
+        root=root,
+        splits=capture.splits,
+        bounds=checked_bounds(bounds) if bounds is not None else estimate_bounds(capture, unbounded, root),
+        up=(float(up[0]), float(up[1]), float(up[2])),
+        points=capture.points,
+        unbounded=unbounded,
+    )
+
+
+def _has_transparency(capture: Capture) -> bool:
+    """An alpha channel alone says little: many programs write one that is opaque everywhere."""
+    train = capture.splits["train"]
+    return all(frame.has_alpha for frame in train) and bool((train[0].load_image()[..., 3] < 255).any())

@@ -1,0 +1,139 @@
+"""A scene as the rest of NeuroCity sees it: posed frames in splits, bounds, up, sparse points."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocity.cameras import Camera
+from neurocity.data.images import read_mask, read_rgba
+from neurocity.errors import DataError
+
+Bounds = tuple[float, float, float, float, float, float]
+"""Axis-aligned box (x0, y0, z0, x1, y1, z1) in world units."""
+
+Splits = Mapping[str, tuple["Frame", ...]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One posed image; `camera` already has the size that `load_image` returns.
+
+    name: the image's name in the dataset, unique in it.
+    has_alpha: whether the image file has an alpha channel.
+    downscale: the whole number by which the file's size is divided when it is loaded.
+    mask_path: image whose zeros mark pixels that are not to be trained on (people, the own car); unlike
+        alpha, which says that nothing is there.
+    depth_path: depth image, as the dataset names it.
+    """
+
+    name: str
+    image_path: Path
+    camera: Camera
+    has_alpha: bool
+    downscale: int = 1
+    mask_path: Path | None = None
+    depth_path: Path | None = None
+
+    def load_image(self) -> npt.NDArray[np.uint8]:
+        """The pixels, uint8 [height, width, 4], RGBA with straight alpha (255 where the file has none).
+
+        Raises DataError, naming file and frame, when the image is missing, corrupt or of another size.
+        """
+        try:
+            image = read_rgba(self.image_path, self.downscale)
+        except DataError as error:
+            raise DataError(f"frame {self.name!r}: {error}") from error
+        self._check_size(self.image_path, image.shape)
+        return image
+
+    def load_mask(self) -> npt.NDArray[np.bool_] | None:
+        """True where a pixel may be trained on, bool [height, width]; None when the frame has no mask.
+
+        Raises DataError as `load_image` does.
+        """
+        if self.mask_path is None:
+            return None
+        try:
+            mask = read_mask(self.mask_path, self.downscale)
+        except DataError as error:
+            raise DataError(f"frame {self.name!r}: {error}") from error
+        self._check_size(self.mask_path, mask.shape)
+        return mask
+
+    def _check_size(self, path: Path, shape: tuple[int, ...]) -> None:
+        if shape[:2] != (self.camera.height, self.camera.width):
+            raise DataError(
+                f"{path}: frame {self.name!r}: is {shape[1]}x{shape[0]} pixels (downscale {self.downscale}), "
+                f"its camera has {self.camera.width}x{self.camera.height}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Capture:
+    """What a reader finds in a dataset; `load_scene` makes a `Scene` of it.
+
+    bounds: the box that the dataset declares; inner_bounds: the part of it that instant-ngp calls the unit
+        cube, where the dataset says more lies around it.
+    up: the dataset's declared or conventional up.
+    synthetic: an object rendered in empty space (NeRF-synthetic), so that nothing lies outside of the bounds.
+    """
+
+    splits: Splits
+    up: tuple[float, float, float]
+    bounds: Bounds | None = None
+    inner_bounds: Bounds | None = None
+    points: npt.NDArray[np.float64] | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """A dataset that is read and checked; images are loaded when a frame is asked for them.
+
+    splits: frames by split name; "train" is always there, "val" and "test" where the dataset has them.
+    bounds: box of the content, or of its near part when the scene is unbounded.
+    up: unit vector that points to the sky.
+    points: sparse points [N, 3] in world units, or None.
+    unbounded: whether the images show more than what lies in `bounds`.
+    """
+
+    root: Path
+    splits: Splits
+    bounds: Bounds
+    up: tuple[float, float, float]
+    points: npt.NDArray[np.float64] | None
+    unbounded: bool
+
+    @property
+    def held_out(self) -> tuple[Frame, ...]:
+        """The frames to judge a model by: the test split, or else the val split, or else none."""
+        return self.splits.get("test") or self.splits.get("val") or ()
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over names, poses, intrinsics and the bytes of images and masks of all splits.
+
+        Raises DataError when a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for split in sorted(self.splits):
+            for frame in self.splits[split]:
+                camera = frame.camera
+                intrinsics = (camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy)
+                digest.update(repr((split, frame.name, frame.downscale, intrinsics, camera.lens)).encode())
+                digest.update(camera.camera_to_world.tobytes())
+                for path in (frame.image_path, frame.mask_path):
+                    if path is not None:
+                        digest.update(_file_digest(path, frame.name))
+        return digest.hexdigest()
+
+
+def _file_digest(path: Path, frame: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise DataError(f"{path}: frame {frame!r}: cannot be read ({error.strerror})") from None

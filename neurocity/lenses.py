@@ -1,0 +1,174 @@
+"""Lenses: how directions in a camera become points on its image plane, and back.
+
+All formulas are in OpenCV camera axes (x right, y down, looking along +z) and at unit focal length. Notation:
+theta is the angle between a ray and the viewing axis, and the radius of a point is its distance from the
+principal point, which is tan(theta) for a pinhole.
+
+The models are those of OpenCV and COLMAP, https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html and
+https://docs.opencv.org/4.x/db/d58/group__calib3d__fisheye.html; the fisheye is equation 6 of Kannala and
+Brandt, "A Generic Camera Model and Calibration Method for Conventional, Wide-Angle, and Fish-Eye Lenses", 2006.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocity.errors import CameraError
+
+Array = npt.NDArray[np.float64]
+LensModel = Literal["PINHOLE", "OPENCV", "OPENCV_FISHEYE"]
+
+LENS_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "PINHOLE": (),
+    "OPENCV": ("k1", "k2", "p1", "p2", "k3"),
+    "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4"),
+}
+"""Names of `Lens.params`, in order, by lens model."""
+
+_NEWTON_STEPS = 50
+_CONVERGED = 1e-10
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How directions in the camera become points on the image plane at unit focal length.
+
+    params: () for PINHOLE, (k1, k2, p1, p2, k3) for OPENCV, (k1, k2, k3, k4) for OPENCV_FISHEYE.
+    Raises CameraError (field `lens`) on an unknown model or a wrong number of finite parameters.
+    """
+
+    model: LensModel = "PINHOLE"
+    params: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.model not in LENS_PARAMETERS:
+            known = ", ".join(LENS_PARAMETERS)
+            raise CameraError(f"lens model {self.model!r} is not known, known models: {known}", "lens")
+        names = LENS_PARAMETERS[self.model]
+        params = tuple(float(value) for value in self.params)
+        if len(params) != len(names) or not np.isfinite(params).all():
+            raise CameraError(
+                f"lens {self.model} takes {len(names)} finite parameters ({', '.join(names)}), got {params}",
+                "lens",
+            )
+        object.__setattr__(self, "params", params)
+
+    @cached_property
+    def limit(self) -> float:
+        """Where the lens folds over: the undistorted radius (OPENCV) or theta in radians (OPENCV_FISHEYE, at
+        most pi) up to which the radial polynomial grows. Nothing beyond it is imaged."""
+        slopes = [(2 * n + 1) * c for n, c in enumerate(self._radial)]
+        roots = np.roots(slopes[::-1])
+        real = roots.real[(abs(roots.imag) < 1e-9 * np.maximum(abs(roots), 1e-9)) & (roots.real > 0)]
+        first_turn = float(np.sqrt(real.min())) if real.size else np.inf
+        return min(first_turn, np.pi) if self.model == "OPENCV_FISHEYE" else first_turn
+
+    def project(self, directions: Array) -> Array:
+        """Directions [N, 3] (OpenCV axes, any length) to image plane points [N, 2]; NaN where the lens does
+        not see: behind a perspective lens, or beyond `limit`."""
+        x, y, z = directions.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.model == "OPENCV_FISHEYE":
+                radius = np.hypot(x, y)
+                theta = np.arctan2(radius, z)
+                bent = self._bend(theta)
+                # At theta = 0 the ratio's limit is 1 / z; the axis itself maps to the origin.
+                scale = np.where(radius > 0, bent / np.where(radius > 0, radius, 1.0), 0.0)
+                return np.where((theta <= self.limit)[:, None], np.stack([x * scale, y * scale], -1), np.nan)
+            plane = np.where((z > 0)[:, None], np.stack([x / z, y / z], -1), np.nan)
+        if self.model == "PINHOLE":
+            return plane
+        seen = np.hypot(plane[:, 0], plane[:, 1]) <= self.limit
+        return np.where(seen[:, None], self._distort(plane)[0], np.nan)
+
+    def unproject(self, points: Array) -> Array:
+        """Image plane points [N, 2] to unit directions [N, 3] in OpenCV axes, the inverse of `project`.
+
+        NaN where no ray of the lens meets the point, or where Newton's iteration does not reach it.
+        """
+        if self.model == "OPENCV_FISHEYE":
+            bent = np.hypot(points[:, 0], points[:, 1])
+            theta = self._straighten(bent)
+            scale = np.where(bent > 0, np.sin(theta) / np.where(bent > 0, bent, 1.0), 1.0)
+            return np.stack([points[:, 0] * scale, points[:, 1] * scale, np.cos(theta)], -1)
+        plane = points if self.model == "PINHOLE" else self._undistort(points)
+        rays = np.concatenate([plane, np.ones((len(plane), 1))], -1)
+        return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+
+    @property
+    def _radial(self) -> tuple[float, ...]:
+        """Coefficients c of the radial polynomial u -> u * (c0 + c1 u^2 + c2 u^4 + ...)."""
+        if self.model == "OPENCV":
+            k1, k2, _, _, k3 = self.params
+            return (1.0, k1, k2, k3)
+        return (1.0, *self.params)
+
+    def _bend(self, radius: Array) -> Array:
+        return radius * np.polynomial.polynomial.polyval(radius**2, self._radial)
+
+    def _straighten(self, bent: Array) -> Array:
+        """Inverse of `_bend` on [0, limit] by Newton's iteration inside a shrinking bracket; NaN beyond."""
+        top = self.limit
+        if np.isinf(top):
+            top = 1.0
+            while self._bend(np.array([top]))[0] < bent.max(initial=0.0):
+                top *= 2.0
+        slopes = [(2 * n + 1) * c for n, c in enumerate(self._radial)]
+        low, high = np.zeros_like(bent), np.full_like(bent, top)
+        guess = np.clip(bent, 0.0, top)
+        for _ in range(_NEWTON_STEPS):
+            residual = self._bend(guess) - bent
+            if (abs(residual) <= _CONVERGED * 1e-3).all():
+                break
+            low, high = np.where(residual < 0, guess, low), np.where(residual > 0, guess, high)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                step = guess - residual / np.polynomial.polynomial.polyval(guess**2, slopes)
+            guess = np.where((step >= low) & (step <= high), step, 0.5 * (low + high))
+        return np.where(abs(self._bend(guess) - bent) <= _CONVERGED, guess, np.nan)
+
+    def _distort(self, plane: Array) -> tuple[Array, Array]:
+        """OPENCV distortion of undistorted points [N, 2] and its Jacobian [N, 2, 2]."""
+        k1, k2, p1, p2, k3 = self.params
+        x, y = plane.T
+        r2 = x * x + y * y
+        radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        slope = k1 + r2 * (2.0 * k2 + 3.0 * r2 * k3)
+        bent = np.stack(
+            [
+                x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
+                y * radial + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y,
+            ],
+            -1,
+        )
+        across = 2.0 * (x * y * slope + p1 * x + p2 * y)
+        dx_dx = radial + 2.0 * x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x
+        dy_dy = radial + 2.0 * y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x
+        return bent, np.stack([np.stack([dx_dx, across], -1), np.stack([across, dy_dy], -1)], -2)
+
+    def _undistort(self, bent: Array) -> Array:
+        """Inverse of `_distort` by Newton's iteration from the purely radial solution; NaN where it fails."""
+        radius = np.hypot(bent[:, 0], bent[:, 1])
+        edge = self._bend(np.array([0.999 * self.limit]))[0] if np.isfinite(self.limit) else np.inf
+        start = self._straighten(np.minimum(radius, edge))
+        plane = bent * np.where(radius > 0, start / np.where(radius > 0, radius, 1.0), 1.0)[:, None]
+        with np.errstate(all="ignore"):
+            for _ in range(_NEWTON_STEPS):
+                value, jacobian = self._distort(plane)
+                residual = value - bent
+                if (abs(residual) <= _CONVERGED * 1e-3).all():
+                    break
+                (a, b), (_, d) = jacobian.transpose(1, 2, 0)
+                step = np.stack(
+                    [d * residual[:, 0] - b * residual[:, 1], a * residual[:, 1] - b * residual[:, 0]], -1
+                )
+                plane = plane - step / (a * d - b * b)[:, None]
+            reached = (abs(self._distort(plane)[0] - bent) <= _CONVERGED).all(-1)
+            reached &= np.hypot(plane[:, 0], plane[:, 1]) <= self.limit * (1.0 + 1e-6)
+        return np.where(reached[:, None], plane, np.nan)
+
+
+PINHOLE = Lens()
+"""No distortion: the radius is tan(theta)."""
