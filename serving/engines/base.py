@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurocity.contract import DEPTH, OPACITY, RGB, SceneManifest
-from neurocity.errors import ConfigError, EngineError, SceneNotFoundError
+from neurocity.errors import ConfigError, EngineError, MissingDependencyError, SceneNotFoundError
 
 Float32 = NDArray[np.float32]
 
@@ -26,6 +26,9 @@ ENGINES: dict[str, str] = {
     "triton": "serving.engines.triton:TritonEngine",
 }
 """Engine name -> `module:class`, imported when the engine is opened."""
+
+INSTALLS = {"onnxruntime": "neurocity[serve]", "torch": "neurocity[cpu]", "triton": "neurocity[triton]"}
+"""Engine name -> what brings its library."""
 
 
 class RenderedRays(NamedTuple):
@@ -98,11 +101,20 @@ class Engine(Protocol):
 
 
 async def open_engine(name: str, options: EngineOptions) -> Engine:
-    """Open the engine registered under `name`; raises ConfigError for an unknown one, else as `Engine.open`."""
+    """Open the engine registered under `name`.
+
+    Raises ConfigError for an unknown name, MissingDependencyError when its library is absent, and as
+    `Engine.open` does.
+    """
     if name not in ENGINES:
         raise ConfigError(f"engine: got {name!r}, known: {', '.join(sorted(ENGINES))}")
     module, _, class_name = ENGINES[name].partition(":")
-    engine_class: type[Engine] = getattr(importlib.import_module(module), class_name)
+    try:
+        engine_class: type[Engine] = getattr(importlib.import_module(module), class_name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"engine {name!r} needs a package that is not installed ({error}); install {INSTALLS[name]}"
+        ) from error
     return await engine_class.open(options)
 
 
@@ -132,7 +144,8 @@ def check_rendered(scene: str, rays: int, rendered: RenderedRays) -> RenderedRay
     for (name, shape), array in zip(shapes.items(), rendered, strict=True):
         if array.dtype != np.float32 or array.shape != shape:
             raise EngineError(
-                f"scene {scene!r}: {name} is {array.dtype} {list(array.shape)}, expected float32 {list(shape)}"
+                f"scene {scene!r}: got {name} as {array.dtype} {list(array.shape)}, "
+                f"expected float32 {list(shape)}"
             )
         if not np.isfinite(array).all():
             broken = int(np.size(array) - np.isfinite(array).sum())

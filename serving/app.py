@@ -1,0 +1,52 @@
+"""The application factory. Importing this module does nothing; all state is in the application it makes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from serving import health, routes, scenes
+from serving.engines.base import Engine, open_engine
+from serving.errors import install_error_handlers
+from serving.gateway import Gateway
+from serving.middleware import BodyLimit, RequestLog
+from serving.openapi import install_openapi
+from serving.pages import docs_route, viewer_routes
+from serving.settings import Settings
+
+
+def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+    """The gateway as an ASGI application; `settings` come from the environment by default.
+
+    The engine is opened when the application starts and closed when it ends, unless `engine` is given, which
+    stays its owner's. Start-up raises as `open_engine` does.
+    """
+    chosen = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        opened = engine or await open_engine(chosen.engine, chosen.engine_options())
+        app.state.gateway = Gateway(engine=opened, settings=chosen)
+        try:
+            yield
+        finally:
+            if engine is None:
+                await opened.close()
+
+    app = FastAPI(
+        title="NeuroCity",
+        description="Renders images of radiance fields: a camera in, pixels out.",
+        version=version("neurocity"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    install_error_handlers(app)
+    install_openapi(app)
+    for module in (health, scenes, routes):
+        app.include_router(module.router)
+    app.router.routes += [docs_route(app), *viewer_routes()]
+    app.add_middleware(BodyLimit, limit=chosen.max_body_bytes)
+    app.add_middleware(RequestLog)
+    return app

@@ -1,0 +1,66 @@
+"""The command `neurocity-serve`."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+
+import pydantic
+import tyro
+import uvicorn
+
+from neurocity.errors import NeuroCityError
+from serving.app import create_app
+from serving.engines.base import open_engine
+from serving.settings import Settings
+
+
+def main() -> None:
+    """Serve the scenes of a model repository over HTTP, until SIGINT or SIGTERM."""
+    try:
+        settings = tyro.cli(Settings, default=Settings(), prog="neurocity-serve", description=main.__doc__)
+    except pydantic.ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        sys.exit(f"neurocity-serve: {reasons}")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        asyncio.run(serve(settings))
+    except (NeuroCityError, OSError) as error:
+        sys.exit(f"neurocity-serve: {error}")
+    except KeyboardInterrupt:
+        pass
+
+
+async def serve(settings: Settings) -> None:
+    """Open the engine and serve until a signal arrives; raises as `open_engine`, and OSError for the port."""
+    listener = socket.create_server((settings.host, settings.port), family=_family(settings.host))
+    with listener:
+        engine = await open_engine(settings.engine, settings.engine_options())
+        try:
+            config = uvicorn.Config(create_app(settings, engine), access_log=False, log_config=None)
+            await _AnnouncingServer(config).serve(sockets=[listener])
+        finally:
+            await engine.close()
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Prints the URL when connections are accepted, not before."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert sockets is not None
+        host, port, *_ = sockets[0].getsockname()
+        address = f"[{host}]" if ":" in host else host
+        print(f"NeuroCity serves at http://{address}:{port}/", flush=True)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    """uvicorn raises the signal again after its last response; leave then, through all clean-up."""
+    raise SystemExit(0)

@@ -1,0 +1,102 @@
+"""`GET /v1/scenes` and `GET /v1/scenes/{scene}`: what is served, and all that a client must know of it."""
+
+from typing import Any, get_args
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from neurocity.contract import SceneManifest, View
+from serving.engines.base import find_scene
+from serving.gateway import GatewayOfApp
+from serving.openapi import problem_responses
+from serving.schemas import FormatName, OutputName
+
+router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
+
+
+class SceneSummary(BaseModel):
+    """One line of the list of scenes."""
+
+    scene: str
+    version: int
+    family: str
+    format: str
+
+
+class SceneList(BaseModel):
+    """The scenes that can be rendered."""
+
+    scenes: list[SceneSummary]
+
+
+class Limits(BaseModel):
+    """What one request may ask for."""
+
+    max_pixels: int
+    max_side: int
+    render_timeout_seconds: float
+
+
+class SceneDescription(SceneSummary):
+    """A scene: lengths in scene units, colours sRGB in [0, 1], poses camera-to-world with OpenGL axes.
+
+    bounds: x0, y0, z0, x1, y1, z1 of the content. background: null when the scene models its surroundings.
+    views: held-out views, good places to start from. parity: the measured equality with the trained model.
+    """
+
+    engine: str
+    precision: str
+    bounds: tuple[float, float, float, float, float, float]
+    up: tuple[float, float, float]
+    background: tuple[float, float, float] | None
+    views: list[View]
+    outputs: list[str]
+    formats: list[str]
+    depth_kind: str
+    limits: Limits
+    sample_budget: dict[str, float]
+    parity: dict[str, Any]
+    checkpoint_sha256: str
+    artefact_sha256: str
+    artefact_bytes: int
+    created: str
+
+
+@router.get("", summary="List the scenes")
+async def list_scenes(gateway: GatewayOfApp) -> SceneList:
+    """Every scene with the version that is served."""
+    return SceneList(scenes=[SceneSummary(**_summary(item)) for item in gateway.engine.scenes().values()])
+
+
+@router.get("/{scene}", summary="Describe a scene", responses=problem_responses([404]))
+async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
+    """Bounds, up, background, views, limits, and where the artefact comes from."""
+    manifest = find_scene(gateway.engine.scenes(), scene)
+    settings = gateway.settings
+    return SceneDescription(
+        **_summary(manifest),
+        engine=gateway.engine.name,
+        precision=manifest.precision,
+        bounds=manifest.info.bounds,
+        up=manifest.info.up,
+        background=manifest.info.background,
+        views=list(manifest.info.views),
+        outputs=list(get_args(OutputName)),
+        formats=list(get_args(FormatName)),
+        depth_kind=manifest.depth_kind,
+        limits=Limits(
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_side,
+            render_timeout_seconds=settings.render_timeout_seconds,
+        ),
+        sample_budget=manifest.sample_budget,
+        parity=manifest.parity,
+        checkpoint_sha256=manifest.checkpoint_sha256,
+        artefact_sha256=manifest.artefact.sha256,
+        artefact_bytes=manifest.artefact.bytes,
+        created=manifest.created,
+    )
+
+
+def _summary(manifest: SceneManifest) -> dict[str, Any]:
+    return {name: getattr(manifest, name) for name in SceneSummary.model_fields}
