@@ -6,7 +6,7 @@ principal point, which is tan(theta) for a pinhole.
 
 The models are those of OpenCV and COLMAP, https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html and
 https://docs.opencv.org/4.x/db/d58/group__calib3d__fisheye.html; the fisheye is equation 6 of Kannala and
-Brandt, "A Generic Camera Model and Calibration Method for Conventional, Wide-Angle, and Fish-Eye Lenses", 2006.
+Brandt, "A Generic Camera Model and Calibration Method for Conventional, Wide-Angle, and Fish-Eye Lenses".
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ field of view in radians. Files of that layout with other intrinsics (prepared M
 
 from pathlib import Path
 
+from neurocity.data.bounds import declared_boxes
 from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames
 from neurocity.data.scene import Capture
@@ -33,10 +34,12 @@ def read(root: Path, downscale: int) -> Capture:
     }
     splits = {split: tuple(read_frames(doc, downscale).values()) for split, doc in documents.items()}
     synthetic = all("fl_x" not in doc.data and "fl_x" not in doc.frames[0] for doc in documents.values())
+    bounds, inner_bounds = declared_boxes(documents["train"])
     return Capture(
         splits=splits,
         up=(0.0, 0.0, 1.0),
-        bounds=_BOUNDS if synthetic else None,
+        bounds=_BOUNDS if synthetic and bounds is None else bounds,
+        inner_bounds=inner_bounds,
         synthetic=synthetic,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera
+from neurocity.data.documents import TransformsDocument
 from neurocity.data.scene import Bounds, Capture
 from neurocity.errors import DataError
 
@@ -23,8 +24,33 @@ def checked_bounds(bounds: Sequence[float]) -> Bounds:
         raise DataError(
             f"bounds are {tuple(bounds)}, expected x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1 and z0 < z1"
         )
-    x0, y0, z0, x1, y1, z1 = box.tolist()
-    return (x0, y0, z0, x1, y1, z1)
+    return _as_bounds(box[:3], box[3:])
+
+
+def declared_boxes(document: TransformsDocument) -> tuple[Bounds | None, Bounds | None]:
+    """instant-ngp's scene box and the unit cube inside it, in the file's coordinates; None when not declared.
+
+    The unit cube is `aabb`, or else what `scale` and `offset` (0.33 and 0.5 by default) map to [0, 1]^3;
+    `aabb_scale` is the side of the scene box in unit cubes.
+    """
+    aabb = document.numbers("aabb", (2, 3))
+    aabb_scale = document.numbers("aabb_scale", ())
+    if aabb is None and aabb_scale is None:
+        return None, None
+    if aabb is not None:
+        center, half = aabb.mean(0), 0.5 * abs(aabb[1] - aabb[0])
+    else:
+        scale = document.numbers("scale", ())
+        unit = 0.33 if scale is None else float(scale)
+        offset = document.numbers("offset", (3,) if isinstance(document.data.get("offset"), list) else ())
+        center = np.broadcast_to((0.5 - (0.5 if offset is None else offset)) / unit, 3)
+        half = np.full(3, 0.5 / unit)
+    factor = 1.0 if aabb_scale is None else float(aabb_scale)
+    if not (factor > 0 and np.isfinite(half).all() and (half > 0).all()):
+        raise DataError(f"{document.path}: `aabb`, `aabb_scale` and `scale` give a box without volume")
+    return _as_bounds(center - half * factor, center + half * factor), _as_bounds(
+        center - half, center + half
+    )
 
 
 def estimate_bounds(capture: Capture, unbounded: bool, root: Path) -> Bounds:
@@ -88,3 +114,8 @@ def _nearest_point_to_lines(origins: Array, directions: Array) -> Array | None:
         return None
     point: Array = np.linalg.solve(matrix, (projectors @ origins[:, :, None]).sum(0)[:, 0])
     return point
+
+
+def _as_bounds(low: Array, high: Array) -> Bounds:
+    x0, y0, z0, x1, y1, z1 = np.concatenate([low, high]).tolist()
+    return (x0, y0, z0, x1, y1, z1)

@@ -40,7 +40,8 @@ def read_frames(document: TransformsDocument, downscale: int) -> dict[str, Frame
             has_alpha=image.has_alpha,
             downscale=downscale,
             mask_path=_companion(document, entry, "mask_path"),
-            depth_path=_companion(document, entry, "depth_file_path"),
+            depth_path=_companion(document, entry, "depth_file_path")
+            or _companion(document, entry, "depth_path"),
         )
     return frames
 

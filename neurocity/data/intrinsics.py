@@ -39,8 +39,8 @@ def read_camera(
         stated = document.number(key, frame)
         if stated is not None and stated != actual:
             raise DataError(
-                f"{label}: `{key}` is {stated:g}, but the image is {image.width}x{image.height} pixels; resize "
-                "the images to the stated size, or scale the intrinsics to theirs"
+                f"{label}: `{key}` is {stated:g}, but the image is {image.width}x{image.height} pixels; "
+                "resize the images to the stated size, or scale the intrinsics to theirs"
             )
     fl_x, fl_y = _focal(document, frame, "x", image.width), _focal(document, frame, "y", image.height)
     if fl_x is None and fl_y is None:

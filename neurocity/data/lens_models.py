@@ -12,6 +12,8 @@ _FAMILIES: dict[str, tuple[LensModel, tuple[str, ...]]] = {
     "RADIAL": ("OPENCV", ("k1", "k2")),
     "OPENCV": ("OPENCV", ("k1", "k2", "p1", "p2", "k3")),
     "FULL_OPENCV": ("OPENCV", ("k1", "k2", "p1", "p2", "k3")),
+    "SIMPLE_FISHEYE": ("OPENCV_FISHEYE", ()),
+    "FISHEYE": ("OPENCV_FISHEYE", ()),
     "OPENCV_FISHEYE": ("OPENCV_FISHEYE", ("k1", "k2", "k3", "k4")),
     "SIMPLE_RADIAL_FISHEYE": ("OPENCV_FISHEYE", ("k1",)),
     "RADIAL_FISHEYE": ("OPENCV_FISHEYE", ("k1", "k2")),

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from neurocity.data import blender
+from neurocity.data import blender, colmap, transforms
 from neurocity.data.bounds import checked_bounds, estimate_bounds
 from neurocity.data.scene import Capture, Scene
 from neurocity.errors import DataError
 
-_READERS = (blender,)
+_READERS = (blender, transforms, colmap)
 """Layouts in the order in which they are looked for."""
 
 
