@@ -1,0 +1,92 @@
+"""Measures of the distance between two renders of the same rays."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from export.format import Floats, Rendered
+from neurocity.contract import View
+from neurocity.errors import ExportError, ParityError
+
+PSNR_CAP = 200.0
+"""PSNR in dB that stands for equal images: JSON has no infinity."""
+_SMALLEST_SIDE = 11
+"""SSIM (Wang et al. 2004) compares windows of 11 x 11 pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """Errors of a render against the expected one.
+
+    rgb, opacity: largest absolute error; depth: largest error of depth times expected opacity, as a share of
+    the scene diagonal; *_p999: the 99.9 percentile of the same; raw_depth: as depth, without the weight.
+    non_finite: NaN or infinite values in either render. worst_ray: index of the largest rgb error.
+    An error is NaN when one of its values is not finite, and NaN passes no check.
+    """
+
+    rgb: float
+    rgb_p999: float
+    opacity: float
+    opacity_p999: float
+    depth: float
+    depth_p999: float
+    raw_depth: float
+    non_finite: int
+    worst_ray: int
+
+
+def deviation(got: Rendered, expected: Rendered, scene_diagonal: float) -> Deviation:
+    """Errors of `got` against `expected`; `scene_diagonal` in world units.
+
+    Raises ParityError when an output has another shape than the model's.
+    """
+    for name, a, b in zip(Rendered._fields, got, expected, strict=True):
+        if a.shape != b.shape:
+            raise ParityError(f"output {name}: got the shape {a.shape}, expected {b.shape}")
+    with np.errstate(invalid="ignore"):  # what is not finite is counted below
+        rgb = np.abs(got.rgb - expected.rgb).max(axis=1)
+        opacity = np.abs(got.opacity - expected.opacity)
+        raw_depth = np.abs(got.depth - expected.depth) / scene_diagonal
+        depth = raw_depth * expected.opacity
+    non_finite = sum(int((~np.isfinite(part)).sum()) for part in (*got, *expected))
+    return Deviation(
+        rgb=float(rgb.max()),
+        rgb_p999=float(np.quantile(rgb, 0.999)),
+        opacity=float(opacity.max()),
+        opacity_p999=float(np.quantile(opacity, 0.999)),
+        depth=float(depth.max()),
+        depth_p999=float(np.quantile(depth, 0.999)),
+        raw_depth=float(raw_depth.max()),
+        non_finite=non_finite,
+        worst_ray=int(rgb.argmax()),
+    )
+
+
+def largest(found: Deviation) -> float:
+    """The largest of the rgb, opacity and depth errors; NaN if one of them is."""
+    return max((found.rgb, found.opacity, found.depth), key=lambda value: (math.isnan(value), value))
+
+
+def image_metrics(got: Floats, expected: Floats, view: View) -> dict[str, float]:
+    """`psnr_db` (peak 1, at most `PSNR_CAP`) and `ssim` of two images of a view, rgb [H * W, 3] each.
+
+    Raises ExportError when the view is too small for SSIM.
+    """
+    if min(view.width, view.height) < _SMALLEST_SIDE:
+        raise ExportError(
+            f"held-out view {view.name!r} has {view.width} x {view.height} pixels, "
+            f"SSIM needs at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE}"
+        )
+    error = float(np.mean(np.square(got.astype(np.float64) - expected)))
+    psnr_db = PSNR_CAP if error == 0 else min(-10 * math.log10(error), PSNR_CAP) if error > 0 else math.nan
+    candidate, target = (_image_tensor(image, view) for image in (got, expected))
+    ssim = structural_similarity_index_measure(candidate, target, data_range=1.0)
+    assert isinstance(ssim, torch.Tensor)
+    return {"psnr_db": psnr_db, "ssim": float(ssim)}
+
+
+def _image_tensor(rgb: Floats, view: View) -> torch.Tensor:
+    return torch.from_numpy(rgb.reshape(view.height, view.width, 3)).permute(2, 0, 1)[None]

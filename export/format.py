@@ -1,0 +1,81 @@
+"""What a format is: it writes artefacts, opens them, and knows how Triton calls them.
+
+A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`. Nothing else
+has to be edited for a new one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.checks import Check
+from neurocity.contract import TensorSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Floats = NDArray[np.float32]
+
+
+class Rendered(NamedTuple):
+    """What a render graph returns, as arrays: rgb [R, 3], depth [R], opacity [R]."""
+
+    rgb: Floats
+    depth: Floats
+    opacity: Floats
+
+
+Renderer = Callable[[Floats, Floats], Rendered]
+"""(ray_origins [R, 3], ray_directions [R, 3]) -> Rendered."""
+
+
+class Signature(NamedTuple):
+    """Inputs and outputs as an artefact itself declares them, under the names that Triton uses."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TritonTarget:
+    """How Triton runs an artefact: `backend`, and `platform` where the backend has several (else empty)."""
+
+    backend: str
+    platform: str = ""
+
+
+class Format(Protocol):
+    """One artefact format.
+
+    name: its name on the command line and in `<scene>_<format>`.
+    file_name: the artefact's file in a version folder.
+    triton: what runs it there.
+    packages: modules whose versions shape the artefact (recorded in the manifest).
+    """
+
+    name: str
+    file_name: str
+    triton: TritonTarget
+    packages: tuple[str, ...]
+
+    def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
+        """The artefact of `model` (float32, eval mode, on the CPU) with `manifest_json` inside.
+
+        Raises UnsupportedError when the model uses what the format cannot express.
+        """
+
+    def open(self, path: Path, device: str) -> Renderer:
+        """The artefact at `path`, ready to render on `device` ("cpu" or "cuda") and nowhere else."""
+
+    def signature(self, path: Path) -> Signature:
+        """Inputs and outputs read from the artefact, `rays` standing for the dynamic axis."""
+
+    def read_manifest(self, path: Path) -> str:
+        """The manifest JSON inside the artefact. Raises ManifestError when it carries none."""
+
+    def inspect(self, path: Path) -> tuple[Check, ...]:
+        """What must hold for the file itself, whatever it computes (versions, no random operators, ...)."""

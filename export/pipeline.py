@@ -1,0 +1,157 @@
+"""Checkpoint to verified models in a repository: the programmatic form of `neurocity-export`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurocity.checkpoint import Checkpoint, load_checkpoint
+
+from export.artefact import inspect_artefact
+from export.checks import Check
+from export.config import PRECISION, ExportConfig
+from export.manifest import complete, embedded_manifest
+from export.parity import ParityGate, Progress
+from export.rays import view_rays
+from export.reference import Reference
+from export.registry import get_format
+from export.report import REPORT_FILE, markdown
+from export.repository import publish, refuse_overwrite, staging, write_synced
+from export.tolerances import tolerance_for
+from export.triton import CONFIG_FILE, check_config, model_config
+from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
+from neurocity.errors import ExportError, NeuroCityError, ParityError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatOutcome:
+    """What became of one format: `folder` and `manifest` when it was shipped, `error` when it was not."""
+
+    format: str
+    folder: Path | None = None
+    manifest: SceneManifest | None = None
+    error: NeuroCityError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """Outcomes in the order of the formats that were asked for."""
+
+    outcomes: tuple[FormatOutcome, ...]
+
+    @property
+    def errors(self) -> tuple[NeuroCityError, ...]:
+        """Why formats were not shipped; empty when all were."""
+        return tuple(outcome.error for outcome in self.outcomes if outcome.error is not None)
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """The progress callback that shows nothing."""
+
+
+def export_checkpoint(path: Path, config: ExportConfig, progress: Progress = silent) -> ExportResult:
+    """Exports the checkpoint at `path`; see `export_model`. Raises CheckpointError on one it cannot read."""
+    _refuse_overwrites(config)
+    progress("loading the checkpoint", 0, 1)
+    return export_model(load_checkpoint(path), config, progress)
+
+
+def export_model(checkpoint: Checkpoint, config: ExportConfig, progress: Progress = silent) -> ExportResult:
+    """Writes, verifies and ships each format of `config`; one that fails does not stop the others.
+
+    A format's failure is its outcome's `error`: ParityError when the artefact is not equal to the model,
+    UnsupportedError, MissingDependencyError or ExportError. Nothing of that format is then in the repository.
+    Raises ExportError when a version exists (without `force`) or the scene has no held-out view, and
+    MissingDependencyError when the device is absent; nothing is written then.
+    """
+    _refuse_overwrites(config)
+    rays_per_call = config.rays_per_call
+    with Reference(checkpoint.model, device=config.device, rays_per_call=rays_per_call) as reference:
+        gate = ParityGate(reference, checkpoint.info, rays_per_call=rays_per_call)
+        budget = _sample_budget(checkpoint, reference, progress)
+        outcomes = []
+        for name in config.formats:
+            try:
+                outcomes.append(
+                    _export_format(name, checkpoint, config, gate=gate, budget=budget, progress=progress)
+                )
+            except NeuroCityError as error:
+                outcomes.append(FormatOutcome(format=name, error=error))
+    return ExportResult(outcomes=tuple(outcomes))
+
+
+def _export_format(
+    name: str,
+    checkpoint: Checkpoint,
+    config: ExportConfig,
+    *,
+    gate: ParityGate,
+    budget: dict[str, float],
+    progress: Progress,
+) -> FormatOutcome:
+    target = get_format(name)
+    tolerance = tolerance_for(name, PRECISION)
+    draft = embedded_manifest(checkpoint, config, target, budget)
+    with staging(config.out) as folder:
+        staged = folder / draft.model_name
+        path = staged / str(config.version) / target.file_name
+        path.parent.mkdir(parents=True)
+        progress(f"{name}: writing", 0, 1)
+        with _foreign_errors(ExportError, f"{name}: the model could not be written"):
+            write_synced(path, target.encode(checkpoint.model, to_json(draft)))
+        progress(f"{name}: writing", 1, 1)
+
+        with _foreign_errors(ParityError, f"{name}: the artefact could not be opened"):
+            signature, file_checks = inspect_artefact(target, path, draft)
+            _require(name, file_checks)
+            render = target.open(path, config.device)
+        parity = gate.verify(
+            render, tolerance, lambda stage, done, total: progress(f"{name}: {stage}", done, total)
+        )
+        _require(name, parity.checks)
+
+        passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
+        manifest = complete(draft, path.read_bytes(), passed | parity.record)
+        text = model_config(manifest, target.triton, signature)
+        _require(name, check_config(text, manifest, signature))
+        write_synced(staged / CONFIG_FILE, text.encode())
+        write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
+        write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
+        shipped = publish(staged, config.out, config_file=CONFIG_FILE, force=config.force)
+    return FormatOutcome(format=name, folder=shipped, manifest=manifest)
+
+
+@contextmanager
+def _foreign_errors(kind: type[NeuroCityError], what: str) -> Iterator[None]:
+    """Whatever converters and runtimes raise, as `kind`; our own errors and the file system's pass."""
+    try:
+        yield
+    except (NeuroCityError, OSError):
+        raise
+    except Exception as error:
+        raise kind(f"{what}: {type(error).__name__}: {error}") from error
+
+
+def _require(name: str, checks: tuple[Check, ...]) -> None:
+    if failed := [f"  {check}" for check in checks if not check.passed]:
+        raise ParityError(
+            f"{name}: {len(failed)} of {len(checks)} checks failed, nothing was shipped\n" + "\n".join(failed)
+        )
+
+
+def _refuse_overwrites(config: ExportConfig) -> None:
+    for name in config.formats:
+        refuse_overwrite(config.out, f"{config.name}_{name}", config.version, force=config.force)
+
+
+def _sample_budget(checkpoint: Checkpoint, reference: Reference, progress: Progress) -> dict[str, float]:
+    """The model's own figures, and the share of all held-out rays that its budget cuts short."""
+    truncated = total = 0
+    views = checkpoint.info.views
+    for index, view in enumerate(views):
+        progress("counting truncated rays", index, len(views))
+        rays = view_rays(view)
+        truncated += reference.truncated_rays(rays)
+        total += len(rays.origins)
+    progress("counting truncated rays", len(views), len(views))
+    return {**checkpoint.model.sample_budget(), "truncated_ray_share": truncated / total}

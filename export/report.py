@@ -1,0 +1,79 @@
+"""`report.md`, the proof as a person reads it; made from the manifest alone."""
+
+from typing import Any
+
+from neurocity.contract import SceneManifest
+
+REPORT_FILE = "report.md"
+_STEP = 1 / 255
+
+
+def markdown(manifest: SceneManifest) -> str:
+    """The report of a shipped artefact."""
+    parity = manifest.parity
+    views = parity["views"]
+    worst = min(views, key=lambda view: view["psnr_db"])
+    limits = parity["tolerance"]
+    tools = ", ".join(f"{name} {found}" for name, found in sorted(manifest.tools.items()))
+    return "\n".join(
+        [
+            f"# {manifest.model_name}, version {manifest.version}",
+            "",
+            f"A {manifest.family} scene as {manifest.format} in {manifest.precision}, "
+            f"{_size(manifest.artefact.bytes)}, equal to the float32 model within the limits below. "
+            f"All {parity['checks_passed']} checks passed on {parity['device']}, {manifest.created}.",
+            "",
+            "| | |",
+            "|---|---|",
+            f"| checkpoint SHA-256 | `{manifest.checkpoint_sha256}` |",
+            f"| artefact SHA-256 | `{manifest.artefact.sha256}` |",
+            *(f"| {name} | {value:g} |" for name, value in sorted(manifest.sample_budget.items())),
+            f"| recommended rays per call | {manifest.rays_per_call:,} |",
+            f"| rays per second while verified | {parity['rays_per_second']:,} |",
+            f"| written with | {tools} |",
+            "",
+            "## Held-out views",
+            "",
+            "Each pixel of each view, artefact against model. Depth errors are weighted by opacity and are a "
+            f"share of the scene diagonal; a display step of an 8-bit image is {_STEP:.1e}.",
+            "",
+            "| view | PSNR, dB | SSIM | rgb max | rgb 99.9 % | opacity max | depth max | worst row, column |",
+            "|---|---|---|---|---|---|---|---|",
+            *(_view_row(view) for view in views),
+            f"| limit | {limits['psnr_db']:g} | {limits['ssim']:g} | {limits['rgb']:g} | | "
+            f"{limits['opacity']:g} | {limits['depth']:g} | |",
+            "",
+            f"Worst view: {worst['view']}, {worst['psnr_db']:.1f} dB (200 stands for equal images).",
+            "",
+            "## Rays made to break a renderer",
+            "",
+            "| rays | rgb max | opacity max | depth max | not finite |",
+            "|---|---|---|---|---|",
+            *(_rays_row(name, found) for name, found in parity["rays"].items()),
+            "",
+            "## The same rays in other company",
+            "",
+            f"| rays | largest change (limit {limits['invariance']:g}) |",
+            "|---|---|",
+            *(f"| {name} | {found:.1e} |" for name, found in parity["invariance"].items()),
+            "",
+        ]
+    )
+
+
+def _view_row(view: dict[str, Any]) -> str:
+    row, column = view["worst_pixel"]
+    return (
+        f"| {view['view']} | {view['psnr_db']:.1f} | {view['ssim']:.6f} "
+        f"| {view['rgb']:.1e} | {view['rgb_p999']:.1e} "
+        f"| {view['opacity']:.1e} | {view['depth']:.1e} | {row}, {column} |"
+    )
+
+
+def _rays_row(name: str, found: dict[str, Any]) -> str:
+    errors = " | ".join(f"{found[output]:.1e}" for output in ("rgb", "opacity", "depth"))
+    return f"| {name} | {errors} | {found['non_finite']} |"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"

@@ -1,0 +1,41 @@
+"""How far an artefact may be from the float32 eager model: one row for each format and precision."""
+
+from dataclasses import dataclass
+
+from neurocity.errors import UnsupportedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """Limits of the parity gate; colours and opacity in [0, 1], so that 1/255 = 3.9e-3 is one display step.
+
+    psnr_db, ssim: of the worst held-out view, peak 1.
+    rgb, opacity: largest absolute error of any ray.
+    depth: largest error of accumulated distance, opacity * |depth error|, as a share of the scene diagonal.
+        (Depth is a quotient by opacity: without that weight, a ray that sees next to nothing has any depth.)
+    invariance: largest change of a ray's rgb, opacity or depth (as above) when the rays around it change.
+    """
+
+    psnr_db: float
+    ssim: float
+    rgb: float
+    opacity: float
+    depth: float
+    invariance: float
+
+
+_FP32 = Tolerance(psnr_db=60.0, ssim=0.9999, rgb=2e-3, opacity=2e-3, depth=2e-3, invariance=1e-5)
+
+TOLERANCES: dict[tuple[str, str], Tolerance] = {
+    ("onnx", "fp32"): _FP32,
+    ("torchscript", "fp32"): _FP32,
+}
+
+
+def tolerance_for(format_name: str, precision: str) -> Tolerance:
+    """The row of the table. Raises UnsupportedError when the pair is not offered."""
+    try:
+        return TOLERANCES[format_name, precision]
+    except KeyError:
+        known = ", ".join(f"{name} {kind}" for name, kind in TOLERANCES)
+        raise UnsupportedError(f"{format_name} in {precision} is not offered, known: {known}") from None
