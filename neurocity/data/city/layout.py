@@ -1,0 +1,158 @@
+"""Streets, blocks and plots of a city, from a seed. Lengths in metres, x east, y north."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+STREET_WIDTH = 12.0
+SIDEWALK_WIDTH = 3.2
+CURB_HEIGHT = 0.15
+BLOCK_SIZES = (44.0, 52.0)
+PLOT_SIZES = (11.0, 20.0)
+PARK_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Rect:
+    """An axis-aligned rectangle on the ground."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Lengths along x and y."""
+        return self.x1 - self.x0, self.y1 - self.y0
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The middle point."""
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    def inset(self, margin: float) -> "Rect":
+        """The rectangle shrunk (or, for a negative margin, grown) on all sides."""
+        return Rect(self.x0 + margin, self.y0 + margin, self.x1 - margin, self.y1 - margin)
+
+    def inset_sides(self, margins: dict["Side", float]) -> "Rect":
+        """The rectangle shrunk by its own margin on every side."""
+        return Rect(
+            self.x0 + margins[Side.WEST],
+            self.y0 + margins[Side.SOUTH],
+            self.x1 - margins[Side.EAST],
+            self.y1 - margins[Side.NORTH],
+        )
+
+
+class Side(Enum):
+    """The four sides of a rectangle, in the order in which `MeshBuilder.walls` builds them."""
+
+    SOUTH = 0
+    EAST = 1
+    NORTH = 2
+    WEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A piece of a block for one building. `frontage`: the sides that face a street."""
+
+    rect: Rect
+    frontage: frozenset[Side]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Land between four streets, curb to curb. A park has no plots."""
+
+    rect: Rect
+    is_park: bool
+    plots: tuple[Plot, ...]
+    seed: np.random.SeedSequence
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The plan of a city: centre lines of the streets that run along y (`street_x`) and along x."""
+
+    street_x: tuple[float, ...]
+    street_y: tuple[float, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def bounds(self) -> Rect:
+        """The paved area, with the sidewalks beyond the outermost streets."""
+        margin = STREET_WIDTH / 2 + SIDEWALK_WIDTH
+        return Rect(self.street_x[0], self.street_y[0], self.street_x[-1], self.street_y[-1]).inset(-margin)
+
+    @property
+    def through_x(self) -> float:
+        """Centre line of the street along y that continues out of the city."""
+        return self.street_x[len(self.street_x) // 2]
+
+    @property
+    def through_y(self) -> float:
+        """Centre line of the street along x that continues out of the city."""
+        return self.street_y[len(self.street_y) // 2]
+
+
+def plan_city(seed: int, blocks: tuple[int, int]) -> Layout:
+    """Lay out `blocks[0]` by `blocks[1]` blocks around the origin, a fifth of them (but not all) parks."""
+    root = np.random.SeedSequence(seed)
+    rng = np.random.default_rng(root)
+    street_x = _street_lines(rng, blocks[0])
+    street_y = _street_lines(rng, blocks[1])
+    count = blocks[0] * blocks[1]
+    park_count = min(count - 1, max(1, round(PARK_SHARE * count)))
+    parks = set(rng.choice(count, size=park_count, replace=False).tolist())
+    half = STREET_WIDTH / 2
+    planned = []
+    for index, block_seed in enumerate(root.spawn(count)):
+        i, j = index % blocks[0], index // blocks[0]
+        rect = Rect(street_x[i], street_y[j], street_x[i + 1], street_y[j + 1]).inset(half)
+        is_park = index in parks
+        plots = () if is_park else tuple(_subdivide(np.random.default_rng(block_seed), rect))
+        planned.append(Block(rect, is_park, plots, block_seed))
+    return Layout(street_x, street_y, tuple(planned))
+
+
+def _street_lines(rng: np.random.Generator, blocks: int) -> tuple[float, ...]:
+    pitch = rng.uniform(*BLOCK_SIZES, size=blocks) + STREET_WIDTH
+    lines = np.concatenate([[0.0], np.cumsum(pitch)])
+    return tuple(float(line) for line in lines - lines[-1] / 2)
+
+
+def _subdivide(rng: np.random.Generator, block: Rect) -> list[Plot]:
+    """Cut a block without its sidewalks into plots, always across the longer side (a k-d tree)."""
+    land = block.inset(SIDEWALK_WIDTH)
+    pending, plots = [land], []
+    least, most = PLOT_SIZES
+    while pending:
+        rect = pending.pop()
+        along = int(rect.size[1] > rect.size[0])
+        length = rect.size[along]
+        if length <= most or length < 2 * least:
+            plots.append(Plot(rect, _frontage(rect, land)))
+            continue
+        share = float(np.clip(rng.normal(0.5 if length < 3 * least else 0.36, 0.05), 0.3, 0.6))
+        cut = float(np.clip(share * length, least, length - least))
+        if along == 0:
+            middle = rect.x0 + cut
+            halves = (Rect(rect.x0, rect.y0, middle, rect.y1), Rect(middle, rect.y0, rect.x1, rect.y1))
+        else:
+            middle = rect.y0 + cut
+            halves = (Rect(rect.x0, rect.y0, rect.x1, middle), Rect(rect.x0, middle, rect.x1, rect.y1))
+        pending.extend(halves)
+    return plots
+
+
+def _frontage(rect: Rect, land: Rect) -> frozenset[Side]:
+    touching = {
+        Side.SOUTH: rect.y0 == land.y0,
+        Side.EAST: rect.x1 == land.x1,
+        Side.NORTH: rect.y1 == land.y1,
+        Side.WEST: rect.x0 == land.x0,
+    }
+    return frozenset(side for side, touches in touching.items() if touches)

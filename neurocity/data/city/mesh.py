@@ -1,0 +1,208 @@
+"""Geometry as flat patches: parallelograms and triangles that carry a style and surface coordinates.
+
+A patch is `corner + u edge_u + v edge_v` with u, v in [0, 1] (and u + v <= 1 for a triangle). It faces
+`edge_u x edge_v`. Surface coordinates are metres: s = s0 + u |edge_u|, t = t0 + v |edge_v|.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import trimesh
+
+from neurocity.data.city.layout import Rect, Side
+
+Vector = Sequence[float]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """P patches, structure of arrays.
+
+    corner, edge_u, edge_v: [P, 3] float64. is_triangle: [P] bool. style: [P] int32, row of the style table.
+    origin_st: [P, 2] float64, the surface coordinates (s0, t0) of the corner. center: [P, 3] float64, for
+    rounded things the point that the shading normal points away from; NaN for flat patches.
+    """
+
+    corner: FloatArray
+    edge_u: FloatArray
+    edge_v: FloatArray
+    is_triangle: npt.NDArray[np.bool_]
+    style: npt.NDArray[np.int32]
+    origin_st: FloatArray
+    center: FloatArray
+
+    @property
+    def lengths(self) -> FloatArray:
+        """[P, 2] lengths of edge_u and edge_v in metres."""
+        return np.stack([np.linalg.norm(self.edge_u, axis=1), np.linalg.norm(self.edge_v, axis=1)], axis=1)
+
+    @property
+    def normals(self) -> FloatArray:
+        """[P, 3] unit normals of the planes of the patches."""
+        normals: FloatArray = np.cross(self.edge_u, self.edge_v)
+        return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+    def triangles(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """The patches as triangles: vertices [T, 3, 3] and the patch of every triangle [T].
+
+        The first P triangles are (corner, +edge_u, +edge_v); the others complete the parallelograms from the
+        opposite corner, so that barycentric (u, v) there means (1 - u, 1 - v) of the patch.
+        """
+        first = np.stack([self.corner, self.corner + self.edge_u, self.corner + self.edge_v], axis=1)
+        whole = np.flatnonzero(~self.is_triangle)
+        far = self.corner[whole] + self.edge_u[whole] + self.edge_v[whole]
+        second = np.stack([far, far - self.edge_u[whole], far - self.edge_v[whole]], axis=1)
+        return np.concatenate([first, second]), np.concatenate([np.arange(len(self.corner)), whole])
+
+
+@dataclass(slots=True)
+class MeshBuilder:
+    """Collects patches; `build` freezes them into a Mesh."""
+
+    _rows: list[tuple[Vector, Vector, Vector, bool, int, tuple[float, float], Vector]] = field(
+        default_factory=list
+    )
+
+    def parallelogram(
+        self,
+        corner: Vector,
+        edge_u: Vector,
+        edge_v: Vector,
+        *,
+        style: int,
+        origin_st: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """A parallelogram that faces edge_u x edge_v."""
+        self._rows.append((corner, edge_u, edge_v, False, style, origin_st, (math.nan,) * 3))
+
+    def triangle(
+        self, a: Vector, b: Vector, c: Vector, *, style: int, center: Vector = (math.nan,) * 3
+    ) -> None:
+        """A triangle, counter-clockwise seen from its front; with a `center` it is shaded as round."""
+        edge_u = [b[k] - a[k] for k in range(3)]
+        edge_v = [c[k] - a[k] for k in range(3)]
+        self._rows.append((a, edge_u, edge_v, True, style, (0.0, 0.0), center))
+
+    def floor(self, rect: Rect, z: float, *, style: int) -> None:
+        """A horizontal rectangle that faces up."""
+        width, depth = rect.size
+        self.parallelogram((rect.x0, rect.y0, z), (width, 0, 0), (0, depth, 0), style=style)
+
+    def ceiling(self, rect: Rect, z: float, *, style: int) -> None:
+        """A horizontal rectangle that faces down."""
+        width, depth = rect.size
+        self.parallelogram((rect.x0, rect.y0, z), (0, depth, 0), (width, 0, 0), style=style)
+
+    def walls(
+        self,
+        rect: Rect,
+        z0: float,
+        z1: float,
+        *,
+        style: int,
+        base: float | None = None,
+        front_style: Mapping[Side, int] | None = None,
+    ) -> None:
+        """Four walls that face outwards; t counts from `base` (by default z0). Sides may have own styles."""
+        width, depth = rect.size
+        t0 = z0 - (z0 if base is None else base)
+        up = (0.0, 0.0, z1 - z0)
+        sides = (
+            (Side.SOUTH, (rect.x0, rect.y0, z0), (width, 0, 0)),
+            (Side.EAST, (rect.x1, rect.y0, z0), (0, depth, 0)),
+            (Side.NORTH, (rect.x1, rect.y1, z0), (-width, 0, 0)),
+            (Side.WEST, (rect.x0, rect.y1, z0), (0, -depth, 0)),
+        )
+        for side, corner, edge in sides:
+            own = style if front_style is None else front_style.get(side, style)
+            self.parallelogram(corner, edge, up, style=own, origin_st=(0.0, t0))
+
+    def box(self, rect: Rect, z0: float, z1: float, *, style: int, top_style: int | None = None) -> None:
+        """A box without a bottom."""
+        self.walls(rect, z0, z1, style=style)
+        self.floor(rect, z1, style=style if top_style is None else top_style)
+
+    def slab(self, rect: Rect, z0: float, z1: float, *, style: int) -> None:
+        """A box with a bottom, for things that hang in the air."""
+        self.box(rect, z0, z1, style=style)
+        self.ceiling(rect, z0, style=style)
+
+    def ring(self, rect: Rect, thickness: float, z0: float, *, z1: float, style: int) -> None:
+        """A rectangular frame, such as a parapet or a cornice: outer and inner walls, top and underside."""
+        inner = rect.inset(thickness)
+        self.walls(rect, z0, z1, style=style)
+        self._walls_inwards(inner, z0, z1, style=style)
+        for strip in (
+            Rect(rect.x0, rect.y0, rect.x1, inner.y0),
+            Rect(rect.x0, inner.y1, rect.x1, rect.y1),
+            Rect(rect.x0, inner.y0, inner.x0, inner.y1),
+            Rect(inner.x1, inner.y0, rect.x1, inner.y1),
+        ):
+            self.floor(strip, z1, style=style)
+            self.ceiling(strip, z0, style=style)
+
+    def _walls_inwards(self, rect: Rect, z0: float, z1: float, *, style: int) -> None:
+        width, depth = rect.size
+        up = (0.0, 0.0, z1 - z0)
+        self.parallelogram((rect.x1, rect.y0, z0), (-width, 0, 0), up, style=style)
+        self.parallelogram((rect.x0, rect.y0, z0), (0, depth, 0), up, style=style)
+        self.parallelogram((rect.x0, rect.y1, z0), (width, 0, 0), up, style=style)
+        self.parallelogram((rect.x1, rect.y1, z0), (0, -depth, 0), up, style=style)
+
+    def cylinder(
+        self, center: Vector, radius: float, height: float, *, sides: int, style: int, cone: float = 0.0
+    ) -> None:
+        """An upright prism on `center`; its lid rises to a cone of height `cone` (0: flat)."""
+        x, y, z = center
+        angles = 2 * math.pi * np.arange(sides + 1) / sides
+        ring = [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
+        tip = (x, y, z + height + cone)
+        for (ax, ay), (bx, by) in zip(ring[:-1], ring[1:], strict=True):
+            self.parallelogram((ax, ay, z), (bx - ax, by - ay, 0), (0, 0, height), style=style)
+            self.triangle((ax, ay, z + height), (bx, by, z + height), tip, style=style)
+
+    def extrusion(
+        self, profile: Sequence[tuple[float, float]], offset: Vector, *, along: Vector, styles: Sequence[int]
+    ) -> None:
+        """A convex profile of (distance, height) points, counter-clockwise, swept sideways by `along`.
+
+        Distances run along `along` turned clockwise by a right angle. `styles`: one for every edge of the
+        profile, and a last one for both ends.
+        """
+        length = math.hypot(along[0], along[1])
+        forward = (along[1] / length, -along[0] / length)
+        points = [(offset[0] + d * forward[0], offset[1] + d * forward[1], offset[2] + h) for d, h in profile]
+        far = [tuple(p[k] + along[k] for k in range(3)) for p in points]
+        for index, start in enumerate(points):
+            end = points[(index + 1) % len(points)]
+            edge = [end[k] - start[k] for k in range(3)]
+            self.parallelogram(start, along, edge, style=styles[index])
+        for index in range(1, len(points) - 1):
+            self.triangle(points[0], points[index], points[index + 1], style=styles[-1])
+            self.triangle(far[0], far[index + 1], far[index], style=styles[-1])
+
+    def blob(self, center: Vector, radii: Vector, rng: np.random.Generator, *, style: int) -> None:
+        """An irregular, rounded lump: an icosphere with its vertices pushed in and out by up to 18 %."""
+        sphere = trimesh.creation.icosphere(subdivisions=1)
+        swell = rng.uniform(0.82, 1.18, size=(len(sphere.vertices), 1))
+        vertices = np.asarray(center) + sphere.vertices * swell * np.asarray(radii)
+        for a, b, c in sphere.faces:
+            self.triangle(vertices[a], vertices[b], vertices[c], style=style, center=center)
+
+    def build(self) -> Mesh:
+        """The patches so far as a Mesh."""
+        columns = list(zip(*self._rows, strict=True))
+        corner, edge_u, edge_v = (np.array(column, dtype=np.float64) for column in columns[:3])
+        return Mesh(
+            corner=corner,
+            edge_u=edge_u,
+            edge_v=edge_v,
+            is_triangle=np.array(columns[3], dtype=np.bool_),
+            style=np.array(columns[4], dtype=np.int32),
+            origin_st=np.array(columns[5], dtype=np.float64),
+            center=np.array(columns[6], dtype=np.float64),
+        )
