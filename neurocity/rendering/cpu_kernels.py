@@ -1,0 +1,44 @@
+"""Where the compiled CPU kernels may stand in for their PyTorch twins, and how they use the cores.
+
+Kernels are numba functions that release the GIL; threads of one small pool call them on parts of the work.
+A graph that is being traced, scripted or exported always takes the PyTorch twin.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+
+def kernels_apply(tensor: Tensor) -> bool:
+    """True when `tensor` lives on the CPU and is being computed with now, not recorded into a graph."""
+    return tensor.device.type == "cpu" and not (
+        torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    )
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="neurocity-kernel")
+
+
+def run_parallel(task: Callable[..., None], parts: Sequence[tuple[int, int]]) -> None:
+    """Call `task(begin, end)` for all parts, on as many threads as torch uses for its own operators."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(parts) == 1:
+        for begin, end in parts:
+            task(begin, end)
+        return
+    futures = [_pool(threads).submit(task, begin, end) for begin, end in parts]
+    for future in futures:
+        future.result()
+
+
+def split(count: int, smallest: int) -> list[tuple[int, int]]:
+    """[0, count) in equal parts of at least `smallest`, several a thread so that uneven parts even out."""
+    number = max(1, min(4 * torch.get_num_threads(), count // smallest))
+    edges = [count * i // number for i in range(number + 1)]
+    return list(pairwise(edges))

@@ -1,0 +1,120 @@
+"""Multiresolution hash grid (Müller et al. 2022, section 3).
+
+Notation
+    L levels, T rows of a level's table (a power of two), F features a row, N points
+    scale_l = N_min b^l - 1, resolution_l = ceil(scale_l) + 1 vertices along an axis
+    a point x in [0, 1]^3 lies at p = scale_l x + 0.5 of level l; the half staggers the levels
+
+A level whose resolution^3 vertices fit into T rows is stored densely; others share rows by a spatial hash.
+The default hash is additive, (x c^3 + y c^2 + z c) mod T with c = 2531011 ("BaseConvert"): it needs no bit
+operation, so it exports everywhere, and spreads as evenly as the paper's XOR, which stays for comparison.
+"""
+
+from typing import Final, Literal
+
+import torch
+from torch import Tensor, nn
+
+from neurocity.errors import ConfigError
+from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
+
+HashKind = Literal["base_convert", "xor"]
+_FACTORS: Final = {
+    "base_convert": (2531011**3, 2531011**2, 2531011),
+    "xor": (1, 2654435761, 805459861),
+}
+
+
+class HashGrid(nn.Module):
+    """Trilinear interpolation in L tables of T rows.
+
+    Rows start uniform in [-1e-4, 1e-4] (section 4 of the paper).
+    """
+
+    def __init__(
+        self,
+        *,
+        levels: int,
+        features: int,
+        log2_rows: int,
+        coarsest: int,
+        finest: int,
+        hash_kind: HashKind = "base_convert",
+    ) -> None:
+        super().__init__()
+        if not 2 <= coarsest <= finest:
+            raise ConfigError(
+                f"hash grid resolutions: got {coarsest} to {finest}, expected 2 <= coarsest <= finest"
+            )
+        if not 1 <= levels <= 32 or features not in (1, 2, 4) or not 8 <= log2_rows <= 24:
+            raise ConfigError(
+                f"hash grid: got levels={levels}, features={features}, log2_rows={log2_rows}; "
+                "expected 1-32, one of 1, 2, 4, and 8-24"
+            )
+        if hash_kind not in _FACTORS:
+            raise ConfigError(f"hash_kind: got {hash_kind!r}, expected one of {sorted(_FACTORS)}")
+        self.rows = 2**log2_rows
+        self.xor = hash_kind == "xor"
+        # Reduced modulo the table size: the same rows, and products that stay inside int64.
+        fx, fy, fz = (factor % self.rows for factor in _FACTORS[hash_kind])
+        self.factors = (fx, fy, fz)
+        growth = (finest / coarsest) ** (1.0 / max(levels - 1, 1))
+        scales = torch.tensor([coarsest * growth**level - 1.0 for level in range(levels)])
+        resolutions = scales.ceil().long() + 1
+        self.table = nn.Parameter(torch.empty(levels, self.rows, features).uniform_(-1e-4, 1e-4))
+        self.register_buffer("scales", scales, persistent=False)
+        self.register_buffer("resolutions", resolutions, persistent=False)
+        dense = resolutions**3 <= self.rows
+        self.dense_levels = int(dense.sum())
+        self.register_buffer("level_offsets", torch.arange(levels)[:, None] * self.rows, persistent=False)
+
+    @property
+    def width(self) -> int:
+        """Number of features of a point, L F."""
+        return self.table.shape[0] * self.table.shape[2]
+
+    def forward(self, points: Tensor) -> Tensor:
+        """points [3, N] in [0, 1] -> features [N, L F], level after level."""
+        if torch.jit.is_scripting():
+            return self.encode(points)
+        elif kernels_apply(points):
+            return HashEncodeCPU.apply(
+                points, self.table, self.scales, self.resolutions, self.factors, self.xor
+            )
+        return self.encode(points)
+
+    def encode(self, points: Tensor) -> Tensor:
+        """The definition, in planes of [L, N] with the eight corners unrolled."""
+        levels, rows, features = self.table.shape
+        count = points.shape[1]
+        x = points[0] * self.scales[:, None] + 0.5
+        y = points[1] * self.scales[:, None] + 0.5
+        z = points[2] * self.scales[:, None] + 0.5
+        x0, y0, z0 = x.floor(), y.floor(), z.floor()
+        x1_weight, y1_weight, z1_weight = x - x0, y - y0, z - z0
+        x_weights = [1.0 - x1_weight, x1_weight]
+        y_weights = [1.0 - y1_weight, y1_weight]
+        z_weights = [1.0 - z1_weight, z1_weight]
+        ix, iy, iz = x0.long(), y0.long(), z0.long()
+        table = self.table.view(levels * rows, features)
+        total = torch.zeros(levels, count, features, dtype=points.dtype, device=points.device)
+        for corner in range(8):
+            bx, by, bz = corner & 1, (corner >> 1) & 1, corner >> 2
+            index = self.row_index(ix + bx, iy + by, iz + bz) + self.level_offsets
+            weight = x_weights[bx] * y_weights[by] * z_weights[bz]
+            total = total + nn.functional.embedding(index, table) * weight[:, :, None]
+        return total.transpose(0, 1).reshape(count, levels * features)
+
+    def row_index(self, ix: Tensor, iy: Tensor, iz: Tensor) -> Tensor:
+        """Row of each vertex in its level's table: three [L, N] int64 planes -> [L, N] int64."""
+        dense = self.dense_levels
+        resolution = self.resolutions[:dense, None]
+        direct = ix[:dense] + resolution * (iy[:dense] + resolution * iz[:dense])
+        fx, fy, fz = self.factors
+        ix, iy, iz = ix[dense:], iy[dense:], iz[dense:]
+        if self.xor:
+            hashed = ((ix * fx) ^ (iy * fy) ^ (iz * fz)) % self.rows
+        else:
+            hashed = (ix * fx + iy * fy + iz * fz) % self.rows
+        return torch.cat([direct, hashed])

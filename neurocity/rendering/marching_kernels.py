@@ -1,0 +1,123 @@
+"""Compiled CPU kernel of the march: one scalar walk a ray, in the arithmetic of `marching.march_planes`."""
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurocity.rendering.cpu_kernels import run_parallel, split
+
+if TYPE_CHECKING:
+    from neurocity.rendering.marching import RayMarcher
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _walk(  # type: ignore[no-untyped-def]
+    rays, jump, edges, space, constants, limits, fill, out, begin, end
+):
+    """Count the samples of rays [begin, end) into `out.offsets`, or write them when `fill`."""
+    origins, directions, starts, counts, jitters = rays
+    low, center = space
+    step, side, near, growth = constants
+    grid, iterations, unbounded = limits
+    points_out, t_out, delta_out, ray_out, offsets = out
+    one, half, quarter = np.float32(1.0), np.float32(0.5), np.float32(0.25)
+    half_side = side / np.float32(2.0)
+    last = np.float32(grid - 1)
+    stretch = np.float32(2.0) * side / np.float32(grid) if unbounded else side / np.float32(grid)
+    for r in range(begin, end):
+        dx, dy, dz = directions[0, r], directions[1, r], directions[2, r]
+        speed = max(abs(dx), abs(dy), abs(dz))
+        index = np.float32(0.0)
+        n = offsets[r]
+        found = 0
+        k = 0
+        while index < counts[r] and (iterations <= 0 or k < iterations):
+            k += 1
+            if unbounded:
+                cell = min(np.int64(index), len(edges) - 2)
+                delta = edges[cell + 1] - edges[cell]
+                t = edges[cell] + jitters[r] * delta
+            else:
+                delta = step
+                t = starts[r] + (index + jitters[r]) * step
+            x, y, z = origins[0, r] + dx * t, origins[1, r] + dy * t, origins[2, r] + dz * t
+            norm = one
+            if unbounded:
+                x, y, z = (
+                    (x - center[0]) / half_side,
+                    (y - center[1]) / half_side,
+                    (z - center[2]) / half_side,
+                )
+                norm = max(abs(x), abs(y), abs(z))
+                outer = max(norm, one)
+                factor = (np.float32(2.0) - one / outer) / outer
+                x, y, z = (
+                    x * factor * quarter + half,
+                    y * factor * quarter + half,
+                    z * factor * quarter + half,
+                )
+            else:
+                x, y, z = (x - low[0]) / side, (y - low[1]) / side, (z - low[2]) / side
+            ix = np.int64(min(max(np.floor(x * np.float32(grid)), np.float32(0.0)), last))
+            iy = np.int64(min(max(np.floor(y * np.float32(grid)), np.float32(0.0)), last))
+            iz = np.int64(min(max(np.floor(z * np.float32(grid)), np.float32(0.0)), last))
+            free = jump[ix + grid * (iy + grid * iz)]
+            if free < 0.0:
+                if fill:
+                    points_out[0, n], points_out[1, n], points_out[2, n] = x, y, z
+                    t_out[n], delta_out[n], ray_out[n] = t, delta, r
+                n += 1
+                found += 1
+                index += one
+                continue
+            leap = free / speed * stretch
+            if unbounded:
+                leap = free / speed * max(norm / np.float32(8.0), np.float32(0.75)) * stretch
+                ahead = np.log1p((t + leap - near) * (growth / step)) / growth
+                index = max(index + one, np.floor(ahead - jitters[r]) - one)
+            else:
+                index = max(index + one, index + np.floor(leap / step))
+        if not fill:
+            offsets[r + 1] = found
+
+
+def march_cpu(
+    marcher: "RayMarcher", rays: tuple[Tensor, ...], jump: Tensor, iterations: int
+) -> tuple[Tensor, ...]:
+    """`marching.march_planes` for CPU tensors; rays = origins, directions [3, R], start, count, jitter [R]."""
+    number = rays[0].shape[1]
+    offsets = torch.zeros(number + 1, dtype=torch.int64)
+    scene = (
+        _arrays(*rays),
+        *_arrays(jump, marcher.edges),
+        _arrays(marcher.low[:, 0], marcher.center[:, 0]),
+        tuple(np.float32(v) for v in (marcher.step, marcher.side, marcher.near, marcher.growth)),
+        (marcher.grid, iterations, marcher.unbounded),
+    )
+
+    def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
+        arrays = _arrays(*out)
+        run_parallel(lambda begin, end: _walk(*scene, fill, arrays, begin, end), split(number, smallest=64))
+
+    walk(False, (*_samples(0), offsets))
+    torch.cumsum(offsets, 0, out=offsets)
+    samples = _samples(int(offsets[-1]))
+    walk(True, (*samples, offsets))
+    return (*samples, offsets)
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
+
+
+def _samples(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Room for points, t, delta and ray index of `count` samples."""
+    return (
+        torch.empty(3, count),
+        torch.empty(count),
+        torch.empty(count),
+        torch.empty(count, dtype=torch.int64),
+    )

@@ -1,0 +1,18 @@
+"""What a model returns for a bundle of rays."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class RayRender(NamedTuple):
+    """Rendered rays, float32, in the order of the rays that were asked for.
+
+    rgb [R, 3]: accumulated radiance without background, sRGB-encoded.
+    depth [R]: expected distance along the unit ray, sum(w t) / max(opacity, 1e-6), world units.
+    opacity [R]: sum of the compositing weights w, in [0, 1].
+    """
+
+    rgb: Tensor
+    depth: Tensor
+    opacity: Tensor
