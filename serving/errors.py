@@ -134,13 +134,14 @@ async def _domain_problem(_: Request, error: Exception) -> JSONResponse:
 async def _validation_problem(request: Request, error: Exception) -> JSONResponse:
     details = cast(RequestValidationError, error).errors()
     media_type = request.headers.get("content-type", "none")
-    if [item["loc"] for item in details] == [("body",)] and "json" not in media_type:
+    unread = [item["type"] for item in details if item["loc"] == ("body",)] == ["model_attributes_type"]
+    if unread and "json" not in media_type:
         message = f"got Content-Type {media_type}, expected application/json"
         return problem_response(415, "unsupported-media-type", message)
     malformed = [item for item in details if item["type"] == "json_invalid"]
     if malformed:
         reason = malformed[0]["ctx"]["error"]
-        return problem_response(400, "malformed-json", f"the body is not valid JSON: {reason}")
+        return problem_response(400, "malformed-body", f"the body is not valid JSON: {reason}")
     errors = [FieldError(field=_field_path(item["loc"]), message=item["msg"]) for item in details]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors)
     return problem_response(422, "request-not-processable", detail, errors=errors)

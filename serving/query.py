@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from serving.schemas import (
     DEFAULT_FOV_Y_DEGREES,
@@ -24,7 +25,7 @@ def _three_numbers(text: str) -> str:
     except ValueError:
         numbers = []
     if len(numbers) != 3:
-        raise ValueError("expected three numbers as x,y,z")
+        raise PydanticCustomError("vector", "expected three numbers as x,y,z")
     return text
 
 

@@ -76,7 +76,10 @@ def _read(version: Path) -> Artefact:
             f"{file}: describes {manifest.model_name}/{manifest.version}, which is not where it stands; "
             "export the scene again instead of renaming folders"
         )
-    return Artefact(manifest=manifest, path=version / manifest.artefact.name)
+    name = manifest.artefact.name
+    if name != Path(name).name:
+        raise ManifestError(f"{file}: artefact.name is {name!r}, expected a file name")
+    return Artefact(manifest=manifest, path=version / name)
 
 
 def _verify(artefact: Artefact) -> None:

@@ -46,7 +46,7 @@ LOSSY_FORMATS = ("jpeg", "webp")
 
 
 def parse_background(value: Any) -> Literal["scene"] | tuple[float, float, float]:
-    """`scene`, a hex colour (`#ffcc00`, with or without #) or three numbers in [0, 1]; else ValueError."""
+    """`scene`, a hex colour (`#ffcc00`, with or without #) or three numbers in [0, 1]; else an error."""
     if value == "scene":
         return "scene"
     if isinstance(value, str) and re.fullmatch("#?[0-9a-fA-F]{6}", value):
@@ -56,7 +56,9 @@ def parse_background(value: Any) -> Literal["scene"] | tuple[float, float, float
         numbers = [item for item in value if isinstance(item, int | float) and not isinstance(item, bool)]
         if len(numbers) == 3 and all(0 <= item <= 1 for item in numbers):
             return float(numbers[0]), float(numbers[1]), float(numbers[2])
-    raise ValueError('expected "scene", a hex colour such as "#ffcc00", or three numbers in [0, 1]')
+    raise PydanticCustomError(
+        "background", 'expected "scene", a hex colour such as "#ffcc00", or three numbers in [0, 1]'
+    )
 
 
 Background = Annotated[

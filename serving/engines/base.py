@@ -81,10 +81,14 @@ class Engine(Protocol):
     ) -> RenderedRays:
         """Light of the rays, without blocking the event loop.
 
-        ray_origins, ray_directions: float32 [R, 3], R >= 1, directions of unit length.
+        The engine cuts R into calls of at most the manifest's `rays_per_call`, so that memory stays bounded
+        and the renders of several clients take turns.
+
+        ray_origins, ray_directions: float32 [R, 3], any R >= 1, directions of unit length.
         deadline: instant on the clock of `time.monotonic()` after which nobody wants the result, or None.
 
-        Cancelling the awaiting task abandons the call, and stops its computation where the engine can.
+        Cancelling the awaiting task drops the calls that are left, and stops the one in progress where the
+        engine can.
 
         Raises SceneNotFoundError, DeadlineExceededError, EngineUnavailableError (worth trying again later),
         and EngineError when the call fails or does not give finite outputs of the right shapes.

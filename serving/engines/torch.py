@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from serving.engines.base import (
     check_rendered,
     find_scene,
 )
-from serving.engines.calls import CallThreads
+from serving.engines.calls import CallThreads, render_in_tiles
 from serving.repository import Artefact, find_artefacts
 
 FORMAT = "torchscript"
@@ -52,21 +53,24 @@ class TorchEngine:
         self, scene: str, ray_origins: Float32, ray_directions: Float32, deadline: float | None
     ) -> RenderedRays:
         """See `Engine.render`."""
-        find_scene(self._manifests, scene)
+        manifest = find_scene(self._manifests, scene)
         check_rays(ray_origins, ray_directions)
+
+        async def render_tile(origins: Float32, directions: Float32) -> RenderedRays:
+            return await self._threads.run(lambda: self._render_tile(scene, origins, directions), deadline)
+
+        return await render_in_tiles(render_tile, manifest.rays_per_call, ray_origins, ray_directions)
+
+    def _render_tile(self, scene: str, ray_origins: Float32, ray_directions: Float32) -> RenderedRays:
         torch, module = self._torch, self._modules[scene]
-
-        def call() -> RenderedRays:
-            try:
-                with torch.inference_mode():
-                    origins = torch.tensor(ray_origins, device=self._device)
-                    directions = torch.tensor(ray_directions, device=self._device)
-                    rgb, depth, opacity = (output.cpu().numpy() for output in module(origins, directions))
-            except Exception as error:  # an artefact may raise anything
-                raise EngineError(f"scene {scene!r}: PyTorch failed: {error}") from error
-            return check_rendered(scene, len(ray_origins), RenderedRays(rgb, depth, opacity))
-
-        return await self._threads.run(call, deadline)
+        try:
+            with torch.inference_mode():
+                origins = torch.tensor(ray_origins, device=self._device)
+                directions = torch.tensor(ray_directions, device=self._device)
+                rgb, depth, opacity = (output.cpu().numpy() for output in module(origins, directions))
+        except Exception as error:  # an artefact may raise anything
+            raise EngineError(f"scene {scene!r}: PyTorch failed: {error}") from error
+        return check_rendered(scene, len(ray_origins), RenderedRays(rgb, depth, opacity))
 
     async def ready(self) -> None:
         """See `Engine.ready`: a loaded module stays ready."""
@@ -78,7 +82,10 @@ class TorchEngine:
 
     def _load(self, artefact: Artefact) -> Any:
         try:
-            return self._torch.jit.load(artefact.path, map_location=self._device).eval()
+            with warnings.catch_warnings():
+                # TorchScript is deprecated in favour of torch.export, and yet what these artefacts are.
+                warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", DeprecationWarning)
+                return self._torch.jit.load(artefact.path, map_location=self._device).eval()
         except Exception as error:  # a broken archive raises anything
             raise EngineError(f"{artefact.path}: PyTorch cannot open it: {error}") from error
 

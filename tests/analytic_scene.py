@@ -1,0 +1,209 @@
+"""A scene with a known answer: a translucent sphere off the world's centre, coloured by its normals.
+
+Red, green and blue grow with the x, y and z of the normal, so that a flipped, swapped or rotated image axis
+changes colours. The same few formulas stand here as a numpy oracle, as an ONNX graph and as TorchScript; all
+three take rays and give rgb, depth and opacity as the contract says, and `write_repository` puts the graphs
+where engines look for them.
+"""
+
+import hashlib
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor
+
+from neurocity.cameras import Camera, look_at
+from neurocity.contract import (
+    MANIFEST_FILE,
+    RAY_INPUTS,
+    RENDER_OUTPUTS,
+    ArtefactFile,
+    SceneInfo,
+    SceneManifest,
+    TensorSpec,
+    manifest_from_json,
+    to_json,
+)
+
+SCENE = "sphere"
+CENTER = (0.3, -0.2, 0.5)
+RADIUS = 1.0
+ALPHA = 0.75
+"""Opacity of the sphere; 0 outside."""
+BACKGROUND = (0.2, 0.4, 0.6)
+UP = (0.0, 0.0, 1.0)
+RAYS_PER_CALL = 100
+"""Small, so that small images need several calls and a remainder."""
+
+EYE = (3.0, -2.5, 2.0)
+TARGET = (0.0, 0.0, 0.4)
+FILE_NAMES = {"onnx": "model.onnx", "torchscript": "model.pt"}
+
+
+def camera(width: int = 24, height: int = 16, fov_y_degrees: float = 45.0) -> Camera:
+    """A view in which the sphere is off the middle and does not touch the border."""
+    return Camera.from_fov_y(look_at(EYE, TARGET, UP), width, height, fov_y_degrees)
+
+
+def render(ray_origins: np.ndarray, ray_directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The oracle: rgb [R, 3] without background, depth [R] and opacity [R], computed in float64."""
+    from_center = ray_origins.astype(np.float64) - CENTER
+    along = (from_center * ray_directions).sum(-1)
+    discriminant = along**2 - (from_center**2).sum(-1) + RADIUS**2
+    distance = -along - np.sqrt(np.maximum(discriminant, 0.0))
+    hit = (discriminant > 0) & (distance > 0)
+    normal = (from_center + distance[:, None] * ray_directions) / RADIUS
+    opacity = np.where(hit, ALPHA, 0.0)
+    return (0.5 + 0.5 * normal) * opacity[:, None], np.where(hit, distance, 0.0), opacity
+
+
+def write_onnx(path: Path, *, rgb_scale: float = 1.0, idle_loops: int = 0) -> None:
+    """The same as an ONNX graph.
+
+    For tests of failures: `rgb_scale` NaN makes its output no render, `idle_loops` makes it slow.
+    """
+    constants = {
+        "center": np.float32(CENTER),
+        "radius_squared": np.float32(RADIUS**2),
+        "radius": np.float32(RADIUS),
+        "alpha": np.float32(ALPHA),
+        "zero": np.float32(0.0),
+        "half": np.float32(0.5),
+        "one": np.float32(1.0),
+        "rgb_scale": np.float32(rgb_scale),
+        "last_axis": np.int64([1]),
+        "idle_loops": np.int64(idle_loops),
+        "true": np.bool_(True),
+    }
+    steps = [
+        ("Sub", ["ray_origins", "center"], "from_center"),
+        ("Mul", ["from_center", "ray_directions"], "along_parts"),
+        ("ReduceSum", ["along_parts", "last_axis"], "along"),
+        ("Mul", ["along", "along"], "along_squared"),
+        ("Mul", ["from_center", "from_center"], "from_center_parts"),
+        ("ReduceSum", ["from_center_parts", "last_axis"], "from_center_squared"),
+        ("Sub", ["along_squared", "from_center_squared"], "difference"),
+        ("Add", ["difference", "radius_squared"], "discriminant"),
+        ("Max", ["discriminant", "zero"], "not_negative"),
+        ("Sqrt", ["not_negative"], "half_chord"),
+        ("Neg", ["along"], "closest"),
+        ("Sub", ["closest", "half_chord"], "distance"),
+        ("Greater", ["discriminant", "zero"], "crosses"),
+        ("Greater", ["distance", "zero"], "ahead"),
+        ("And", ["crosses", "ahead"], "hit"),
+        ("Where", ["hit", "alpha", "zero"], "opacity_column"),
+        ("Where", ["hit", "distance", "zero"], "depth_column"),
+        ("Mul", ["distance", "ray_directions"], "advance"),
+        ("Add", ["from_center", "advance"], "surface"),
+        ("Div", ["surface", "radius"], "normal"),
+        ("Mul", ["normal", "half"], "half_normal"),
+        ("Add", ["half_normal", "half"], "colour"),
+        ("Mul", ["colour", "idle_factor"], "idle_colour"),
+        ("Mul", ["idle_colour", "rgb_scale"], "scaled_colour"),
+        ("Mul", ["scaled_colour", "opacity_column"], "rgb"),
+        ("Squeeze", ["depth_column", "last_axis"], "depth"),
+        ("Squeeze", ["opacity_column", "last_axis"], "opacity"),
+    ]
+    idle = helper.make_node("Loop", ["idle_loops", "true", "one"], ["idle_factor"], body=_idle_loop())
+    graph = helper.make_graph(
+        [idle, *(helper.make_node(kind, inputs, [output]) for kind, inputs, output in steps)],
+        "sphere",
+        [_value_info(spec) for spec in RAY_INPUTS],
+        [_value_info(spec) for spec in RENDER_OUTPUTS],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+class Sphere(torch.nn.Module):
+    """The same as a PyTorch module."""
+
+    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """rgb [R, 3], depth [R], opacity [R]."""
+        from_center = torch.cat([ray_origins[:, axis, None] - CENTER[axis] for axis in range(3)], 1)
+        along = (from_center * ray_directions).sum(-1)
+        discriminant = along**2 - (from_center**2).sum(-1) + RADIUS**2
+        distance = -along - discriminant.clamp(min=0.0).sqrt()
+        hit = (discriminant > 0) & (distance > 0)
+        normal = (from_center + distance[:, None] * ray_directions) / RADIUS
+        opacity = ALPHA * hit.float()
+        return (0.5 + 0.5 * normal) * opacity[:, None], torch.where(hit, distance, 0.0), opacity
+
+
+def write_torchscript(path: Path) -> None:
+    """The same as a TorchScript archive."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is deprecated, and still served
+        torch.jit.trace(Sphere(), (torch.zeros(2, 3), torch.ones(2, 3))).save(path)
+
+
+def manifest(format_name: str, artefact: bytes, *, scene: str = SCENE, version: int = 1) -> SceneManifest:
+    """The record of an artefact with those bytes."""
+    return SceneManifest(
+        scene=scene,
+        version=version,
+        family="analytic",
+        format=format_name,
+        precision="float32",
+        checkpoint_sha256="0" * 64,
+        artefact=ArtefactFile(
+            name=FILE_NAMES[format_name], sha256=hashlib.sha256(artefact).hexdigest(), bytes=len(artefact)
+        ),
+        info=SceneInfo(
+            bounds=(-1.0, -1.5, -1.0, 1.5, 1.0, 2.0),
+            up=UP,
+            background=BACKGROUND,
+            views=(camera().to_view("start"),),
+            dataset_fingerprint="0" * 64,
+        ),
+        rays_per_call=RAYS_PER_CALL,
+    )
+
+
+def write_repository(
+    repository: Path, *formats: str, scene: str = SCENE, version: int = 1, **onnx_options: float
+) -> Path:
+    """Put the scene into a model repository, once a format, as the exporter would; returns the repository."""
+    for format_name in formats:
+        folder = repository / f"{scene}_{format_name}" / str(version)
+        folder.mkdir(parents=True)
+        path = folder / FILE_NAMES[format_name]
+        if format_name == "onnx":
+            write_onnx(path, **onnx_options)
+        else:
+            write_torchscript(path)
+        record = manifest(format_name, path.read_bytes(), scene=scene, version=version)
+        (folder / MANIFEST_FILE).write_text(to_json(record))
+    return repository
+
+
+def rename_artefact(version_folder: Path, name: str) -> None:
+    """Let a written manifest name another file."""
+    file = version_folder / MANIFEST_FILE
+    record = manifest_from_json(file.read_text())
+    file.write_text(to_json(replace(record, artefact=replace(record.artefact, name=name))))
+
+
+def _idle_loop() -> onnx.GraphProto:
+    """The body of a loop that hands its one number on."""
+    number = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("number", "same_number")
+    ]
+    keep_on = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("go", "go_on")]
+    count = helper.make_tensor_value_info("count", TensorProto.INT64, [])
+    nodes = [
+        helper.make_node("Identity", ["go"], ["go_on"]),
+        helper.make_node("Identity", ["number"], ["same_number"]),
+    ]
+    return helper.make_graph(nodes, "idle", [count, keep_on[0], number[0]], [keep_on[1], number[1]])
+
+
+def _value_info(spec: TensorSpec) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, spec.shape)
