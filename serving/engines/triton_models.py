@@ -1,0 +1,126 @@
+"""What a Triton server offers and how it fails: its scenes, and gRPC statuses as this project's errors."""
+
+import importlib
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
+from neurocity.errors import (
+    DeadlineExceededError,
+    EngineError,
+    EngineUnavailableError,
+    ManifestError,
+    MissingDependencyError,
+)
+
+PREFERRED_FORMATS = ("onnx", "torchscript")
+"""Which artefact of a scene renders when the server has several; other formats come after these, by name."""
+
+CONTROL_TIMEOUT_SECONDS = 10.0
+
+STATUS_ERRORS: dict[str, type[EngineError]] = {
+    "DEADLINE_EXCEEDED": DeadlineExceededError,
+    # Connection refused or lost, queue full, server stopping.
+    "UNAVAILABLE": EngineUnavailableError,
+    # The server gave the request up although nobody here did.
+    "CANCELLED": EngineUnavailableError,
+    # The model, or this version of it, was unloaded since the engine was opened.
+    "NOT_FOUND": EngineUnavailableError,
+}
+"""gRPC status -> error; any other status is an EngineError."""
+
+MESSAGE_ERRORS: dict[str, type[EngineError]] = {
+    "Request timeout expired": DeadlineExceededError,
+    "is not healthy": EngineUnavailableError,
+}
+"""Part of Triton's message -> error, where the status alone (UNAVAILABLE, INTERNAL) does not tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A scene's model on the server.
+
+    outputs: contract name -> the model's name of that output (`rgb`; in TorchScript models `rgb__0`).
+    window: tiles of one render that are under way at the same time: one for each instance of the model, and
+        one that travels meanwhile.
+    """
+
+    name: str
+    version: str
+    manifest: SceneManifest
+    outputs: Mapping[str, str]
+    window: int
+
+
+def import_client() -> Any:
+    """The module `tritonclient.grpc.aio`; raises MissingDependencyError when it is not installed."""
+    try:
+        return importlib.import_module("tritonclient.grpc.aio")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"the triton engine needs tritonclient ({error}); install neurocity[triton]"
+        ) from None
+
+
+def engine_error(error: Any, url: str) -> EngineError:
+    """What an `InferenceServerException` of the server at `url` means here."""
+    status = str(error.status()).removeprefix("StatusCode.")
+    message = str(error.message())
+    kinds = [kind for part, kind in MESSAGE_ERRORS.items() if part in message]
+    kind = kinds[0] if kinds else STATUS_ERRORS.get(status, EngineError)
+    return kind(f"Triton at {url}: {message} ({status})")
+
+
+async def find_models(client: Any, url: str) -> dict[str, Model]:
+    """Scene name -> its model, of all ready models of the server that have a manifest.
+
+    Raises EngineUnavailableError (not reachable), ManifestError (a manifest is malformed, or does not
+    describe its model) and EngineError (no scene at all).
+    """
+    exception = import_client().InferenceServerException
+    try:
+        index = await client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_SECONDS)
+        ready = {(item.name, item.version) for item in index.models if item.state == "READY"}
+        configs = [
+            (await client.get_model_config(name, client_timeout=CONTROL_TIMEOUT_SECONDS)).config
+            for name in sorted({name for name, _ in ready})
+        ]
+    except exception as error:
+        raise engine_error(error, url) from error
+    models = [read_model(config, ready) for config in configs if MANIFEST_KEY in config.parameters]
+    if not models:
+        raise EngineError(
+            f"Triton at {url}: no scene among its {len(configs)} models "
+            f"(a scene has the parameter {MANIFEST_KEY!r} in config.pbtxt; neurocity-export writes it)"
+        )
+    models.sort(key=_preference, reverse=True)
+    return {model.manifest.scene: model for model in models}
+
+
+def read_model(config: Any, ready: Set[tuple[str, str]]) -> Model:
+    """The scene that a `ModelConfig` with a manifest describes; raises ManifestError unless it is `ready`."""
+    manifest = manifest_from_json(config.parameters[MANIFEST_KEY].string_value, f"model {config.name!r}")
+    version = str(manifest.version)
+    if (config.name, version) not in ready:
+        versions = ", ".join(sorted(version for name, version in ready if name == config.name))
+        raise ManifestError(
+            f"model {config.name!r}: its manifest is of version {version}, the server has {versions} ready"
+        )
+    outputs = {re.sub(r"__\d+$", "", output.name): output.name for output in config.output}
+    inputs = {item.name for item in config.input}
+    for known, specs in ((inputs, manifest.inputs), (set(outputs), manifest.outputs)):
+        if missing := [spec.name for spec in specs if spec.name not in known]:
+            raise ManifestError(
+                f"model {config.name!r}: config.pbtxt lacks {', '.join(missing)} of the manifest"
+            )
+    instances = sum(group.count for group in config.instance_group)
+    return Model(name=config.name, version=version, manifest=manifest, outputs=outputs, window=instances + 1)
+
+
+def _preference(model: Model) -> tuple[int, str]:
+    """Sorts the format to prefer before the others."""
+    name = model.manifest.format
+    rank = PREFERRED_FORMATS.index(name) if name in PREFERRED_FORMATS else len(PREFERRED_FORMATS)
+    return rank, name

@@ -1,0 +1,3 @@
+from serving.tritonserver.cli import main
+
+main()

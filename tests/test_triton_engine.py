@@ -1,0 +1,282 @@
+"""The triton engine against the real server: pixels, scenes, deadlines, cancellation, a server that dies."""
+
+import asyncio
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import analytic_scene
+import numpy as np
+import pytest
+import triton_server
+from gateway_server import running_gateway
+
+from neurocity.contract import MANIFEST_KEY
+from neurocity.errors import (
+    ConfigError,
+    DeadlineExceededError,
+    EngineError,
+    EngineUnavailableError,
+    ManifestError,
+    SceneNotFoundError,
+)
+from serving.app import create_app
+from serving.engines.base import EngineOptions, open_engine
+from serving.engines.triton import TritonEngine, tile_slices
+from serving.engines.triton_models import engine_error, import_client, read_model
+from serving.renderer import render_camera
+from serving.settings import Settings
+
+SLOW = "slow"
+SLOW_LOOPS = 600_000
+"""Makes one call of the slow scene take some tenths of a second, whatever its rays."""
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    triton_server.require_triton()
+    repository = tmp_path_factory.mktemp("triton")
+    analytic_scene.write_repository(repository, "onnx", "torchscript")
+    analytic_scene.write_repository(repository, "torchscript", scene="scripted")
+    analytic_scene.write_repository(repository, "onnx", scene=SLOW, idle_loops=SLOW_LOOPS)
+    return repository
+
+
+@pytest.fixture(scope="module")
+def local_repository(tmp_path_factory):
+    return analytic_scene.write_repository(tmp_path_factory.mktemp("local"), "onnx")
+
+
+@pytest.fixture(scope="module")
+def server(repository):
+    with triton_server.triton_server(repository) as server:
+        yield server
+
+
+def use_engine(url, use):
+    """The result of `use(engine)` on a freshly opened engine."""
+
+    async def session():
+        engine = await open_engine("triton", EngineOptions(triton_url=url))
+        try:
+            return await use(engine)
+        finally:
+            await engine.close()
+
+    return asyncio.run(session())
+
+
+def rays():
+    """Enough rays for several tiles and a remainder."""
+    return analytic_scene.camera(24, 16).rays()
+
+
+def test_scenes_come_from_the_server_itself(server):
+    scenes = use_engine(server.grpc_url, lambda engine: asyncio.sleep(0, dict(engine.scenes())))
+    assert sorted(scenes) == ["scripted", SLOW, analytic_scene.SCENE]
+    assert scenes[analytic_scene.SCENE].format == "onnx", "onnx is preferred where there are two formats"
+    assert scenes[analytic_scene.SCENE].info.views[0].name == "start"
+
+
+@pytest.mark.parametrize("scene", [analytic_scene.SCENE, "scripted"])
+def test_tiles_make_the_analytic_image(server, scene):
+    origins, directions = rays()
+    assert len(origins) > 3 * analytic_scene.RAYS_PER_CALL
+    rendered = use_engine(server.grpc_url, lambda engine: engine.render(scene, origins, directions, None))
+    for values, reference in zip(rendered, analytic_scene.render(origins, directions), strict=True):
+        np.testing.assert_allclose(values, reference, atol=2e-5)
+
+
+def test_it_equals_the_local_engine(server, local_repository):
+    async def both(engine):
+        local = await open_engine("onnxruntime", EngineOptions(repository=local_repository))
+        camera = analytic_scene.camera(24, 16)
+        try:
+            return [await render_camera(item, analytic_scene.SCENE, camera, None) for item in (engine, local)]
+        finally:
+            await local.close()
+
+    remote, local = use_engine(server.grpc_url, both)
+    for ours, theirs in zip(remote, local, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_gateway_gives_the_same_png_with_both_engines(server, local_repository):
+    query = {"eye": "3,-2.5,2", "target": "0,0,0.4", "width": 24, "height": 16}
+    images = []
+    for settings in (
+        Settings(repository=local_repository),
+        Settings(engine="triton", triton_url=server.grpc_url),
+    ):
+        with running_gateway(create_app(settings)) as client:
+            assert client.get("/readyz").status_code == 200
+            response = client.get(f"/v1/scenes/{analytic_scene.SCENE}/render.png", params=query)
+            assert response.status_code == 200, response.text
+            images.append(response.content)
+    assert images[0] == images[1]
+
+
+def test_unknown_scene_and_missing_address(server):
+    with pytest.raises(SceneNotFoundError, match="got scene 'nowhere', known: scripted, slow, sphere"):
+        use_engine(server.grpc_url, lambda engine: engine.render("nowhere", *rays(), None))
+    with pytest.raises(ConfigError, match="triton_url"):
+        use_engine(None, lambda engine: engine.ready())
+
+
+def test_a_passed_deadline_stops_the_computation_on_the_server(server):
+    one_ray = [array[:1] for array in rays()]
+
+    async def use(engine):
+        await engine.render(SLOW, *one_ray, None)
+        started = time.monotonic()
+        await engine.render(SLOW, *one_ray, None)
+        whole = time.monotonic() - started
+        with pytest.raises(DeadlineExceededError):
+            await engine.render(SLOW, *one_ray, time.monotonic() + whole / 5)
+        queued = [
+            asyncio.create_task(engine.render(SLOW, *one_ray, time.monotonic() + whole / 5)) for _ in range(5)
+        ]
+        results = await asyncio.gather(*queued, return_exceptions=True)
+        assert [type(result) for result in results] == [DeadlineExceededError] * 5
+        started = time.monotonic()
+        await engine.render(SLOW, *one_ray, None)
+        return whole, time.monotonic() - started
+
+    whole, after = use_engine(server.grpc_url, use)
+    assert after < 2 * whole, "the abandoned requests must not be computed before this one"
+
+
+def test_cancelling_a_render_stops_its_tiles(server):
+    origins, directions = rays()
+
+    async def use(engine):
+        started = time.monotonic()
+        await engine.render(SLOW, origins[:1], directions[:1], None)
+        one_call = time.monotonic() - started
+        task = asyncio.create_task(engine.render(SLOW, origins, directions, None))
+        await asyncio.sleep(one_call / 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        started = time.monotonic()
+        await engine.render(SLOW, origins[:1], directions[:1], None)
+        return one_call, time.monotonic() - started
+
+    one_call, after = use_engine(server.grpc_url, use)
+    assert after < 2 * one_call
+
+
+def test_waiting_requests_do_not_stall_in_the_queue(server):
+    """A queue policy in config.pbtxt would cost each waiting request half a second on top."""
+    one_ray = [array[:1] for array in rays()]
+
+    async def use(engine):
+        started = time.monotonic()
+        await engine.render(SLOW, *one_ray, None)
+        one_call = time.monotonic() - started
+        started = time.monotonic()
+        await asyncio.gather(*(engine.render(SLOW, *one_ray, None) for _ in range(4)))
+        return one_call, time.monotonic() - started
+
+    one_call, burst = use_engine(server.grpc_url, use)
+    assert burst < 6 * one_call, f"one call took {one_call:.2f} s, four at once {burst:.2f} s"
+
+
+def test_non_finite_light_is_refused(server):
+    origins, directions = rays()
+    broken = np.full_like(origins, np.nan)
+    with pytest.raises(EngineError, match="rgb are not finite"):
+        use_engine(
+            server.grpc_url, lambda engine: engine.render(analytic_scene.SCENE, broken, directions, None)
+        )
+
+
+def test_a_version_that_is_not_loaded_is_refused(server):
+    async def use(engine):
+        client, model = engine._client, engine._models[analytic_scene.SCENE]
+        config = (await client.get_model_config(model.name)).config
+        with pytest.raises(ManifestError, match="manifest is of version 1, the server has 2 ready"):
+            read_model(config, {(model.name, "2")})
+        gone = TritonEngine(server.grpc_url, client, {analytic_scene.SCENE: replace(model, version="7")})
+        with pytest.raises(EngineUnavailableError, match="version 7 is not found"):
+            await gone.render(analytic_scene.SCENE, *rays(), None)
+
+    use_engine(server.grpc_url, use)
+
+
+def test_a_server_without_scenes_is_an_error(tmp_path):
+    triton_server.require_triton()
+    analytic_scene.write_repository(tmp_path, "onnx")
+    triton_server.write_configs(tmp_path)
+    config = tmp_path / "sphere_onnx" / "config.pbtxt"
+    config.write_text(config.read_text().replace(MANIFEST_KEY, "another.key"))
+    with (
+        triton_server.running_server(triton_server.free_ports(tmp_path), log=print) as server,
+        pytest.raises(EngineError, match="no scene among its 1 models"),
+    ):
+        use_engine(server.grpc_url, lambda engine: engine.ready())
+
+
+def test_nobody_at_the_address():
+    with pytest.raises(EngineUnavailableError, match=r"127\.0\.0\.1:9"):
+        use_engine("127.0.0.1:9", lambda engine: engine.ready())
+
+
+def test_a_killed_backend_and_a_killed_server_are_unavailable_not_broken(tmp_path):
+    analytic_scene.write_repository(tmp_path, "onnx")
+
+    async def use(engine):
+        await engine.ready()
+        os.kill(stub_of(server.process.pid), signal.SIGKILL)
+        with pytest.raises(EngineUnavailableError, match="did not render a ray"):
+            await engine.ready()
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait(10)
+        with pytest.raises(EngineUnavailableError, match=server.grpc_url):
+            await engine.render(analytic_scene.SCENE, *rays(), time.monotonic() + 10)
+        with pytest.raises(EngineUnavailableError):
+            await engine.ready()
+
+    with triton_server.triton_server(tmp_path) as server:
+        use_engine(server.grpc_url, use)
+
+
+def stub_of(pid: int) -> int:
+    """The process of the server's only model."""
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    (child,) = [int(child) for file in files for child in file.read_text().split()]
+    return child
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        ("UNAVAILABLE", "failed to connect", EngineUnavailableError),
+        ("UNAVAILABLE", "Request timeout expired", DeadlineExceededError),
+        ("UNAVAILABLE", "Exceeds maximum queue size", EngineUnavailableError),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineExceededError),
+        ("NOT_FOUND", "Request for unknown model: 'x' version 2 is not found", EngineUnavailableError),
+        ("INTERNAL", "Stub process 'x_0_0' is not healthy.", EngineUnavailableError),
+        ("INTERNAL", "Fail: [ONNXRuntimeError] : 1", EngineError),
+        ("INVALID_ARGUMENT", "unexpected shape", EngineError),
+        ("RESOURCE_EXHAUSTED", "message larger than max", EngineError),
+    ],
+)
+def test_statuses_become_errors(status, message, kind):
+    exception = import_client().InferenceServerException(message, status=f"StatusCode.{status}")
+    error = engine_error(exception, "host:8001")
+    assert type(error) is kind
+    assert str(error) == f"Triton at host:8001: {message} ({status})"
+
+
+@pytest.mark.parametrize(("rays", "per_call"), [(1, 100), (100, 100), (101, 100), (7, 1)])
+def test_tiles_cover_the_rays_once_in_order(rays, per_call):
+    tiles = list(tile_slices(rays, per_call))
+    assert [index for tile in tiles for index in range(rays)[tile]] == list(range(rays))
+    assert max(len(range(rays)[tile]) for tile in tiles) <= per_call
+
+
+def test_the_engine_has_the_name_of_the_registry():
+    assert TritonEngine.name == "triton"
