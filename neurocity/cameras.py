@@ -176,14 +176,26 @@ class Camera:
         )
 
     def downscaled(self, factor: int) -> "Camera":
-        """`resized` to floor(width / factor) x floor(height / factor)."""
+        """The camera of an image whose blocks of factor x factor pixels are averaged to one.
+
+        Rows and columns at the lower and right edge that fill no block are left out. Raises CameraError
+        (field `downscale`) when no block fits.
+        """
         if factor < 1 or min(self.width, self.height) < factor:
             raise CameraError(
                 f"downscale is {factor!r}, expected 1..{min(self.width, self.height)} for an image of "
                 f"{self.width}x{self.height} pixels",
                 "downscale",
             )
-        return self.resized(self.width // factor, self.height // factor)
+        return replace(
+            self,
+            width=self.width // factor,
+            height=self.height // factor,
+            fl_x=self.fl_x / factor,
+            fl_y=self.fl_y / factor,
+            cx=self.cx / factor,
+            cy=self.cy / factor,
+        )
 
 
 def opencv_to_opengl(camera_to_world: Array) -> Array:
@@ -291,7 +303,8 @@ def _checked_pose(matrix: npt.ArrayLike) -> Array:
             "camera_to_world's rotation is a reflection (determinant -1): an axis is flipped, or two swapped",
             wrong,
         )
-    pose[:3, :3] = left @ right
+    if abs(scales - 1.0).max() > 1e-12:  # exact rotations stay as they are, to the bit
+        pose[:3, :3] = left @ right
     pose[3] = (0, 0, 0, 1)
     pose.setflags(write=False)
     return pose

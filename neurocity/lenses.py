@@ -61,9 +61,10 @@ class Lens:
         """Where the lens folds over: the undistorted radius (OPENCV) or theta in radians (OPENCV_FISHEYE, at
         most pi) up to which the radial polynomial grows. Nothing beyond it is imaged."""
         slopes = [(2 * n + 1) * c for n, c in enumerate(self._radial)]
-        roots = np.roots(slopes[::-1])
-        real = roots.real[(abs(roots.imag) < 1e-9 * np.maximum(abs(roots), 1e-9)) & (roots.real > 0)]
-        first_turn = float(np.sqrt(real.min())) if real.size else np.inf
+        # Roots in 1 / radius^2: the leading coefficient is then 1, however small the others are.
+        inverse = np.roots(slopes)
+        turns = inverse.real[(abs(inverse.imag) <= 1e-9 * abs(inverse)) & (inverse.real > 1e-12)]
+        first_turn = float(1.0 / np.sqrt(turns.max())) if turns.size else np.inf
         return min(first_turn, np.pi) if self.model == "OPENCV_FISHEYE" else first_turn
 
     def project(self, directions: Array) -> Array:

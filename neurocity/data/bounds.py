@@ -17,14 +17,15 @@ from neurocity.errors import DataError
 Array = npt.NDArray[np.float64]
 
 
-def checked_bounds(bounds: Sequence[float]) -> Bounds:
+def checked_bounds(bounds: Sequence[float] | Array) -> Bounds:
     """Six finite numbers with x0 < x1, y0 < y1, z0 < z1. Raises DataError otherwise."""
     box = np.array(bounds, dtype=np.float64)
     if box.shape != (6,) or not np.isfinite(box).all() or not (box[:3] < box[3:]).all():
         raise DataError(
-            f"bounds are {tuple(bounds)}, expected x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1 and z0 < z1"
+            f"bounds are {box.tolist()}, expected x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1 and z0 < z1"
         )
-    return _as_bounds(box[:3], box[3:])
+    x0, y0, z0, x1, y1, z1 = box.tolist()
+    return (x0, y0, z0, x1, y1, z1)
 
 
 def declared_boxes(document: TransformsDocument) -> tuple[Bounds | None, Bounds | None]:
@@ -34,23 +35,28 @@ def declared_boxes(document: TransformsDocument) -> tuple[Bounds | None, Bounds 
     `aabb_scale` is the side of the scene box in unit cubes.
     """
     aabb = document.numbers("aabb", (2, 3))
-    aabb_scale = document.numbers("aabb_scale", ())
-    if aabb is None and aabb_scale is None:
+    factor = _positive(document, "aabb_scale")
+    if aabb is None and factor is None:
         return None, None
     if aabb is not None:
-        center, half = aabb.mean(0), 0.5 * abs(aabb[1] - aabb[0])
+        center, half = aabb.mean(0), 0.5 * (aabb[1] - aabb[0])
     else:
-        scale = document.numbers("scale", ())
-        unit = 0.33 if scale is None else float(scale)
+        scale = _positive(document, "scale") or 0.33
         offset = document.numbers("offset", (3,) if isinstance(document.data.get("offset"), list) else ())
-        center = np.broadcast_to((0.5 - (0.5 if offset is None else offset)) / unit, 3)
-        half = np.full(3, 0.5 / unit)
-    factor = 1.0 if aabb_scale is None else float(aabb_scale)
-    if not (factor > 0 and np.isfinite(half).all() and (half > 0).all()):
-        raise DataError(f"{document.path}: `aabb`, `aabb_scale` and `scale` give a box without volume")
-    return _as_bounds(center - half * factor, center + half * factor), _as_bounds(
-        center - half, center + half
-    )
+        center = np.broadcast_to((0.5 - (0.5 if offset is None else offset)) / scale, 3)
+        half = np.full(3, 0.5 / scale)
+    boxes = [np.concatenate([center - half * size, center + half * size]) for size in (factor or 1.0, 1.0)]
+    try:
+        return checked_bounds(boxes[0]), checked_bounds(boxes[1])
+    except DataError as error:
+        raise DataError(f"{document.path}: {error}") from None
+
+
+def _positive(document: TransformsDocument, key: str) -> float | None:
+    value = document.numbers(key, ())
+    if value is not None and not 0 < value < np.inf:
+        raise DataError(f"{document.path}: `{key}` is {value}, expected a positive number")
+    return None if value is None else float(value)
 
 
 def estimate_bounds(capture: Capture, unbounded: bool, root: Path) -> Bounds:
@@ -114,8 +120,3 @@ def _nearest_point_to_lines(origins: Array, directions: Array) -> Array | None:
         return None
     point: Array = np.linalg.solve(matrix, (projectors @ origins[:, :, None]).sum(0)[:, 0])
     return point
-
-
-def _as_bounds(low: Array, high: Array) -> Bounds:
-    x0, y0, z0, x1, y1, z1 = np.concatenate([low, high]).tolist()
-    return (x0, y0, z0, x1, y1, z1)

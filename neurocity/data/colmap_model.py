@@ -5,37 +5,41 @@ are there the binary one is read, as COLMAP does.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from neurocity.errors import DataError
 
-CAMERA_MODELS = {
-    0: ("SIMPLE_PINHOLE", ("f", "cx", "cy")),
-    1: ("PINHOLE", ("fx", "fy", "cx", "cy")),
-    2: ("SIMPLE_RADIAL", ("f", "cx", "cy", "k1")),
-    3: ("RADIAL", ("f", "cx", "cy", "k1", "k2")),
-    4: ("OPENCV", ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2")),
-    5: ("OPENCV_FISHEYE", ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4")),
-    6: ("FULL_OPENCV", ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")),
-    7: ("FOV", ("fx", "fy", "cx", "cy", "omega")),
-    8: ("SIMPLE_RADIAL_FISHEYE", ("f", "cx", "cy", "k1")),
-    9: ("RADIAL_FISHEYE", ("f", "cx", "cy", "k1", "k2")),
-    10: (
-        "THIN_PRISM_FISHEYE",
-        ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "sx1", "sy1"),
-    ),
-    14: ("SIMPLE_FISHEYE", ("f", "cx", "cy")),
-    15: ("FISHEYE", ("fx", "fy", "cx", "cy")),
-}
-"""Name and parameter names by model id."""
+Item = TypeVar("Item")
 
-_PARAMETERS = dict(CAMERA_MODELS.values())
+_MODELS: dict[int, tuple[str, str]] = {
+    0: ("SIMPLE_PINHOLE", "f cx cy"),
+    1: ("PINHOLE", "fx fy cx cy"),
+    2: ("SIMPLE_RADIAL", "f cx cy k1"),
+    3: ("RADIAL", "f cx cy k1 k2"),
+    4: ("OPENCV", "fx fy cx cy k1 k2 p1 p2"),
+    5: ("OPENCV_FISHEYE", "fx fy cx cy k1 k2 k3 k4"),
+    6: ("FULL_OPENCV", "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6"),
+    7: ("FOV", "fx fy cx cy omega"),
+    8: ("SIMPLE_RADIAL_FISHEYE", "f cx cy k1"),
+    9: ("RADIAL_FISHEYE", "f cx cy k1 k2"),
+    10: ("THIN_PRISM_FISHEYE", "fx fy cx cy k1 k2 p1 p2 k3 k4 sx1 sy1"),
+    11: ("RAD_TAN_THIN_PRISM_FISHEYE", "fx fy cx cy k0 k1 k2 k3 k4 k5 p0 p1 s0 s1 s2 s3"),
+    12: ("SIMPLE_DIVISION", "f cx cy k"),
+    13: ("DIVISION", "fx fy cx cy k"),
+    14: ("SIMPLE_FISHEYE", "f cx cy"),
+    15: ("FISHEYE", "fx fy cx cy"),
+    16: ("EUCM", "fx fy cx cy alpha beta"),
+    17: ("EQUIRECTANGULAR", "w h"),
+}
+"""Name and parameters of what COLMAP writes, by model id; `lens_models` says which are supported."""
+
+_PARAMETERS = {name: tuple(parameters.split()) for name, parameters in _MODELS.values()}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,12 @@ def read_model(folder: Path) -> ColmapModel:
     )
 
 
-def _read(folder: Path, stem: str, binary: Any, text: Any) -> list[Any]:
+def _read(
+    folder: Path,
+    stem: str,
+    binary: Callable[["_Buffer"], Iterator[Item]],
+    text: Callable[["_Lines"], Iterator[Item]],
+) -> list[Item]:
     path = folder / f"{stem}.bin"
     if path.is_file():
         try:
@@ -138,24 +147,27 @@ class _Lines:
         return self.lines[self.number - 1] if self.number <= len(self.lines) else ""
 
 
-def _camera(model: str, names: tuple[str, ...], size: tuple[int, int], values: Any) -> ColmapCamera:
-    return ColmapCamera(model, size[0], size[1], dict(zip(names, map(float, values), strict=True)))
+def _camera(model: str, size: tuple[int, int], values: Iterable[str | float]) -> ColmapCamera:
+    params = dict(zip(_PARAMETERS[model], map(float, values), strict=True))
+    return ColmapCamera(model, size[0], size[1], params)
 
 
 def _cameras_bin(buffer: _Buffer) -> Iterator[tuple[int, ColmapCamera]]:
     for _ in range(buffer.take("Q")[0]):
         camera_id, model_id, width, height = buffer.take("iiQQ")
-        if model_id not in CAMERA_MODELS:
+        if model_id not in _MODELS:
             raise ValueError(f"camera {camera_id} has the unknown model id {model_id}")
-        model, names = CAMERA_MODELS[model_id]
-        yield camera_id, _camera(model, names, (width, height), buffer.take(f"{len(names)}d"))
+        model = _MODELS[model_id][0]
+        values = buffer.take(f"{len(_PARAMETERS[model])}d")
+        yield camera_id, _camera(model, (width, height), values)
 
 
 def _cameras_txt(lines: _Lines) -> Iterator[tuple[int, ColmapCamera]]:
     for line in lines:
         camera_id, model, width, height, *values = line.split()
-        names = _PARAMETERS.get(model, tuple(f"parameter {i}" for i in range(len(values))))
-        yield int(camera_id), _camera(model, names, (int(width), int(height)), values)
+        if model not in _PARAMETERS:
+            raise ValueError(f"camera {camera_id} has the unknown model {model}")
+        yield int(camera_id), _camera(model, (int(width), int(height)), values)
 
 
 def _images_bin(buffer: _Buffer) -> Iterator[ColmapImage]:

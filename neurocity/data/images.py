@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,33 +56,30 @@ def probe(path: Path) -> ImageInfo:
 def read_rgba(path: Path, downscale: int = 1) -> npt.NDArray[np.uint8]:
     """Pixels as stored (EXIF orientation is not applied, as in COLMAP), uint8 [H, W, 4], straight alpha.
 
-    Downscaling averages areas, of colours weighted by alpha, to floor(size / downscale). Gray, palette, CMYK
-    and 16-bit images are converted to 8-bit RGB. Raises DataError on missing, corrupt or truncated files and
-    on floating-point images, which have no defined range.
+    Downscaling averages blocks of downscale x downscale pixels, colours weighted by alpha; rows and columns
+    at the lower and right edge that fill no block are left out. Gray, palette, CMYK and 16-bit images become
+    8-bit RGB. Raises DataError on missing, corrupt or truncated files and on images of 32 bits a channel.
     """
     with _opened(path) as stored:
         transparent = stored.has_transparency_data
         image = _eight_bits(stored, path).convert("RGBA" if transparent else "RGB")
+    if downscale > 1 and transparent:
+        return _average_rgba(np.asarray(image), downscale)
     if downscale > 1:
-        size = (image.width // downscale, image.height // downscale)
-        image = _box_rgba(image, size) if transparent else image.resize(size, Image.Resampling.BOX)
+        width, height = (size // downscale * downscale for size in image.size)
+        image = image.crop((0, 0, width, height)).reduce(downscale)
     return np.array(image.convert("RGBA"))
 
 
 def read_mask(path: Path, downscale: int = 1) -> npt.NDArray[np.bool_]:
-    """True where the mask image is not zero, bool [H, W]. A downscaled pixel is True if all its area is.
+    """True where the mask image is not zero, bool [H, W]. A downscaled pixel is True if all its block is.
 
     Raises DataError as `read_rgba` does.
     """
     with _opened(path) as image:
         image.load()
         mask = np.asarray(image if image.mode.startswith("I") else image.convert("L")) != 0
-    if downscale == 1:
-        return mask
-    share = Image.fromarray(mask.astype(np.float32)).resize(
-        (mask.shape[1] // downscale, mask.shape[0] // downscale), Image.Resampling.BOX
-    )
-    return np.asarray(share) > 1.0 - 1e-4
+    return _blocks(mask, downscale).all((1, 3))
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
@@ -93,23 +91,20 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     return image
 
 
-def _box_rgba(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Area average of premultiplied colours, in float so that faint pixels keep their colour."""
-    pixels = np.asarray(image, dtype=np.float32)
-    alpha = pixels[..., 3:] / 255.0
-    planes = np.concatenate([pixels[..., :3] * alpha, pixels[..., 3:]], -1)
-    small = np.stack(
-        [
-            np.asarray(
-                Image.fromarray(np.ascontiguousarray(planes[..., i])).resize(size, Image.Resampling.BOX)
-            )
-            for i in range(4)
-        ],
-        -1,
-    )
-    weight = small[..., 3:] / 255.0
-    small[..., :3] = np.divide(small[..., :3], weight, out=np.zeros_like(small[..., :3]), where=weight > 0)
-    return Image.fromarray(np.clip(np.rint(small), 0, 255).astype(np.uint8))
+def _blocks(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
+    """[H, W, ...] as [H / factor, factor, W / factor, factor, ...], without what fills no block."""
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    whole = pixels[: height * factor, : width * factor]
+    return whole.reshape(height, factor, width, factor, *pixels.shape[2:])
+
+
+def _average_rgba(rgba: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+    """Block averages of premultiplied colours, in float so that faint pixels keep their colour."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255.0
+    premultiplied = _blocks(rgba[..., :3] * alpha, factor).mean((1, 3))
+    coverage = _blocks(alpha, factor).mean((1, 3))
+    colors = np.divide(premultiplied, coverage, out=np.zeros_like(premultiplied), where=coverage > 0)
+    return np.rint(np.concatenate([colors, 255.0 * coverage], -1)).clip(0, 255).astype(np.uint8)
 
 
 @contextmanager

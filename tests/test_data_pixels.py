@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from dataset_files import (
+    HEIGHT,
+    INTRINSICS,
+    WIDTH,
+    frames,
+    pixels,
+    write_blender,
+    write_image,
+    write_transforms,
+)
+
+from neurocity.data.load import load_scene
+from neurocity.data.pixels import PixelTable
+from neurocity.errors import DataError
+
+
+def oracle(table_frames):
+    """Rays and pixels of all frames, one frame after the other."""
+    rays = [frame.camera.rays() for frame in table_frames]
+    return (
+        np.concatenate([origins for origins, _ in rays]),
+        np.concatenate([directions for _, directions in rays]),
+        np.concatenate([frame.load_image().reshape(-1, 4) for frame in table_frames]),
+    )
+
+
+def mixed_sizes(root):
+    none = dict.fromkeys(INTRINSICS)
+    entries = [
+        {
+            **frame,
+            "w": WIDTH + i % 3,
+            "h": HEIGHT,
+            "fl_x": 10.0,
+            "fl_y": 11.0,
+            "cx": 6.0,
+            "cy": 4.0,
+            "k1": 0.1,
+        }
+        for i, frame in enumerate(frames())
+    ]
+    write_transforms(root, {**none, "frames": entries})
+    for i, entry in enumerate(entries):
+        write_image(root / entry["file_path"], pixels(i, size=(entry["w"], HEIGHT)))
+    return root
+
+
+@pytest.mark.parametrize("write", [write_transforms, mixed_sizes, write_blender])
+def test_any_pixels_have_the_rays_and_colours_of_their_frames(tmp_path, write):
+    train = load_scene(write(tmp_path)).splits["train"]
+    table = PixelTable.load(train)
+    origins, directions, rgba = oracle(train)
+    assert table.rgba.shape == (len(origins), 4)
+    assert table.starts[-1] == len(origins)
+    assert table.trainable is None
+    chosen = np.random.default_rng(0).permutation(len(origins))
+    ray_origins, ray_directions, colors = table.rays(chosen)
+    assert ray_origins.dtype == ray_directions.dtype == np.float32
+    np.testing.assert_array_equal(ray_origins, origins[chosen])
+    np.testing.assert_allclose(ray_directions, directions[chosen], atol=2e-7)
+    np.testing.assert_array_equal(colors, rgba[chosen])
+
+
+def test_directions_are_shared_by_equal_cameras(tmp_path):
+    table = PixelTable.load(load_scene(write_transforms(tmp_path / "a")).splits["train"])
+    assert len(table.directions) == WIDTH * HEIGHT
+    mixed = PixelTable.load(load_scene(mixed_sizes(tmp_path / "b")).splits["train"])
+    assert len(mixed.directions) == (3 * WIDTH + 0 + 1 + 2) * HEIGHT
+
+
+def test_masks_become_one_flat_array(tmp_path):
+    entries = [{**frame, "mask_path": f"masks/{i}.png"} for i, frame in enumerate(frames())]
+    root = write_transforms(tmp_path, {"frames": entries})
+    masks = np.random.default_rng(0).integers(0, 2, (10, HEIGHT, WIDTH)).astype(np.uint8)
+    for i, mask in enumerate(masks):
+        write_image(root / f"masks/{i}.png", 255 * mask)
+    table = PixelTable.load(load_scene(root).splits["test"])
+    np.testing.assert_array_equal(table.trainable, masks[[0, 8]].reshape(-1) > 0)
+
+
+def test_progress_is_reported_once_a_frame(tmp_path):
+    seen = []
+    PixelTable.load(load_scene(write_transforms(tmp_path)).splits["train"], on_frame=lambda: seen.append(1))
+    assert len(seen) == 8
+
+
+def test_errors_name_the_frame(tmp_path):
+    with pytest.raises(DataError, match="no frames"):
+        PixelTable.load(())
+    train = load_scene(write_transforms(tmp_path / "a")).splits["train"]
+    train[2].image_path.write_bytes(train[2].image_path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"frame 'images/003.png'"):
+        PixelTable.load(train)
+    train = load_scene(write_transforms(tmp_path / "b", {"k1": -1.0})).splits["train"]
+    with pytest.raises(DataError, match=r"images/001.png: frame 'images/001.png': .* has no ray for"):
+        PixelTable.load(train)
