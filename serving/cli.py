@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from types import FrameType
 
 import pydantic
@@ -19,11 +20,7 @@ from serving.settings import Settings
 
 def main() -> None:
     """Serve the scenes of a model repository over HTTP, until SIGINT or SIGTERM."""
-    try:
-        settings = tyro.cli(Settings, default=Settings(), prog="neurocity-serve", description=main.__doc__)
-    except pydantic.ValidationError as error:
-        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        sys.exit(f"neurocity-serve: {reasons}")
+    settings = read_settings()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     signal.signal(signal.SIGTERM, _exit)
     try:
@@ -32,6 +29,18 @@ def main() -> None:
         sys.exit(f"neurocity-serve: {error}")
     except KeyboardInterrupt:
         pass
+
+
+def read_settings(arguments: Sequence[str] | None = None) -> Settings:
+    """Settings from arguments (`sys.argv` by default) over the environment; exits when they are wrong."""
+    try:
+        defaults = Settings()
+    except pydantic.ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        sys.exit(f"neurocity-serve: environment: {reasons}")
+    return tyro.cli(
+        Settings, args=arguments, default=defaults, prog="neurocity-serve", description=main.__doc__
+    )
 
 
 async def serve(settings: Settings) -> None:

@@ -99,7 +99,7 @@ class Intrinsics(RequestModel):
 class PoseCamera(RequestModel):
     """A camera given by its pose matrix, with intrinsics or a field of view."""
 
-    camera_to_world: Annotated[tuple[Row, ...], Field(min_length=3, max_length=4)]
+    camera_to_world: Annotated[list[Row], Field(min_length=3, max_length=4)]
     """Row-major 4x4, or its first three rows; translation in scene units."""
     convention: Literal["opengl", "opencv"]
     """Camera axes: opengl looks along -z with y up, opencv looks along +z with y down."""

@@ -1,0 +1,185 @@
+"""Engines that fail, hang or vanish, and clients that leave: each has its status, and work stops."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import time
+
+import analytic_scene
+import httpx
+import pytest
+from gateway_server import running_gateway
+
+from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError
+from serving.app import create_app
+from serving.disconnect import until_disconnect
+from serving.engines.base import RenderedRays
+from serving.settings import Settings
+
+LINK = "/v1/scenes/sphere/render.png?eye=3,0,0&target=0,0,0&width=4&height=4"
+
+
+class ScriptedEngine:
+    """An engine that answers every render as it is told to: with an exception, or never."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.hangs = False
+        self.started, self.cancelled = threading.Event(), threading.Event()
+        self.closed = False
+
+    @classmethod
+    async def open(cls, options):
+        raise NotImplementedError
+
+    def scenes(self):
+        return {"sphere": analytic_scene.manifest("onnx", b"")}
+
+    async def render(self, scene, ray_origins, ray_directions, deadline):
+        del scene, deadline
+        self.started.set()
+        if self.failure is not None:
+            raise self.failure
+        if self.hangs:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        rgb, depth, opacity = analytic_scene.render(ray_origins, ray_directions)
+        return RenderedRays(*(values.astype("float32") for values in (rgb, depth, opacity)))
+
+    async def ready(self):
+        if isinstance(self.failure, EngineUnavailableError):
+            raise self.failure
+
+    async def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def engine():
+    return ScriptedEngine()
+
+
+@pytest.fixture
+def client(engine):
+    with running_gateway(create_app(Settings(), engine)) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "slug"),
+    [
+        (EngineError("the graph failed"), 502, "engine-failed"),
+        (EngineUnavailableError("no server"), 503, "engine-unavailable"),
+        (DeadlineExceededError("too late"), 504, "deadline-exceeded"),
+    ],
+)
+def test_engine_failures_have_their_statuses(client, engine, failure, status, slug):
+    assert client.get(LINK).status_code == 200
+    engine.failure = failure
+    response = client.get(LINK)
+    assert response.status_code == status
+    assert response.json()["type"] == f"urn:neurocity:problem:{slug}"
+    assert response.json()["detail"] == str(failure)
+    assert ("retry-after" in response.headers) == (status == 503)
+    assert status != 503 or int(response.headers["retry-after"]) >= 1
+
+
+def test_an_unexpected_failure_keeps_its_details_to_the_log(client, engine, caplog):
+    engine.failure = RuntimeError("secret path /var/models")
+    with caplog.at_level(logging.ERROR):
+        response = client.get(LINK)
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "secret" not in response.text
+    wait_for(lambda: "secret path" in caplog.text)
+
+
+def test_readiness_is_a_real_render_and_liveness_is_not(client, engine):
+    assert client.get("/readyz").json() == {"status": "ready", "scenes": ["sphere"]}
+    engine.started.clear()
+    engine.failure = EngineError("values are not finite")
+    response = client.get("/readyz")
+    assert engine.started.is_set()
+    assert response.status_code == 503
+    assert "canary of scene 'sphere' failed: values are not finite" in response.json()["detail"]
+    assert "retry-after" in response.headers
+    assert client.get("/livez").json()["status"] == "alive"
+
+
+def test_a_client_that_leaves_cancels_its_render(client, engine, caplog):
+    engine.hangs = True
+    with caplog.at_level(logging.INFO, "neurocity.serving"):
+        with contextlib.suppress(httpx.ReadTimeout):
+            client.get(LINK, timeout=0.3)
+        assert engine.cancelled.wait(5.0)
+        wait_for(lambda: "status=499" in caplog.text)
+
+
+def test_a_client_that_stays_does_not_cancel_its_render(client, engine):
+    """A second request on the same connection is not a departure."""
+    host, port = client.base_url.host, client.base_url.port
+    request = f"GET {LINK} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    with socket.create_connection((host, port)) as connection:
+        connection.sendall(request * 2)
+        connection.settimeout(5.0)
+        received = b""
+        while received.count(b"HTTP/1.1 200") < 2:
+            received += connection.recv(65536)
+    assert not engine.cancelled.is_set()
+
+
+def test_others_are_served_while_one_render_hangs(client, engine):
+    engine.hangs = True
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
+        connection.sendall(f"GET {LINK} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert engine.started.wait(5.0)
+        engine.hangs = False
+        assert client.get(LINK).status_code == 200
+        assert client.get("/livez").status_code == 200
+        assert not engine.cancelled.is_set()
+    assert engine.cancelled.wait(5.0)
+
+
+def test_a_given_engine_stays_its_owners(engine):
+    with running_gateway(create_app(Settings(), engine)):
+        pass
+    assert not engine.closed
+
+
+def test_one_line_is_logged_for_a_request(client, caplog):
+    with caplog.at_level(logging.INFO, "neurocity.serving"):
+        size = len(client.get(LINK).content)
+        wait_for(lambda: "status=200" in caplog.text)
+    lines = [record.getMessage() for record in caplog.records if record.name == "neurocity.serving"]
+    assert len(lines) == 1
+    assert lines[0].startswith("method=GET path='/v1/scenes/sphere/render.png' status=200")
+    assert f"bytes={size} " in lines[0]
+
+
+def test_until_disconnect_passes_results_and_errors():
+    async def stays():
+        await asyncio.Event().wait()
+
+    async def work():
+        return 7
+
+    async def fails():
+        raise EngineError("broken")
+
+    assert asyncio.run(until_disconnect(work(), stays)) == 7
+    with pytest.raises(EngineError, match="broken"):
+        asyncio.run(until_disconnect(fails(), stays))
+
+
+def wait_for(condition, seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
