@@ -1,4 +1,4 @@
-"""Where the photographs are taken from: orbits over the city at three heights, and drives along its streets."""
+"""Where photographs are taken from: orbits over the city at three heights, and drives along its streets."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera, look_at
+from neurocity.data.city.chance import chance
 from neurocity.data.city.config import CityConfig
 from neurocity.data.city.layout import Layout
 
@@ -17,8 +18,9 @@ BLOCKS_PER_ORBIT = 2
 CLEARANCE = 8.0
 EYE_HEIGHT = 2.6
 LANE = 1.6
-YAWS = (6.0, 62.0, -40.0, 175.0, -68.0, 30.0)
-"""Viewing directions at successive stops of a drive, in degrees to the left of the direction of travel."""
+END_SHARE = 0.35
+YAWS = (4.0, 62.0, -38.0, 20.0, -66.0, 36.0, -12.0)
+"""Viewing directions at successive stops, in degrees to the left of the street."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Shot:
 
 def plan_shots(config: CityConfig, layout: Layout, top: float) -> list[Shot]:
     """All views: `aerial_NNNN`, then `street_NNNN`. top: height of the tallest building."""
-    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(2**31 + 1,)))
-    aerial = _aerial_poses(rng, config, layout, top)
+    rng = chance(config.seed, "cameras")
+    aerial = _aerial_poses(rng, config, layout, top=top)
     street = _street_poses(rng, config, layout)
     named = [(f"aerial_{i:04d}", pose) for i, pose in enumerate(aerial)]
     named += [(f"street_{i:04d}", pose) for i, pose in enumerate(street)]
@@ -54,7 +56,7 @@ def split_shots(shots: list[Shot], held_out_every: int) -> dict[str, list[Shot]]
 
 
 def _aerial_poses(
-    rng: np.random.Generator, config: CityConfig, layout: Layout, top: float
+    rng: np.random.Generator, config: CityConfig, layout: Layout, *, top: float
 ) -> list[npt.NDArray[np.float64]]:
     """Orbits around every group of 2 by 2 blocks, so that a larger city is not seen from further away."""
     bounds = layout.bounds
@@ -87,30 +89,22 @@ def _street_poses(
     rng: np.random.Generator, config: CityConfig, layout: Layout
 ) -> list[npt.NDArray[np.float64]]:
     """Evenly spaced stops along the streets between blocks (along all, where no street has blocks on both
-    sides), driving on the right, up and down in turns."""
-    drives = []
-    for lines, crossings, along_y in (
-        (layout.street_x, layout.street_y, True),
-        (layout.street_y, layout.street_x, False),
-    ):
-        for index, line in enumerate(lines[1:-1] or lines):
-            ends = (crossings[0], crossings[-1]) if index % 2 == 0 else (crossings[-1], crossings[0])
-            drives.append((line, ends, along_y))
-    lengths = np.array([abs(end - start) for _, (start, end), _ in drives])
-    borders = np.concatenate([[0.0], np.cumsum(lengths)])
+    sides). Near an end of its street a camera looks inwards, elsewhere up and down the street in turns."""
+    drives = [(line, layout.street_y, True) for line in layout.street_x[1:-1] or layout.street_x]
+    drives += [(line, layout.street_x, False) for line in layout.street_y[1:-1] or layout.street_y]
+    borders = np.cumsum([0.0] + [crossings[-1] - crossings[0] for _, crossings, _ in drives])
     poses = []
     for index in range(config.street_views):
         travelled = (index + 0.5) / config.street_views * borders[-1]
-        drive = min(int(np.searchsorted(borders, travelled, side="right")) - 1, len(drives) - 1)
-        line, (start, end), along_y = drives[drive]
-        way = 1.0 if end > start else -1.0
-        along = start + way * (travelled - borders[drive])
-        heading = math.radians(90.0 if along_y else 0.0) + (0.0 if way > 0 else math.pi)
-        right = (math.sin(heading), -math.cos(heading))
+        drive = int(np.searchsorted(borders, travelled, side="right")) - 1
+        line, crossings, along_y = drives[drive]
+        along = crossings[0] + travelled - borders[drive]
+        share = (travelled - borders[drive]) / (borders[drive + 1] - borders[drive])
+        forwards = share < END_SHARE or (share <= 1 - END_SHARE and index % 2 == 0)
+        heading = math.radians(90.0 if along_y else 0.0) + (0.0 if forwards else math.pi)
         base = (line, along) if along_y else (along, line)
-        eye = (base[0] + LANE * right[0], base[1] + LANE * right[1], EYE_HEIGHT)
+        eye = (base[0] + LANE * math.sin(heading), base[1] - LANE * math.cos(heading), EYE_HEIGHT)
         yaw = heading + math.radians(YAWS[index % len(YAWS)] + float(rng.uniform(-7, 7)))
-        pitch = math.radians(float(rng.uniform(4, 12)))
-        target = (eye[0] + math.cos(yaw), eye[1] + math.sin(yaw), eye[2] + math.tan(pitch))
-        poses.append(look_at(eye, target, UP))
+        climb = math.tan(math.radians(float(rng.uniform(4, 12))))
+        poses.append(look_at(eye, (eye[0] + math.cos(yaw), eye[1] + math.sin(yaw), eye[2] + climb), UP))
     return poses

@@ -20,7 +20,7 @@ GLASS_DARK = np.array(color("#2c3a47"), dtype=np.float32)
 GLASS_SKY = np.array(color("#7f9bb4"), dtype=np.float32)
 CURTAIN = np.array(color("#c9bda3"), dtype=np.float32)
 LAMP_LIGHT = np.array(color("#ffd79a"), dtype=np.float32)
-LIT_SHARE = 0.07
+LIT_SHARE = 0.04
 CURTAINED_SHARE = 0.3
 
 
@@ -33,7 +33,7 @@ def paint_facade(surface: Surface) -> Paint:
     above_shops = surface.t - style["shop_height"]
     storeys = np.floor((surface.top - style["shop_height"] - style["cap"]) / style["storey"])
     storey = np.maximum(style["storey"], 0.1)
-    inside = stripe(above_shops, 0.0, storeys * storey, surface.filter_t)
+    inside = stripe(above_shops, (0.0, storeys * storey), surface.filter_t)
 
     left = bay * (1 - style["window"][:, 0]) / 2
     right = bay - left
@@ -41,23 +41,27 @@ def paint_facade(surface: Surface) -> Paint:
     high = low + style["window"][:, 1] * storey
 
     def opening(margin: float) -> Floats:
-        across = pulse(surface.s, left - margin, right + margin, bay, surface.filter_s)
-        return across * pulse(above_shops, low - margin, high + margin, storey, surface.filter_t) * inside
+        across = pulse(surface.s, (left - margin, right + margin), surface.filter_s, period=bay)
+        return (
+            across
+            * pulse(above_shops, (low - margin, high + margin), surface.filter_t, period=storey)
+            * inside
+        )
 
     frame, glass = opening(FRAME), opening(0.0)
     x = surface.s - np.floor(surface.s / bay) * bay
     y = above_shops - np.floor(above_shops / storey) * storey
-    middle = stripe(x, bay / 2 - 0.04, bay / 2 + 0.04, surface.filter_s)
-    rail = stripe(y, high - 0.62, high - 0.54, surface.filter_t)
+    middle = stripe(x, (bay / 2 - 0.04, bay / 2 + 0.04), surface.filter_s)
+    rail = stripe(y, (high - 0.62, high - 0.54), surface.filter_t)
     bars = np.maximum(middle, rail)
     # A lintel's shadow on the top of the pane and a lit sill under it stand for the depth of the reveal.
-    reveal = stripe(y, high - 0.28, high, surface.filter_t)
-    ledge = pulse(surface.s, left - 0.2, right + 0.2, bay, surface.filter_s) * inside
-    ledge = ledge * pulse(above_shops, low - 0.28, low - 0.05, storey, surface.filter_t)
+    reveal = stripe(y, (high - 0.28, high), surface.filter_t)
+    ledge = pulse(surface.s, (left - 0.2, right + 0.2), surface.filter_s, period=bay) * inside
+    ledge = ledge * pulse(above_shops, (low - 0.28, low - 0.05), surface.filter_t, period=storey)
 
     column, floor = cell(surface.s / bay), cell(above_shops / storey)
     resolved = fade(np.maximum(surface.filter_s / bay, surface.filter_t / storey), 0.9)
-    pane, emission = _panes(surface, column, floor, resolved)
+    pane, emission = _panes(surface, column, floor, resolved=resolved)
     pane = pane * (1 - 0.55 * reveal)[:, None]
     accent = style["accent"]
     albedo = mix(wall, np.minimum(wall * 1.25 + 0.06, 0.85), ledge)
@@ -76,14 +80,16 @@ def paint_curtain_wall(surface: Surface) -> Paint:
     storey = np.maximum(style["storey"], 0.1)
     column, floor = cell(surface.s / bay), cell(above_shops / storey)
     resolved = fade(np.maximum(surface.filter_s / bay, surface.filter_t / storey), 0.9)
-    mullion = pulse(surface.s + 0.05, 0.0, 0.1, bay, surface.filter_s)
-    spandrel = pulse(above_shops, 0.0, style["window"][:, 1] * 0.3 * storey, storey, surface.filter_t)
+    mullion = pulse(surface.s + 0.05, (0.0, 0.1), surface.filter_s, period=bay)
+    spandrel = pulse(
+        above_shops, (0.0, style["window"][:, 1] * 0.3 * storey), surface.filter_t, period=storey
+    )
     salt = surface.patch.astype(np.int32)
     variation = (hash_unit(column, floor, salt) - 0.5) * resolved
     # Broad mottling stands for the reflection of clouds and neighbours, without depending on the viewer.
     mottle = value_noise(surface.s * 0.11 + salt % 97, surface.t * 0.07, salt=7)
     tint = style["base"] * (0.62 + 0.75 * mottle + 0.5 * variation)[:, None]
-    lit = (hash_unit(floor, column, salt) > 0.93) * resolved * (1 - spandrel) * (1 - mullion)
+    lit = (hash_unit(floor, column, salt) > 0.96) * resolved * (1 - spandrel) * (1 - mullion)
     albedo = mix(tint, style["accent"] * 0.55, 0.8 * spandrel)
     albedo = mix(albedo, style["accent"], 0.9 * mullion)
     paint = Paint(albedo, 0.22 * lit[:, None] * LAMP_LIGHT, 0.08 * (1 - mullion))
@@ -91,7 +97,7 @@ def paint_curtain_wall(surface: Surface) -> Paint:
 
 
 def _panes(
-    surface: Surface, column: npt.NDArray[np.int32], floor: npt.NDArray[np.int32], resolved: Floats
+    surface: Surface, column: npt.NDArray[np.int32], floor: npt.NDArray[np.int32], *, resolved: Floats
 ) -> tuple[Floats, Floats]:
     """Colour and own light of the pane of every window cell; their means where cells are not resolved."""
     salt = surface.patch.astype(np.int32)
@@ -109,16 +115,16 @@ def _panes(
 def _with_shops(surface: Surface, upper: Paint) -> Paint:
     """The facade with shop windows, doors and signs painted over its ground floor."""
     height = surface.style["shop_height"]
-    ground = stripe(surface.t, 0.0, height, surface.filter_t)
+    ground = stripe(surface.t, (0.0, height), surface.filter_t)
     shops = np.maximum(np.round(surface.length / SHOP_WIDTH), 1)
     width = surface.length / shops
     salt = surface.patch.astype(np.int32)
     shop = cell(surface.s / width)
     sign = SIGN_COLORS[(hash_unit(shop, salt) * len(SIGN_COLORS)).astype(np.int64) % len(SIGN_COLORS)]
-    pillar = 1 - pulse(surface.s, 0.35, width - 0.35, width, surface.filter_s)
-    fascia = stripe(surface.t, height - 1.15, height - 0.25, surface.filter_t) * (1 - pillar)
-    window = stripe(surface.t, 0.55, height - 1.25, surface.filter_t) * (1 - pillar)
-    bar = pulse(surface.s, 0.0, 0.1, width / 4, surface.filter_s)
+    pillar = 1 - pulse(surface.s, (0.35, width - 0.35), surface.filter_s, period=width)
+    fascia = stripe(surface.t, (height - 1.15, height - 0.25), surface.filter_t) * (1 - pillar)
+    window = stripe(surface.t, (0.55, height - 1.25), surface.filter_t) * (1 - pillar)
+    bar = pulse(surface.s, (0.0, 0.1), surface.filter_s, period=width / 4)
     interior = value_noise(surface.s * 0.9, surface.t * 0.8, salt=11)
     brightness = hash_unit(salt, shop)
     inside = mix(np.broadcast_to(GLASS_DARK, sign.shape), GLASS_SKY, 0.5 * interior)
@@ -152,8 +158,9 @@ def masonry(surface: Surface) -> Floats:
         unit = hash_unit(cell(shifted / length), row, salt[chosen]) - 0.5
         seen = fade(surface.filter_width[chosen], course * 0.8)
         mortar = np.maximum(
-            pulse(shifted, 0.0, joint, length, surface.filter_s[chosen]),
-            pulse(t[chosen], 0.0, joint, course, surface.filter_t[chosen]),
+            pulse(shifted, (0.0, joint), surface.filter_s[chosen], period=length),
+            pulse(t[chosen], (0.0, joint), surface.filter_t[chosen], period=course),
         )
         shade[chosen] *= (1 + contrast * unit * seen) * (1 - 0.22 * mortar)
-    return style["base"] * shade[:, None].astype(np.float32)
+    albedo: Floats = np.multiply(style["base"], shade[:, None], dtype=np.float32)
+    return albedo

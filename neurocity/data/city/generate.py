@@ -1,7 +1,7 @@
 """A whole dataset from a CityConfig."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from neurocity.cameras import Camera
 from neurocity.data.city.build import build_city
 from neurocity.data.city.camera_path import Shot, plan_shots, split_shots
+from neurocity.data.city.chance import chance
 from neurocity.data.city.config import CityConfig
 from neurocity.data.city.layout import plan_city
 from neurocity.data.city.materials import Materials
@@ -20,6 +21,8 @@ from neurocity.data.city.writer import dataset_folder, write_photograph, write_p
 
 THREADS_MAX = 8
 
+ColoredPoints = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]
+
 
 def generate_city(
     out_dir: Path,
@@ -28,7 +31,7 @@ def generate_city(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Photograph a procedural city into `out_dir`, a nerfstudio dataset (see `write_transforms`).
+    """Photograph a procedural city into `out_dir`, a nerfstudio dataset (see `writer.write_transforms`).
 
     progress: called with (views done, views in all), from 0 on. overwrite: replace a city that stands there.
     Raises DataError when `out_dir` holds anything else.
@@ -38,51 +41,39 @@ def generate_city(
         sky = Sky.from_degrees(config.sun_azimuth_degrees, config.sun_elevation_degrees, salt=config.seed)
         materials = Materials(layout, sky)
         mesh, styles = build_city(layout, materials.ground.terrain_radius, config.seed)
-        top = float((mesh.corner + np.maximum(mesh.edge_u, 0) + np.maximum(mesh.edge_v, 0))[:, 2].max())
-        splits = split_shots(plan_shots(config, layout, top), config.held_out_every)
-        shots = [shot for part in splits.values() for shot in part]
+        shots = plan_shots(config, layout, mesh.top)
+        splits = split_shots(shots, config.held_out_every)
         if progress is not None:
             progress(0, len(shots))
-        renderer = CityRenderer(mesh, styles, materials, sky)
+        renderer = CityRenderer(mesh, styles, materials, sky=sky)
         train = {shot.name for shot in splits["train"]}
-        points_per_view = -(-config.sparse_points // len(train))
-        points, colors = [], []
-        for done, (shot, photograph) in enumerate(_photographs(renderer, shots, config), start=1):
+        share = -(-config.sparse_points // len(train))
+
+        def take(index: int, shot: Shot) -> ColoredPoints:
+            photograph = renderer.photograph(shot.camera, config.samples_per_axis)
             write_photograph(folder, shot, photograph)
-            if shot.name in train:
-                rng = np.random.default_rng((config.seed, done))
-                seen, seen_colors = _surface_points(rng, shot.camera, photograph, points_per_view)
-                points.append(seen)
-                colors.append(seen_colors)
-            if progress is not None:
-                progress(done, len(shots))
-        bounds = layout.bounds
-        write_points(
-            folder,
-            np.concatenate(points)[: config.sparse_points],
-            np.concatenate(colors)[: config.sparse_points],
+            rng = chance(config.seed, "points", index)
+            return _surface_points(rng, shot.camera, photograph, count=share if shot.name in train else 0)
+
+        clouds: list[ColoredPoints] = []
+        with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), THREADS_MAX)) as pool:
+            for cloud in pool.map(take, range(len(shots)), shots):
+                clouds.append(cloud)
+                if progress is not None:
+                    progress(len(clouds), len(shots))
+        points, colors = (
+            np.concatenate(parts)[: config.sparse_points] for parts in zip(*clouds, strict=True)
         )
-        aabb = ([bounds.x0, bounds.y0, -0.5], [bounds.x1, bounds.y1, top + 0.5])
+        write_points(folder, points, colors)
+        paved = layout.bounds
+        aabb = ([paved.x0, paved.y0, -0.5], [paved.x1, paved.y1, mesh.top + 0.5])
         write_transforms(folder, splits, aabb=aabb, seed=config.seed)
 
 
-def _photographs(
-    renderer: CityRenderer, shots: list[Shot], config: CityConfig
-) -> Iterator[tuple[Shot, Photograph]]:
-    """The views in order, rendered by as many threads as there are processors."""
-    threads = min(len(os.sched_getaffinity(0)), THREADS_MAX)
-    with ThreadPoolExecutor(threads) as pool:
-        yield from zip(
-            shots,
-            pool.map(lambda shot: renderer.photograph(shot.camera, config.samples_per_axis), shots),
-            strict=True,
-        )
-
-
 def _surface_points(
-    rng: np.random.Generator, camera: Camera, photograph: Photograph, count: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
-    """Up to `count` random pixels of a view that show a surface, as world points with their colours."""
+    rng: np.random.Generator, camera: Camera, photograph: Photograph, *, count: int
+) -> ColoredPoints:
+    """Up to `count` random pixels that show a surface, as world points [N, 3] with colours [N, 3]."""
     depth = photograph.depth.reshape(-1)
     visible = np.flatnonzero(depth)
     chosen = rng.choice(visible, size=min(count, len(visible)), replace=False)

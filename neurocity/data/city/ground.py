@@ -10,7 +10,7 @@ from neurocity.data.city.sky import Sky
 from neurocity.data.city.styles import color
 from neurocity.data.city.surface import Paint, Surface
 
-ASPHALT = np.array(color("#55565a"), dtype=np.float32)
+ASPHALT = np.array(color("#5e5e60"), dtype=np.float32)
 WHITE_PAINT = np.array(color("#dcdcd6"), dtype=np.float32)
 YELLOW_PAINT = np.array(color("#d9a83a"), dtype=np.float32)
 PAVING = np.array(color("#a9a39a"), dtype=np.float32)
@@ -43,32 +43,27 @@ class GroundPainter:
         """Streets inside the city and two roads out of it, sidewalks around, then fields, then haze."""
         x, y = surface.position[:, 0], surface.position[:, 1]
         width = surface.filter_width
-        inside = stripe(x, self._bounds.x0, self._bounds.x1, width) * stripe(
-            y, self._bounds.y0, self._bounds.y1, width
+        inside = stripe(x, (self._bounds.x0, self._bounds.x1), width) * stripe(
+            y, (self._bounds.y0, self._bounds.y1), width
         )
-        dx = x - _nearest(x, self._layout.street_x)
-        dy = y - _nearest(y, self._layout.street_y)
+        plan = self._layout
+        dx = x - _nearest(x, plan.street_x)
+        dy = y - _nearest(y, plan.street_y)
         half = STREET_WIDTH / 2
         # Streets end at the outermost crossings, except for one each way.
-        reach_x = np.maximum(
-            stripe(y, *_extent(self._layout.street_y), width), _near(x, self._layout.through_x)
-        )
-        reach_y = np.maximum(
-            stripe(x, *_extent(self._layout.street_x), width), _near(y, self._layout.through_y)
-        )
-        on_x = stripe(dx, -half, half, width) * reach_x
-        on_y = stripe(dy, -half, half, width) * reach_y
+        reach_x = np.maximum(stripe(y, _extent(plan.street_y), width), _near(x, plan.through_x))
+        reach_y = np.maximum(stripe(x, _extent(plan.street_x), width), _near(y, plan.through_y))
+        on_x = stripe(dx, (-half, half), width) * reach_x
+        on_y = stripe(dy, (-half, half), width) * reach_y
         albedo = mix(self._countryside(surface), paving(surface), inside)
-        curb = np.maximum(
-            stripe(np.abs(dx), half, half + 0.3, width), stripe(np.abs(dy), half, half + 0.3, width)
-        )
-        albedo = mix(albedo, CURB, curb * inside)
+        gap = np.minimum(np.abs(dx), np.abs(dy))
+        albedo = mix(albedo, CURB, stripe(gap, (half, half + 0.3), width) * inside)
         asphalt = self._asphalt(surface)
         albedo = mix(albedo, asphalt, np.maximum(on_x, on_y))
         marked_x = on_x * (1 - on_y) * _away(dy, reach_y)
         marked_y = on_y * (1 - on_x) * _away(dx, reach_x)
-        white_x, yellow_x = _markings(dx, dy, y, width, inside)
-        white_y, yellow_y = _markings(dy, dx, x, width, inside)
+        white_x, yellow_x = _markings(dx, dy, y, width=width, inside=inside)
+        white_y, yellow_y = _markings(dy, dx, x, width=width, inside=inside)
         worn = 0.65 + 0.3 * value_noise(x * 0.8, y * 0.8, salt=23)
         albedo = mix(albedo, YELLOW_PAINT, np.maximum(yellow_x * marked_x, yellow_y * marked_y) * worn)
         albedo = mix(albedo, WHITE_PAINT, np.maximum(white_x * marked_x, white_y * marked_y) * worn)
@@ -102,7 +97,8 @@ def paving(surface: Surface) -> Floats:
     """[n, 3] concrete slabs of 1.5 m."""
     x, y = surface.position[:, 0], surface.position[:, 1]
     joint = np.maximum(
-        pulse(x, 0.0, 0.05, 1.5, surface.filter_width), pulse(y, 0.0, 0.05, 1.5, surface.filter_width)
+        pulse(x, (0.0, 0.05), surface.filter_width, period=1.5),
+        pulse(y, (0.0, 0.05), surface.filter_width, period=1.5),
     )
     tone = (hash_unit(cell(x / 1.5), cell(y / 1.5)) - 0.5) * fade(surface.filter_width, 1.2)
     stain = value_noise(x * 0.3, y * 0.3, salt=41) - 0.5
@@ -140,7 +136,7 @@ def _away(d: Floats, reach: Floats) -> Floats:
 
 
 def _markings(
-    across: Floats, cross: Floats, along: Floats, width: Floats, inside: Floats
+    across: Floats, cross: Floats, along: Floats, *, width: Floats, inside: Floats
 ) -> tuple[Floats, Floats]:
     """White and yellow paint of a street.
 
@@ -148,12 +144,14 @@ def _markings(
     along: position along the street.
     """
     gap = np.abs(cross)
-    free = stripe(gap, STOP_LINE, 1e6, width)
+    free = stripe(gap, (STOP_LINE, 1e6), width)
     centre = np.abs(np.abs(across) - 0.14)
-    yellow = stripe(centre, -1.0, 0.07, width) * free
-    parking = stripe(np.abs(np.abs(across) - PARKING_LINE), -1.0, 0.06, width) * free
-    bays = stripe(np.abs(across), PARKING_LINE, STREET_WIDTH / 2, width) * pulse(along, 0.0, 0.12, 5.6, width)
-    zebra = stripe(gap, *CROSSWALK, width) * pulse(across + STREET_WIDTH / 2, 0.35, 0.95, 1.2, width)
-    stop = stripe(gap, STOP_LINE - 0.45, STOP_LINE, width) * stripe(across * cross, 0.0, 1e6, width)
+    yellow = stripe(centre, (-1.0, 0.07), width) * free
+    parking = stripe(np.abs(np.abs(across) - PARKING_LINE), (-1.0, 0.06), width) * free
+    bays = stripe(np.abs(across), (PARKING_LINE, STREET_WIDTH / 2), width) * pulse(
+        along, (0.0, 0.12), width, period=5.6
+    )
+    zebra = stripe(gap, CROSSWALK, width) * pulse(across + STREET_WIDTH / 2, (0.35, 0.95), width, period=1.2)
+    stop = stripe(gap, (STOP_LINE - 0.45, STOP_LINE), width) * (across * cross > 0)
     white = np.maximum.reduce([parking, bays * free, zebra, stop]) * inside
     return white, yellow

@@ -5,9 +5,13 @@ from enum import Enum
 
 import numpy as np
 
+from neurocity.data.city.chance import chance
+
 STREET_WIDTH = 12.0
 SIDEWALK_WIDTH = 3.2
 CURB_HEIGHT = 0.15
+CAR_SPACING = 5.6
+"""Length of a parking bay."""
 BLOCK_SIZES = (44.0, 52.0)
 PLOT_SIZES = (11.0, 20.0)
 PARK_SHARE = 0.2
@@ -70,7 +74,6 @@ class Block:
     rect: Rect
     is_park: bool
     plots: tuple[Plot, ...]
-    seed: np.random.SeedSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,7 @@ class Layout:
 
 def plan_city(seed: int, blocks: tuple[int, int]) -> Layout:
     """Lay out `blocks[0]` by `blocks[1]` blocks around the origin, a fifth of them (but not all) parks."""
-    root = np.random.SeedSequence(seed)
-    rng = np.random.default_rng(root)
+    rng = chance(seed, "streets")
     street_x = _street_lines(rng, blocks[0])
     street_y = _street_lines(rng, blocks[1])
     count = blocks[0] * blocks[1]
@@ -109,12 +111,12 @@ def plan_city(seed: int, blocks: tuple[int, int]) -> Layout:
     parks = set(rng.choice(count, size=park_count, replace=False).tolist())
     half = STREET_WIDTH / 2
     planned = []
-    for index, block_seed in enumerate(root.spawn(count)):
+    for index in range(count):
         i, j = index % blocks[0], index // blocks[0]
         rect = Rect(street_x[i], street_y[j], street_x[i + 1], street_y[j + 1]).inset(half)
         is_park = index in parks
-        plots = () if is_park else tuple(_subdivide(np.random.default_rng(block_seed), rect))
-        planned.append(Block(rect, is_park, plots, block_seed))
+        plots = () if is_park else tuple(_subdivide(chance(seed, "plots", index), rect))
+        planned.append(Block(rect, is_park, plots))
     return Layout(street_x, street_y, tuple(planned))
 
 

@@ -1,5 +1,7 @@
 """Which texture paints which material."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from neurocity.data.city.facade import masonry, paint_curtain_wall, paint_facade
@@ -16,7 +18,7 @@ class Materials:
 
     def __init__(self, layout: Layout, sky: Sky) -> None:
         self.ground = GroundPainter(layout, sky)
-        self._painters = {
+        self._painters: dict[Material, Callable[[Surface], Paint]] = {
             Material.PLAIN: _paint_plain,
             Material.FACADE: paint_facade,
             Material.CURTAIN_WALL: paint_curtain_wall,
@@ -61,7 +63,7 @@ def _paint_roof(surface: Surface) -> Paint:
     """Bitumen or gravel in sheets, with puddle stains."""
     stain = value_noise(surface.s * 0.25 + surface.patch % 71, surface.t * 0.25, salt=59) - 0.5
     fine = (value_noise(surface.s * 1.6, surface.t * 1.6, salt=61) - 0.5) * fade(surface.filter_width, 0.6)
-    seam = pulse(surface.s, 0.0, 0.08, 2.0, surface.filter_s)
+    seam = pulse(surface.s, (0.0, 0.08), surface.filter_s, period=2.0)
     return Paint(surface.style["base"] * (1 + 0.4 * stain + 0.2 * fine - 0.15 * seam)[:, None])
 
 
@@ -70,7 +72,7 @@ def _paint_tiles(surface: Surface) -> Paint:
     row = cell(surface.t / 0.33)
     tone = hash_unit(cell(surface.s / 0.25), row) - 0.5
     tone = tone * fade(surface.filter_width, 0.25)
-    edge = pulse(surface.t, 0.0, 0.07, 0.33, surface.filter_t)
+    edge = pulse(surface.t, (0.0, 0.07), surface.filter_t, period=0.33)
     stain = value_noise(surface.s * 0.4, surface.t * 0.4, salt=67) - 0.5
     return Paint(surface.style["base"] * (1 + 0.35 * tone - 0.3 * edge + 0.3 * stain)[:, None])
 
@@ -79,9 +81,10 @@ def _paint_foliage(surface: Surface) -> Paint:
     """Leaves: clumps of light and dark green."""
     x, y, z = surface.position.T
     clumps = value_noise(x * 1.1, y * 1.1, z * 1.1, salt=71)
-    leaves = (value_noise(x * 4, y * 4, z * 4, salt=73) - 0.5) * fade(surface.filter_width, 0.35)
+    twigs = (value_noise(x * 3, y * 3, z * 3, salt=73) - 0.5) * fade(surface.filter_width, 0.45)
+    leaves = (value_noise(x * 9, y * 9, z * 9, salt=83) - 0.5) * fade(surface.filter_width, 0.15)
     tone = mix(surface.style["base"], surface.style["accent"], np.clip(1.6 * clumps - 0.3, 0, 1))
-    return Paint(tone * (1 + 0.7 * leaves)[:, None])
+    return Paint(tone * (1 + 0.8 * twigs + 0.9 * leaves)[:, None])
 
 
 def _paint_water(surface: Surface) -> Paint:
@@ -91,7 +94,7 @@ def _paint_water(surface: Surface) -> Paint:
 
 
 def _paint_awning(surface: Surface) -> Paint:
-    band = pulse(surface.s, 0.0, 0.45, 0.9, surface.filter_s)
+    band = pulse(surface.s, (0.0, 0.45), surface.filter_s, period=0.9)
     return Paint(mix(surface.style["base"], surface.style["accent"], band))
 
 

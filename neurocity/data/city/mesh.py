@@ -7,6 +7,7 @@ A patch is `corner + u edge_u + v edge_v` with u, v in [0, 1] (and u + v <= 1 fo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,11 @@ class Mesh:
         """[P, 3] unit normals of the planes of the patches."""
         normals: FloatArray = np.cross(self.edge_u, self.edge_v)
         return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+    @property
+    def top(self) -> float:
+        """The largest z of any vertex."""
+        return float(self.triangles()[0][..., 2].max())
 
     def triangles(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         """The patches as triangles: vertices [T, 3, 3] and the patch of every triangle [T].
@@ -161,7 +167,7 @@ class MeshBuilder:
         angles = 2 * math.pi * np.arange(sides + 1) / sides
         ring = [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
         tip = (x, y, z + height + cone)
-        for (ax, ay), (bx, by) in zip(ring[:-1], ring[1:], strict=True):
+        for (ax, ay), (bx, by) in pairwise(ring):
             self.parallelogram((ax, ay, z), (bx - ax, by - ay, 0), (0, 0, height), style=style)
             self.triangle((ax, ay, z + height), (bx, by, z + height), tip, style=style)
 

@@ -49,16 +49,19 @@ def fade(filter_width: Floats, feature: float) -> Floats:
     return np.clip(1.5 - filter_width * np.float32(1.5 / feature), 0, 1)
 
 
-def stripe(x: Floats, low: Floats | float, high: Floats | float, filter_width: Floats) -> Floats:
-    """Share of the filter box around x that lies in [low, high]."""
+Span = tuple[Floats | float, Floats | float]
+
+
+def stripe(x: Floats, span: Span, filter_width: Floats) -> Floats:
+    """Share of the filter box around x that lies in the span."""
+    low, high = span
     width = np.maximum(filter_width, np.float32(1e-4))
     return np.clip((x - low) / width + 0.5, 0, 1) - np.clip((x - high) / width + 0.5, 0, 1)
 
 
-def pulse(
-    x: Floats, low: Floats | float, high: Floats | float, period: Floats | float, filter_width: Floats
-) -> Floats:
-    """Share of the filter box around x that lies in [low, high] modulo `period` (exact for any width)."""
+def pulse(x: Floats, span: Span, filter_width: Floats, *, period: Floats | float) -> Floats:
+    """Share of the filter box around x that lies in the span modulo `period` (exact for any width)."""
+    low, high = span
     width = np.maximum(filter_width, np.float32(1e-4))
 
     def covered(to: Floats) -> Floats:

@@ -10,6 +10,7 @@ from embreex.rtcore_scene import EmbreeScene
 from neurocity.data.city.mesh import Mesh
 
 Floats = npt.NDArray[np.float32]
+Points = npt.NDArray[np.floating]
 
 
 class Hits(NamedTuple):
@@ -22,6 +23,10 @@ class Hits(NamedTuple):
     u: Floats
     v: Floats
     distance: npt.NDArray[np.float64]
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> "Hits":
+        """The chosen rays."""
+        return Hits(self.patch[chosen], self.u[chosen], self.v[chosen], self.distance[chosen])
 
 
 class RayCaster:
@@ -36,7 +41,7 @@ class RayCaster:
         # The scene reads the geometry through this object: it must live as long as the scene.
         self._geometry = TriangleMesh(self._scene, np.ascontiguousarray(vertices, dtype=np.float32))
 
-    def first_hits(self, ray_origins: Floats, ray_directions: Floats) -> Hits:
+    def first_hits(self, ray_origins: Points, ray_directions: Points) -> Hits:
         """Origins and unit directions, both [R, 3]. Distances are exact: from the plane that was hit."""
         raw = self._scene.run(
             np.ascontiguousarray(ray_origins, dtype=np.float32),
@@ -56,7 +61,7 @@ class RayCaster:
         np.divide(offset, approach, out=distance, where=hit)
         return Hits(np.where(hit, patch, -1), u, v, distance)
 
-    def occluded(self, ray_origins: Floats, ray_directions: Floats) -> npt.NDArray[np.bool_]:
+    def occluded(self, ray_origins: Points, ray_directions: Points) -> npt.NDArray[np.bool_]:
         """[R]: whether anything lies on the ray, at any distance."""
         primitive = self._scene.run(
             np.ascontiguousarray(ray_origins, dtype=np.float32),

@@ -1,6 +1,7 @@
 """Photographs of a city: supersampled colour under sun and sky, and exact depth at the pixel centres."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from neurocity.data.city.skylight import SkyLight
 from neurocity.data.city.styles import Color
 from neurocity.data.city.surface import Surface
 
-RAYS_PER_CHUNK = 65_536
+RAYS_PER_BAND = 65_536
 SUN_RADIUS = math.radians(0.6)
 SUN_LIGHT: Color = (1.66, 1.54, 1.34)
 SKY_LIGHT: Color = (0.42, 0.53, 0.70)
@@ -36,7 +37,7 @@ class Photograph(NamedTuple):
 class CityRenderer:
     """A built city with its light. Threads may share it."""
 
-    def __init__(self, mesh: Mesh, styles: npt.NDArray[np.void], materials: Materials, sky: Sky) -> None:
+    def __init__(self, mesh: Mesh, styles: npt.NDArray[np.void], materials: Materials, *, sky: Sky) -> None:
         self._mesh = mesh
         self._styles = styles
         self._materials = materials
@@ -52,36 +53,35 @@ class CityRenderer:
 
     def photograph(self, camera: Camera, samples_per_axis: int) -> Photograph:
         """One view; a pixel's colour is the mean of samples_per_axis^2 rays, its depth that of its centre."""
+        rows = max(1, RAYS_PER_BAND // (camera.width * samples_per_axis**2))
+        bands = [
+            replace(camera, height=min(rows, camera.height - first), cy=camera.cy - first)
+            for first in range(0, camera.height, rows)
+        ]
+        return Photograph(
+            image=np.concatenate([self._image(band, samples_per_axis) for band in bands]),
+            depth=np.concatenate([self._depth(band) for band in bands]),
+        )
+
+    def _image(self, camera: Camera, samples_per_axis: int) -> npt.NDArray[np.uint8]:
         n = samples_per_axis
         fine = camera.resized(camera.width * n, camera.height * n)
         ray_origins, ray_directions = fine.rays()
-        suns = self._sun_directions(n)
         row, column = np.divmod(np.arange(len(ray_directions)), fine.width)
-        sun_of_ray = row % n * n + column % n
-        colors = np.empty((len(ray_directions), 3), dtype=np.float32)
-        for start in range(0, len(colors), RAYS_PER_CHUNK):
-            rays = slice(start, start + RAYS_PER_CHUNK)
-            radiance = self._radiance(
-                ray_origins[rays], ray_directions[rays], suns[sun_of_ray[rays]], spread=1 / fine.fl_y
-            )
-            colors[rays] = _tone_map(radiance)
+        sun = self._sun_directions(n)[row % n * n + column % n]
+        colors = _tone_map(self._radiance(ray_origins, ray_directions, sun, spread=1 / fine.fl_y))
         pixels = colors.reshape(camera.height, n, camera.width, n, 3).mean(axis=(1, 3), dtype=np.float64)
-        return Photograph(_encode_srgb(pixels), self._depth(camera))
+        return _encode_srgb(pixels)
 
     def _depth(self, camera: Camera) -> Floats:
         in_camera = camera.camera_directions()
         directions = in_camera @ camera.camera_to_world[:3, :3].T
-        origins = np.broadcast_to(camera.position, directions.shape)
-        depth = np.empty(len(directions), dtype=np.float32)
-        for start in range(0, len(depth), RAYS_PER_CHUNK):
-            rays = slice(start, start + RAYS_PER_CHUNK)
-            hits = self._caster.first_hits(origins[rays], directions[rays])
-            seen = hits.patch >= 0
-            depth[rays] = np.where(seen, -in_camera[rays, 2] * np.where(seen, hits.distance, 0), 0)
-        return depth.reshape(camera.height, camera.width)
+        hits = self._caster.first_hits(np.broadcast_to(camera.position, directions.shape), directions)
+        depth = np.where(hits.patch >= 0, -in_camera[:, 2] * hits.distance, 0.0)
+        return depth.astype(np.float32).reshape(camera.height, camera.width)
 
     def _sun_directions(self, samples_per_axis: int) -> Floats:
-        """Directions over the sun's disc, one for every sample of a pixel: shadows get soft, without noise."""
+        """Directions over the sun's disc, one for each sample of a pixel: soft shadows without noise."""
         count = samples_per_axis**2
         index = np.arange(count)
         radius = SUN_RADIUS * np.sqrt((index + 0.5) / count) if count > 1 else np.zeros(1)
@@ -99,9 +99,9 @@ class CityRenderer:
         hit = hits.patch >= 0
         radiance = np.empty((len(hit), 3), dtype=np.float32)
         radiance[~hit] = self._sky.radiance(ray_directions[~hit])
-        on_patch = Hits(*(values[hit] for values in hits))
+        on_patch = hits.where(hit)
         origins, directions = ray_origins[hit], ray_directions[hit]
-        surface = self._surface(on_patch, origins, directions, spread)
+        surface = self._surface(on_patch, origins, directions, spread=spread)
         albedo, emission, gloss = self._materials.paint(surface)
         sky_seen = self._sky_light.at(on_patch)[:, None]
         cosine = np.clip(np.einsum("rk,rk->r", surface.normal, sun[hit]), 0, 1)
@@ -127,7 +127,7 @@ class CityRenderer:
         normal = self._normals[patch]
         return np.where(np.einsum("rk,rk->r", normal, directions)[:, None] > 0, -normal, normal)
 
-    def _surface(self, hits: Hits, origins: Floats, directions: Floats, spread: float) -> Surface:
+    def _surface(self, hits: Hits, origins: Floats, directions: Floats, *, spread: float) -> Surface:
         patch = hits.patch
         distance = hits.distance.astype(np.float32)
         position = origins + distance[:, None] * directions
@@ -167,4 +167,4 @@ def _encode_srgb(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     encoded = np.where(
         linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
     )
-    return np.round(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
+    return np.round(encoded * 255).astype(np.uint8)

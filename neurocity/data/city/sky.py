@@ -9,7 +9,7 @@ from neurocity.data.city.noise import Floats, mix, value_noise
 from neurocity.data.city.styles import color
 
 ZENITH = np.array(color("#2f63b4"), dtype=np.float32)
-HORIZON = np.array(color("#c3d4e4"), dtype=np.float32) * np.float32(1.15)
+HORIZON = np.array(color("#b3cae0"), dtype=np.float32) * np.float32(1.15)
 CLOUD = np.array(color("#f4f3f1"), dtype=np.float32) * np.float32(1.25)
 HAZE = np.array(color("#ffe6bd"), dtype=np.float32) * np.float32(1.35)
 
@@ -34,7 +34,7 @@ class Sky:
         length = np.maximum(np.linalg.norm(level, axis=1), np.float32(1e-6))
         sun_level = self.sun[:2] / max(float(np.linalg.norm(self.sun[:2])), 1e-6)
         facing = np.clip(level @ sun_level / length, 0, 1)
-        return mix(np.broadcast_to(HORIZON, directions.shape), HAZE, 0.45 * facing**3)
+        return mix(np.broadcast_to(HORIZON, directions.shape), HAZE, 0.35 * facing**3)
 
     def radiance(self, directions: Floats) -> Floats:
         """[n, 3] radiance from the directions [n, 3]; below the horizon it is that of the horizon."""

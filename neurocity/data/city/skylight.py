@@ -30,7 +30,7 @@ class SkyLight:
         self._start = np.concatenate([[0], np.cumsum(counts)[:-1]])
         patch = np.repeat(np.arange(len(counts)), counts)
         index = np.arange(counts.sum()) - self._start[patch]
-        position, normal = _grid_points(mesh, cells, patch, index)
+        position, normal = _grid_points(mesh, cells, patch=patch, index=index)
         self._visibility = _visibility(caster, position, normal)
         self._straighten_triangles(mesh)
 
@@ -61,6 +61,7 @@ class SkyLight:
 def _grid_points(
     mesh: Mesh,
     cells: npt.NDArray[np.int64],
+    *,
     patch: npt.NDArray[np.int64],
     index: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
