@@ -26,6 +26,9 @@ Array = npt.NDArray[np.float64]
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of |R^T R - I| that counts as rounding; the nearest rotation is then used."""
 
+_UNPROJECT_BLOCK = 2**18
+"""Pixels undistorted at once, which bounds the memory that Newton's iteration takes."""
+
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -126,7 +129,8 @@ class Camera:
         columns = (np.arange(self.width) + 0.5 - self.cx) / self.fl_x
         rows = (np.arange(self.height) + 0.5 - self.cy) / self.fl_y
         plane = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
-        directions = self.lens.unproject(plane)
+        blocks = np.array_split(plane, -(-len(plane) // _UNPROJECT_BLOCK))
+        directions = np.concatenate([self.lens.unproject(block) for block in blocks])
         blind = np.isnan(directions[:, 2])
         if blind.any():
             row, column = divmod(int(blind.argmax()), self.width)

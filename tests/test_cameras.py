@@ -94,13 +94,14 @@ def test_pixels_to_rays_to_pixels(name):
 @given(
     name=st.sampled_from(sorted(LENSES)),
     scale=st.floats(0.0, 1.5),
-    theta=st.floats(0.0, 1.2),
+    share=st.floats(0.0, 1.0),
     phi=st.floats(-np.pi, np.pi),
 )
-def test_lens_round_trip_wherever_the_lens_sees(name, scale, theta, phi):
-    params = tuple(scale * value for value in LENSES[name].params)
-    lens = Lens(LENSES[name].model, params)
-    radius = theta if lens.model == "OPENCV_FISHEYE" else np.tan(theta)
+def test_lens_round_trip_wherever_the_lens_sees(name, scale, share, phi):
+    lens = Lens(LENSES[name].model, tuple(scale * value for value in LENSES[name].params))
+    fisheye = lens.model == "OPENCV_FISHEYE"
+    theta = share * (np.pi if fisheye else 1.2)
+    radius = theta if fisheye else np.tan(theta)
     direction = np.array([[np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]])
     plane = lens.project(direction)
     assert np.isnan(plane).any() == (radius > lens.limit)
@@ -129,6 +130,20 @@ def test_limit_of_a_folding_lens_is_where_its_polynomial_turns():
     assert LENSES["folding"].limit == pytest.approx(np.sqrt(4.0 / 3.0))
     assert LENSES["pinhole"].limit == np.inf
     assert LENSES["equidistant"].limit == pytest.approx(np.pi)
+
+
+def test_image_points_that_only_rays_beyond_the_fold_reach_have_no_ray():
+    # r - 0.4 r^3 + 0.06 r^5 turns at r = 1.09, where it is 0.66, turns back and reaches 0.9 further out.
+    lens = Lens("OPENCV", (-0.4, 0.06, 0.0, 0.0, 0.0))
+    assert lens.limit == pytest.approx(np.sqrt((1.2 - np.sqrt(0.24)) / 0.6))
+    rays = lens.unproject(np.array([[0.6, 0.0], [0.9, 0.0], [0.0, -2.0]]))
+    np.testing.assert_array_equal(np.isnan(rays[:, 2]), [False, True, True])
+
+
+def test_blocks_of_pixels_are_undistorted_as_the_whole(monkeypatch):
+    whole = camera(LENSES["barrel"]).camera_directions()
+    monkeypatch.setattr("neurocity.cameras._UNPROJECT_BLOCK", 7)
+    np.testing.assert_allclose(camera(LENSES["barrel"]).camera_directions(), whole, atol=1e-12)
 
 
 def test_pixels_beyond_the_fold_are_an_error():
