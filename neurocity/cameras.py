@@ -54,7 +54,7 @@ class Camera:
         object.__setattr__(self, "camera_to_world", _checked_pose(self.camera_to_world))
         for name in ("width", "height"):
             value = getattr(self, name)
-            if value != int(value) or value < 1:
+            if not float(value).is_integer() or value < 1:
                 raise CameraError(
                     f"{name} is {value!r}, expected a whole number of pixels of at least 1", name
                 )

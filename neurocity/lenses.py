@@ -30,6 +30,8 @@ LENS_PARAMETERS: dict[str, tuple[str, ...]] = {
 
 _NEWTON_STEPS = 50
 _CONVERGED = 1e-10
+_WIDEST = 1e6
+"""Undistorted radius beyond which no pixel lies, tan(theta) a microradian short of sideways."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,9 @@ class Lens:
     def limit(self) -> float:
         """Where the lens folds over: the undistorted radius (OPENCV) or theta in radians (OPENCV_FISHEYE, at
         most pi) up to which the radial polynomial grows. Nothing beyond it is imaged."""
-        slopes = [(2 * n + 1) * c for n, c in enumerate(self._radial)]
         # Roots in 1 / radius^2: the leading coefficient is then 1, however small the others are.
-        inverse = np.roots(slopes)
-        turns = inverse.real[(abs(inverse.imag) <= 1e-9 * abs(inverse)) & (inverse.real > 1e-12)]
+        inverse = np.roots(self._slopes)
+        turns = inverse.real[(abs(inverse.imag) <= 1e-9 * abs(inverse)) & (inverse.real > _WIDEST**-2)]
         first_turn = float(1.0 / np.sqrt(turns.max())) if turns.size else np.inf
         return min(first_turn, np.pi) if self.model == "OPENCV_FISHEYE" else first_turn
 
@@ -71,19 +72,16 @@ class Lens:
         """Directions [N, 3] (OpenCV axes, any length) to image plane points [N, 2]; NaN where the lens does
         not see: behind a perspective lens, or beyond `limit`."""
         x, y, z = directions.T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if self.model == "OPENCV_FISHEYE":
-                radius = np.hypot(x, y)
-                theta = np.arctan2(radius, z)
-                bent = self._bend(theta)
-                # At theta = 0 the ratio's limit is 1 / z; the axis itself maps to the origin.
-                scale = np.where(radius > 0, bent / np.where(radius > 0, radius, 1.0), 0.0)
-                return np.where((theta <= self.limit)[:, None], np.stack([x * scale, y * scale], -1), np.nan)
-            plane = np.where((z > 0)[:, None], np.stack([x / z, y / z], -1), np.nan)
-        if self.model == "PINHOLE":
-            return plane
-        seen = np.hypot(plane[:, 0], plane[:, 1]) <= self.limit
-        return np.where(seen[:, None], self._distort(plane)[0], np.nan)
+        if self.model == "OPENCV_FISHEYE":
+            radius = np.hypot(x, y)
+            theta = np.arctan2(radius, z)
+            scale = _ratio(self._bend(theta), radius, at_zero=0.0)
+            return np.where((theta <= self.limit)[:, None], np.stack([x * scale, y * scale], -1), np.nan)
+        with np.errstate(all="ignore"):  # what is not in front becomes NaN below, whatever came of it
+            plane = np.stack([x / z, y / z], -1)
+            bent = plane if self.model == "PINHOLE" else self._distort(plane)[0]
+            seen = (z > 0) & (np.hypot(plane[:, 0], plane[:, 1]) <= self.limit)
+        return np.where(seen[:, None], bent, np.nan)
 
     def unproject(self, points: Array) -> Array:
         """Image plane points [N, 2] to unit directions [N, 3] in OpenCV axes, the inverse of `project`.
@@ -93,7 +91,7 @@ class Lens:
         if self.model == "OPENCV_FISHEYE":
             bent = np.hypot(points[:, 0], points[:, 1])
             theta = self._straighten(bent)
-            scale = np.where(bent > 0, np.sin(theta) / np.where(bent > 0, bent, 1.0), 1.0)
+            scale = _ratio(np.sin(theta), bent, at_zero=1.0)
             return np.stack([points[:, 0] * scale, points[:, 1] * scale, np.cos(theta)], -1)
         plane = points if self.model == "PINHOLE" else self._undistort(points)
         rays = np.concatenate([plane, np.ones((len(plane), 1))], -1)
@@ -107,6 +105,11 @@ class Lens:
             return (1.0, k1, k2, k3)
         return (1.0, *self.params)
 
+    @property
+    def _slopes(self) -> list[float]:
+        """Coefficients in u^2 of the derivative of the radial polynomial."""
+        return [(2 * n + 1) * c for n, c in enumerate(self._radial)]
+
     def _bend(self, radius: Array) -> Array:
         return radius * np.polynomial.polynomial.polyval(radius**2, self._radial)
 
@@ -115,9 +118,8 @@ class Lens:
         top = self.limit
         if np.isinf(top):
             top = 1.0
-            while self._bend(np.array([top]))[0] < bent.max(initial=0.0):
+            while top < _WIDEST and self._bend(np.array([top]))[0] < bent.max(initial=0.0):
                 top *= 2.0
-        slopes = [(2 * n + 1) * c for n, c in enumerate(self._radial)]
         low, high = np.zeros_like(bent), np.full_like(bent, top)
         guess = np.clip(bent, 0.0, top)
         for _ in range(_NEWTON_STEPS):
@@ -126,7 +128,7 @@ class Lens:
                 break
             low, high = np.where(residual < 0, guess, low), np.where(residual > 0, guess, high)
             with np.errstate(divide="ignore", invalid="ignore"):
-                step = guess - residual / np.polynomial.polynomial.polyval(guess**2, slopes)
+                step = guess - residual / np.polynomial.polynomial.polyval(guess**2, self._slopes)
             guess = np.where((step >= low) & (step <= high), step, 0.5 * (low + high))
         return np.where(abs(self._bend(guess) - bent) <= _CONVERGED, guess, np.nan)
 
@@ -154,7 +156,7 @@ class Lens:
         radius = np.hypot(bent[:, 0], bent[:, 1])
         edge = self._bend(np.array([0.999 * self.limit]))[0] if np.isfinite(self.limit) else np.inf
         start = self._straighten(np.minimum(radius, edge))
-        plane = bent * np.where(radius > 0, start / np.where(radius > 0, radius, 1.0), 1.0)[:, None]
+        plane = bent * _ratio(start, radius, at_zero=1.0)[:, None]
         with np.errstate(all="ignore"):
             for _ in range(_NEWTON_STEPS):
                 value, jacobian = self._distort(plane)
@@ -169,6 +171,10 @@ class Lens:
             reached = (abs(self._distort(plane)[0] - bent) <= _CONVERGED).all(-1)
             reached &= np.hypot(plane[:, 0], plane[:, 1]) <= self.limit * (1.0 + 1e-6)
         return np.where(reached[:, None], plane, np.nan)
+
+
+def _ratio(numerator: Array, denominator: Array, *, at_zero: float) -> Array:
+    return np.divide(numerator, denominator, out=np.full_like(numerator, at_zero), where=denominator > 0)
 
 
 PINHOLE = Lens()

@@ -93,28 +93,35 @@ def test_points_are_read(tmp_path, form):
     np.testing.assert_allclose(np.sort(points, 0), np.sort(expected, 0), rtol=1e-12)
 
 
-def test_keypoints_and_tracks_are_skipped(tmp_path):
-    oracle = pycolmap.synthesize_dataset(
-        pycolmap.SyntheticDatasetOptions(
-            num_frames_per_rig=4, num_points3D=20, num_rigs=1, num_cameras_per_rig=1
-        )
+@pytest.fixture(scope="module")
+def observed():
+    """A reconstruction whose images have keypoints and whose points have tracks."""
+    options = pycolmap.SyntheticDatasetOptions(
+        num_frames_per_rig=4, num_points3D=20, num_rigs=1, num_cameras_per_rig=1
     )
-    for form in ("bin", "txt"):
-        root = tmp_path / form
-        for image in oracle.images.values():
-            camera = oracle.cameras[image.camera_id]
-            write_image(root / "images" / image.name, pixels(size=(camera.width, camera.height)))
-        (root / "sparse").mkdir()
-        (oracle.write_binary if form == "bin" else oracle.write_text)(root / "sparse")
-        scene = load_scene(root)
-        frames = all_frames(scene)
-        assert any(image.num_points2D() for image in oracle.images.values())
-        assert sorted(frames) == sorted(image.name for image in oracle.images.values())
-        assert len(scene.points) == 20
-        for image in oracle.images.values():
-            np.testing.assert_allclose(
-                frames[image.name].camera.position, image.projection_center(), atol=1e-9
-            )
+    oracle = pycolmap.synthesize_dataset(options)
+    for camera in oracle.cameras.values():
+        camera.rescale(WIDTH, HEIGHT)
+    assert any(image.num_points2D() for image in oracle.images.values())
+    return oracle
+
+
+@pytest.mark.parametrize("form", ["bin", "txt"])
+def test_keypoints_and_tracks_are_skipped(tmp_path, observed, form):
+    scene = load_scene(write(tmp_path, observed, form=form))
+    frames = all_frames(scene)
+    assert sorted(frames) == sorted(image.name for image in observed.images.values())
+    assert len(scene.points) == 20
+    for image in observed.images.values():
+        np.testing.assert_allclose(frames[image.name].camera.position, image.projection_center(), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["images.bin", "points3D.bin"])
+def test_files_that_end_within_keypoints_or_tracks_are_truncated(tmp_path, observed, name):
+    path = write(tmp_path, observed) / "sparse/0" / name
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match=rf"{name}: truncated .* 5 bytes too early"):
+        load_scene(tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["sparse/0", "sparse", "colmap/sparse/0"])

@@ -34,7 +34,7 @@ def read_camera(
     for key in _UNSUPPORTED:
         value = document.get(key, frame)
         if value and (not isinstance(value, list) or any(value)):
-            raise DataError(f"{label}: `{key}` is {value!r}, which is not supported")
+            raise DataError(f"{label}: `{key}` is {value!r}, which is not supported; convert the images")
     for key, actual in (("w", image.width), ("h", image.height)):
         stated = document.number(key, frame)
         if stated is not None and stated != actual:
