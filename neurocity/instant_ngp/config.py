@@ -11,7 +11,7 @@ Preset = Literal["paper", "cpu"]
 
 @dataclass(frozen=True, kw_only=True)
 class InstantNGPConfig:
-    """Instant-NGP (Müller et al. 2022). Defaults are the paper's; `preset("cpu")` learns in minutes on two cores."""
+    """Instant-NGP (Müller et al. 2022). Defaults are the paper's; `preset("cpu")` learns in minutes."""
 
     scene_bounds: tuple[float, float, float, float, float, float] = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
     """Box of the content (x0, y0, z0, x1, y1, z1), world units."""
@@ -41,15 +41,13 @@ class InstantNGPConfig:
     """Cells of the occupancy grid along an axis."""
     march_steps: int = 1024
     """Lattice points along the diagonal of the box's cube."""
-    march_iterations: int = 512
-    """Most lattice points that an exported ray visits (samples and jumps together)."""
     step_growth: float = 1.0 / 256.0
     """Relative growth of the step with distance, unbounded scenes only."""
     near: float = 0.0
     """Nothing is sampled nearer to the camera than this, world units."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_dim", "geometry_dim", "color_layers", "march_steps", "march_iterations"):
+        for name in ("hidden_dim", "geometry_dim", "color_layers", "march_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
         if not 8 <= self.occupancy_resolution <= 512:
@@ -75,7 +73,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "log2_hashmap_size": 16,
         "finest_resolution": 512,
         "march_steps": 512,
-        "march_iterations": 192,
         "step_growth": 1.0 / 64.0,
     },
 }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neurocity.instant_ngp.config import InstantNGPConfig
 from neurocity.rendering.compositing import compositing_weights, running_sum, segment_sum
 from neurocity.rendering.hash_grid import HashGrid
-from neurocity.rendering.marching import FAR, PackedSamples, RayMarcher
+from neurocity.rendering.marching import PackedSamples, RayMarcher
 from neurocity.rendering.mlp import MLP
 from neurocity.rendering.occupancy import OccupancyGrid
 from neurocity.rendering.render import RayRender
@@ -21,7 +21,7 @@ from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harm
 __all__ = ["InstantNGP", "InstantNGPConfig", "TrainingRender"]
 
 VISIBLE_WEIGHT = 1e-4
-"""Samples of less weight than this get no colour when a trained model renders: 0.1/255 at most would be seen."""
+"""Samples of less weight than this get no colour in eval: fog that would move a pixel by less than 1/255."""
 
 
 class TrainingRender(NamedTuple):
@@ -40,7 +40,7 @@ class InstantNGP(nn.Module):
         super().__init__()
         self.config = config
         self.sky_enabled = config.sky
-        self.march_iterations = config.march_iterations
+        self.visible_weight = VISIBLE_WEIGHT
         self.marcher = RayMarcher(
             bounds=config.scene_bounds,
             unbounded=config.unbounded,
@@ -66,13 +66,14 @@ class InstantNGP(nn.Module):
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
-        samples = self.marcher(origins, directions, self.occupancy.jump, self.march_iterations)
+        midpoints = torch.full_like(origins[0], 0.5)
+        samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
         geometry, density = self.density(samples.points)
         weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
         opacity = segment_sum(weights, samples.offsets)
         depth = segment_sum(weights * samples.t, samples.offsets)
         basis = spherical_harmonics(directions)
-        seen = (weights > VISIBLE_WEIGHT).nonzero().flatten()
+        seen = (weights > self.visible_weight).nonzero().flatten()
         seen_rays = samples.ray_index.index_select(0, seen)
         color = self.color(geometry.index_select(0, seen), basis.index_select(0, seen_rays)).t()
         light = torch.zeros_like(samples.points).index_copy(1, seen, color * weights.index_select(0, seen))
@@ -80,10 +81,18 @@ class InstantNGP(nn.Module):
         if self.sky_enabled:
             rest = (1.0 - opacity).clamp_min(0.0)
             rgb = rgb + rest * self.sky(basis).t()
-            depth = depth + rest * (FAR * self.marcher.side / 2.0)
+            depth = depth + rest * self.marcher.far
             opacity = torch.ones_like(opacity)
         opacity = opacity.clamp(0.0, 1.0)
         return RayRender(rgb.t(), depth / opacity.clamp_min(1e-6), opacity)
+
+    def sample_budget(self) -> dict[str, float]:
+        """What bounds the samples of a ray in the render graph: its lattice, nothing else."""
+        return {"lattice_points": float(self.marcher.points)}
+
+    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
+        """Which rays [R, 3] the render graph ends too early: none, it packs every occupied lattice point."""
+        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
 
     def density(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-cube points [3, N] -> geometry features [N, geometry_dim], density [N] per world unit."""
@@ -104,7 +113,7 @@ class InstantNGP(nn.Module):
         self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float = 1e-4
     ) -> TrainingRender:
         """Render rays [3, R] with jitter [R] in [0, 1), differentiably and without background."""
-        samples = self.marcher.march(origins, directions, self.occupancy.jump, jitter, 0)
+        samples = self.marcher(origins, directions, self.occupancy.jump, jitter)
         marched = len(samples.t)
         if visible > 0.0:
             samples = self.visible(samples, visible)

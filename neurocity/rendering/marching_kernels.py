@@ -1,4 +1,4 @@
-"""Compiled CPU kernel of the march: one scalar walk a ray, in the arithmetic of `marching.march_planes`."""
+"""Compiled CPU kernel of the march: one scalar walk a ray, in the arithmetic of `RayMarcher.march`."""
 
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ def _walk(  # type: ignore[no-untyped-def]
     origins, directions, starts, counts, jitters = rays
     low, center = space
     step, side, near, growth = constants
-    grid, iterations, unbounded = limits
+    grid, unbounded = limits
     points_out, t_out, delta_out, ray_out, offsets = out
     one, half, quarter = np.float32(1.0), np.float32(0.5), np.float32(0.25)
     half_side = side / np.float32(2.0)
@@ -33,9 +33,7 @@ def _walk(  # type: ignore[no-untyped-def]
         index = np.float32(0.0)
         n = offsets[r]
         found = 0
-        k = 0
-        while index < counts[r] and (iterations <= 0 or k < iterations):
-            k += 1
+        while index < counts[r]:
             if unbounded:
                 cell = min(np.int64(index), len(edges) - 2)
                 delta = edges[cell + 1] - edges[cell]
@@ -84,18 +82,16 @@ def _walk(  # type: ignore[no-untyped-def]
             offsets[r + 1] = found
 
 
-def march_cpu(
-    marcher: "RayMarcher", rays: tuple[Tensor, ...], jump: Tensor, iterations: int
-) -> tuple[Tensor, ...]:
-    """`marching.march_planes` for CPU tensors; rays = origins, directions [3, R], start, count, jitter [R]."""
+def march_cpu(marcher: "RayMarcher", rays: tuple[Tensor, ...], jump: Tensor) -> tuple[Tensor, ...]:
+    """`RayMarcher.march` for CPU tensors; rays = origins, directions [3, R], start, count, jitter [R]."""
     number = rays[0].shape[1]
     offsets = torch.zeros(number + 1, dtype=torch.int64)
     scene = (
         _arrays(*rays),
         *_arrays(jump, marcher.edges),
-        _arrays(marcher.low[:, 0], marcher.center[:, 0]),
+        _arrays(marcher.low, marcher.center),
         tuple(np.float32(v) for v in (marcher.step, marcher.side, marcher.near, marcher.growth)),
-        (marcher.grid, iterations, marcher.unbounded),
+        (marcher.grid, marcher.unbounded),
     )
 
     def walk(fill: bool, out: tuple[Tensor, ...]) -> None:

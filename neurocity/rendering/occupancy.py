@@ -3,8 +3,8 @@
 Notation
     G cells along an axis; cell (ix, iy, iz) stands at index ix + G (iy + G iz)
     density [G^3]  running maximum of the field's density in a cell; NEVER for cells that can hold nothing
-    jump [G^3]     how many cells, in maximum norm, a ray may travel from anywhere in a cell without meeting an
-                   occupied one; OCCUPIED in occupied cells
+    jump [G^3]     how many cells, in maximum norm, a ray may travel from anywhere in a cell without meeting
+                   an occupied one; OCCUPIED in occupied cells
 """
 
 from collections.abc import Callable

@@ -6,7 +6,7 @@ import numpy as np
 
 @numba.njit(nogil=True, cache=True)
 def chebyshev_distance(occupied, grid, longest):  # type: ignore[no-untyped-def]
-    """`occupancy.dilation_distance`: two raster scans are exact in maximum norm (Rosenfeld and Pfaltz 1966)."""
+    """`occupancy.dilation_distance`; two raster scans are exact in maximum norm (Rosenfeld, Pfaltz 1966)."""
     distance = np.full((grid + 2, grid + 2, grid + 2), longest, np.int32)
     for z in range(grid):
         for y in range(grid):

@@ -1,0 +1,118 @@
+"""Opens a training checkpoint for rendering and export, without Lightning.
+
+A checkpoint is a Lightning `.ckpt` whose hyper-parameters are plain data:
+`{format_version, family, model_config, lightning_config, scene, metrics}`. Its weights are the averaged (EMA)
+ones where training kept an average.
+"""
+
+import hashlib
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from neurocity.contract import SceneInfo, scene_info_from_dict
+from neurocity.errors import CheckpointError, ConfigError, ManifestError
+from neurocity.families import find_family
+
+FORMAT_VERSION = 1
+_REQUIRED = ("family", "model_config", "scene", "metrics")
+_PREFIX = "model."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """An opened checkpoint.
+
+    model: the family's module in eval mode, float32; `model(ray_origins, ray_directions)` renders.
+    metrics: last validation metrics by name. step: optimiser steps taken. sha256: of the file.
+    """
+
+    family: str
+    model: nn.Module
+    model_config: Any
+    info: SceneInfo
+    metrics: dict[str, float]
+    step: int
+    sha256: str
+
+
+def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
+    """Open a checkpoint that `neurocity train` wrote.
+
+    Raises CheckpointError when the file is missing, truncated, not a NeuroCity checkpoint, from a future
+    version, of an unknown family, or when its weights do not fit its configuration.
+    """
+    path = Path(path)
+    content = read_content(path)
+    record = content["hyper_parameters"]
+    try:
+        family = find_family(record["family"])
+        config = family.config_class()(**record["model_config"])
+        info = scene_info_from_dict(record["scene"])
+    except (ConfigError, ManifestError, TypeError) as error:
+        raise CheckpointError(f"{path}: its configuration cannot be used: {error}") from error
+    model = family.model_class()(config)
+    weights = {
+        name.removeprefix(_PREFIX): tensor
+        for name, tensor in content["state_dict"].items()
+        if name.startswith(_PREFIX)
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from None
+    return Checkpoint(
+        family=family.name,
+        model=model.float().eval().requires_grad_(False).to(device),
+        model_config=config,
+        info=info,
+        metrics=dict(record["metrics"]),
+        step=int(content.get("global_step", 0)),
+        sha256=_sha256(path),
+    )
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """The checkpoint's dictionary, checked to be one of ours. Raises CheckpointError."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({path.stat().st_size} bytes; truncated, or not written "
+            f"by neurocity train): {reason}"
+        ) from None
+    record = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(record, dict) or "state_dict" not in content:
+        raise CheckpointError(
+            f"{path}: is not a NeuroCity checkpoint (it has no hyper-parameters and weights)"
+        )
+    version = record.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint format {version} is newer than this release reads ({FORMAT_VERSION}); "
+            "update neurocity"
+        )
+    if missing := [key for key in _REQUIRED if key not in record]:
+        raise CheckpointError(f"{path}: is not a NeuroCity checkpoint (it lacks {', '.join(missing)})")
+    return content
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
