@@ -22,27 +22,31 @@ def build_city(layout: Layout, ground_radius: float, seed: int) -> tuple[Mesh, n
     city = Construction(chance(seed, "cars"))
     park_cars(city, layout)
     for index, block in enumerate(layout.blocks):
-        _build_block(city.with_chance(chance(seed, "block", index)), block, layout)
+        work = city.with_chance(chance(seed, "block", index))
+        _lay_sidewalk(work, block)
+        if block.is_park:
+            build_park(work, block)
+        else:
+            _build_plots(work, block, layout, landmark=index)
     _plant_belt(city.with_chance(chance(seed, "belt")), layout)
     _lay_ground(city, layout, ground_radius)
     return city.mesh.build(), city.styles.build()
 
 
-def _build_block(work: Construction, block: Block, layout: Layout) -> None:
+def _lay_sidewalk(work: Construction, block: Block) -> None:
     paving = work.styles.add(Style(material=Material.PAVING))
     curb = work.styles.plain(color("#bdb9b1"))
     work.mesh.box(block.rect, 0.0, CURB_HEIGHT, style=curb, top_style=paving)
     line_sidewalks(work, block)
-    if block.is_park:
-        build_park(work, block)
-    landmark = max(
-        block.plots,
-        key=lambda plot: (min(plot.rect.size) > ROOMY, _centrality(plot, layout)),
-        default=None,
-    )
+
+
+def _build_plots(work: Construction, block: Block, layout: Layout, *, landmark: int) -> None:
+    """A building on every plot that faces a street, the tallest nearest the middle, and trees elsewhere."""
+    tallest = max(block.plots, key=lambda plot: (min(plot.rect.size) > ROOMY, _centrality(plot, layout)))
     for plot in block.plots:
         if plot.frontage:
-            build_building(Site(work, plot, _centrality(plot, layout), is_landmark=plot is landmark))
+            number = landmark if plot is tallest else None
+            build_building(Site(work, plot, _centrality(plot, layout), number))
         else:
             _plant_courtyard(work, plot)
 

@@ -18,11 +18,11 @@ ROOMY = 12.5
 """Least side of a plot for a tower."""
 WHITE_FRAME = color("#d8d4cb")
 DARK_FRAME = color("#33363a")
-BRICKS = ("#85574a", "#9a6a52", "#724a44", "#a8846a", "#8d6a5c", "#6b544d", "#8f7f72")
-PLASTERS = ("#c9bba2", "#c2a888", "#d2ccc2", "#b6b9b6", "#b8957f", "#a9b0a4", "#cdbd93", "#a7b3ba")
+BRICKS = ("#8c5546", "#a4694b", "#784640", "#b3835f", "#946553", "#6e524a")
+PLASTERS = ("#cfbd98", "#c9a680", "#d6cfc2", "#aeb9bb", "#c48f74", "#a8b49e", "#d4c084")
 CONCRETES = ("#a8a6a1", "#b9b4aa", "#94918c", "#c3bfb6")
 STONES = ("#bdb3a2", "#b3aa9c", "#a39b8d", "#c6beb1")
-GLASSES = ("#4f7384", "#5b7f78", "#3f5870", "#6d8794", "#786a58")
+GLASSES = ("#4f7384", "#5b7f78", "#3f5870", "#6d8794", "#8fa3a8")
 ROOFS = ("#5d5a57", "#77736d", "#8d8881", "#6a5f57", "#a39d94")
 ROOF_TILES = ("#8b5a47", "#74483c", "#5b5c62", "#7e6553")
 
@@ -31,13 +31,14 @@ ROOF_TILES = ("#8b5a47", "#74483c", "#5b5c62", "#7e6553")
 class Site:
     """What a building is built with.
 
-    centrality: 1 in the middle of the city, 0 at its edge. is_landmark: the plot of a block's tallest tower.
+    centrality: 1 in the middle of the city, 0 at its edge. landmark: for the plot of a block's tallest tower,
+    the number of the block, else None.
     """
 
     work: Construction
     plot: Plot
     centrality: float
-    is_landmark: bool
+    landmark: int | None = None
 
     def footprint(self, street_margin: float, yard_margin: float) -> Rect:
         """The plot without a margin towards streets and another towards neighbours."""
@@ -56,14 +57,13 @@ class Site:
 
 def build_building(site: Site) -> None:
     """A building of a kind that suits the place: towers in the middle, houses with gables at the edge."""
+    if site.landmark is not None:
+        (_glass_tower, _stone_tower)[site.landmark % 2](site)
+        return
     low_rise = {_walk_up: 1.0, _slab: 0.9, _gabled_house: 0.8 * (1 - site.centrality)}
-    towers = {_stone_tower: 1.0, _glass_tower: 1.0}
     roomy = min(site.plot.rect.size) > ROOMY
-    weights = low_rise
-    if site.is_landmark:
-        weights = towers
-    elif roomy and site.centrality > 0.5:
-        weights = low_rise | towers
+    towers = {_stone_tower: 1.0, _glass_tower: 1.0} if roomy and site.centrality > 0.5 else {}
+    weights = low_rise | towers
     kinds: list[Callable[[Site], None]] = list(weights)
     share = np.array(list(weights.values()))
     kinds[site.work.rng.choice(len(kinds), p=share / share.sum())](site)
@@ -173,7 +173,7 @@ def _stone_tower(site: Site) -> None:
     )
     rect = site.footprint(0.0, 0.3)
     base = CURB_HEIGHT
-    rise = 3 if site.is_landmark else 0
+    rise = 0 if site.landmark is None else 3
     tiers = [
         int(work.rng.integers(4, 7)) + rise,
         int(work.rng.integers(2, 5)) + rise,
@@ -206,7 +206,7 @@ def _glass_tower(site: Site) -> None:
         site, podium, CURB_HEIGHT, storeys=int(work.rng.integers(1, 3)), facade=glass, shops=True
     )
     tower = podium.inset(work.uniform(1.2, 2.2))
-    storeys = int(work.rng.integers(5, 8)) + (5 if site.is_landmark else 1)
+    storeys = int(work.rng.integers(5, 8)) + (1 if site.landmark is None else 5)
     top = _flat_roofed(site, tower, base, storeys=storeys, facade=glass, shops=False)
     plant = tower.inset(min(tower.size) * 0.22)
     louvre = work.styles.plain(color("#8b8f92", work.uniform(0.6, 1.1)))

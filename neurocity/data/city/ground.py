@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from neurocity.data.city.layout import STREET_WIDTH, Layout
+from neurocity.data.city.layout import CAR_SPACING, STREET_WIDTH, Layout
 from neurocity.data.city.noise import Floats, cell, fade, hash_unit, mix, pulse, stripe, value_noise
 from neurocity.data.city.sky import Sky
 from neurocity.data.city.styles import color
@@ -43,9 +43,8 @@ class GroundPainter:
         """Streets inside the city and two roads out of it, sidewalks around, then fields, then haze."""
         x, y = surface.position[:, 0], surface.position[:, 1]
         width = surface.filter_width
-        inside = stripe(x, (self._bounds.x0, self._bounds.x1), width) * stripe(
-            y, (self._bounds.y0, self._bounds.y1), width
-        )
+        paved = self._bounds
+        inside = stripe(x, (paved.x0, paved.x1), width) * stripe(y, (paved.y0, paved.y1), width)
         plan = self._layout
         dx = x - _nearest(x, plan.street_x)
         dy = y - _nearest(y, plan.street_y)
@@ -148,9 +147,8 @@ def _markings(
     centre = np.abs(np.abs(across) - 0.14)
     yellow = stripe(centre, (-1.0, 0.07), width) * free
     parking = stripe(np.abs(np.abs(across) - PARKING_LINE), (-1.0, 0.06), width) * free
-    bays = stripe(np.abs(across), (PARKING_LINE, STREET_WIDTH / 2), width) * pulse(
-        along, (0.0, 0.12), width, period=5.6
-    )
+    bays = pulse(along, (0.0, 0.12), width, period=CAR_SPACING)
+    bays = bays * stripe(np.abs(across), (PARKING_LINE, STREET_WIDTH / 2), width)
     zebra = stripe(gap, CROSSWALK, width) * pulse(across + STREET_WIDTH / 2, (0.35, 0.95), width, period=1.2)
     stop = stripe(gap, (STOP_LINE - 0.45, STOP_LINE), width) * (across * cross > 0)
     white = np.maximum.reduce([parking, bays * free, zebra, stop]) * inside

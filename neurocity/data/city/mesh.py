@@ -7,6 +7,7 @@ A patch is `corner + u edge_u + v edge_v` with u, v in [0, 1] (and u + v <= 1 fo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -193,10 +194,10 @@ class MeshBuilder:
 
     def blob(self, center: Vector, radii: Vector, rng: np.random.Generator, *, style: int) -> None:
         """An irregular, rounded lump: an icosphere with its vertices pushed in and out by up to 18 %."""
-        sphere = trimesh.creation.icosphere(subdivisions=1)
-        swell = rng.uniform(0.82, 1.18, size=(len(sphere.vertices), 1))
-        vertices = np.asarray(center) + sphere.vertices * swell * np.asarray(radii)
-        for a, b, c in sphere.faces:
+        directions, faces = _icosphere()
+        swell = rng.uniform(0.82, 1.18, size=(len(directions), 1))
+        vertices = (np.asarray(center) + directions * swell * np.asarray(radii)).tolist()
+        for a, b, c in faces:
             self.triangle(vertices[a], vertices[b], vertices[c], style=style, center=center)
 
     def build(self) -> Mesh:
@@ -212,3 +213,10 @@ class MeshBuilder:
             origin_st=np.array(columns[5], dtype=np.float64),
             center=np.array(columns[6], dtype=np.float64),
         )
+
+
+@cache
+def _icosphere() -> tuple[FloatArray, list[list[int]]]:
+    """Vertices [42, 3] on the unit sphere and 80 triangles."""
+    sphere = trimesh.creation.icosphere(subdivisions=1)
+    return np.asarray(sphere.vertices), sphere.faces.tolist()

@@ -20,8 +20,8 @@ from neurocity.data.city.surface import Surface
 RAYS_PER_BAND = 65_536
 SUN_RADIUS = math.radians(0.6)
 SUN_LIGHT: Color = (1.66, 1.54, 1.34)
-SKY_LIGHT: Color = (0.42, 0.53, 0.70)
-BOUNCE_LIGHT: Color = (0.20, 0.18, 0.155)
+SKY_LIGHT: Color = (0.48, 0.59, 0.76)
+BOUNCE_LIGHT: Color = (0.26, 0.235, 0.205)
 SHOULDER = 0.55
 """Radiance above this is compressed towards 1 instead of clipped."""
 FILTER_STRETCH_MAX = 12.0

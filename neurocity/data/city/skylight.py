@@ -14,6 +14,8 @@ from neurocity.data.city.raycast import Hits, RayCaster
 
 CELL = 1.4
 CELLS_MAX = 96
+CELLS_OPEN = 8
+"""Patches longer than CELLS_MAX cells are open country, which is evenly lit."""
 DIRECTIONS = 56
 INSET = 0.25
 LIFT = 0.03
@@ -23,7 +25,8 @@ class SkyLight:
     """Sky visibility of a mesh: 1 on open flat ground, 0.5 on an open wall, 0 where no sky is seen."""
 
     def __init__(self, mesh: Mesh, caster: RayCaster) -> None:
-        cells = np.clip(np.ceil(mesh.lengths / CELL), 1, CELLS_MAX).astype(np.int64)
+        cells = np.ceil(mesh.lengths / CELL).astype(np.int64)
+        cells[cells > CELLS_MAX] = CELLS_OPEN
         cells[mesh.is_triangle] = 1
         self._cells = cells
         counts = (cells + 1).prod(axis=1)
@@ -31,7 +34,14 @@ class SkyLight:
         patch = np.repeat(np.arange(len(counts)), counts)
         index = np.arange(counts.sum()) - self._start[patch]
         position, normal = _grid_points(mesh, cells, patch=patch, index=index)
-        self._visibility = _visibility(caster, position, normal)
+        # Triangles of rounded things meet in common points: look at the sky from each of them once.
+        _, kept, of_point = np.unique(
+            np.concatenate([position, normal], axis=1).round(5),
+            axis=0,
+            return_index=True,
+            return_inverse=True,
+        )
+        self._visibility = _visibility(caster, position[kept], normal[kept])[of_point.reshape(-1)]
         self._straighten_triangles(mesh)
 
     def _straighten_triangles(self, mesh: Mesh) -> None:
@@ -65,19 +75,21 @@ def _grid_points(
     patch: npt.NDArray[np.int64],
     index: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Positions and shading normals [G, 3] of the grid points, pulled in from the rim of their patch.
+    """Positions and shading normals [G, 3] of the grid points.
 
-    On the rim itself a point would lie inside the neighbouring surface.
+    On flat patches they are pulled in from the rim, where they would lie inside the neighbouring surface.
     """
     stride = cells[patch, 0] + 1
     uv = np.stack([index % stride / cells[patch, 0], index // stride / cells[patch, 1]], axis=1)
     margin = np.minimum(INSET / np.maximum(mesh.lengths[patch], 1e-6), 0.3)
     triangle = mesh.is_triangle[patch]
     inside = np.clip(uv, margin, 1 - margin)
-    inside[triangle] = uv[triangle] * 0.8 + 0.2 / 3
+    # The fourth point of a triangle is not on it: `_straighten_triangles` sets its value.
+    on_triangle = np.where(uv[triangle].sum(axis=1, keepdims=True) > 1, (0.0, 1.0), uv[triangle])
+    round_ = np.isfinite(mesh.center[patch, 0])
+    inside[triangle] = np.where(round_[triangle, None], on_triangle, on_triangle * 0.8 + 0.2 / 3)
     position = mesh.corner[patch] + inside[:, :1] * mesh.edge_u[patch] + inside[:, 1:] * mesh.edge_v[patch]
     normal = mesh.normals[patch]
-    round_ = np.isfinite(mesh.center[patch, 0])
     outwards = position[round_] - mesh.center[patch[round_]]
     normal[round_] = outwards / np.linalg.norm(outwards, axis=1, keepdims=True)
     return position + LIFT * normal, normal
