@@ -27,20 +27,12 @@ def oracle(table_frames):
 
 
 def mixed_sizes(root):
+    """Three sizes in turns, and one camera (frame 4) whose principal point alone is different."""
     none = dict.fromkeys(INTRINSICS)
-    entries = [
-        {
-            **frame,
-            "w": WIDTH + i % 3,
-            "h": HEIGHT,
-            "fl_x": 10.0,
-            "fl_y": 11.0,
-            "cx": 6.0,
-            "cy": 4.0,
-            "k1": 0.1,
-        }
-        for i, frame in enumerate(frames())
-    ]
+    entries = []
+    for i, frame in enumerate(frames()):
+        own = {"w": WIDTH + i % 3, "h": HEIGHT, "fl_x": 10.0, "fl_y": 11.0, "cx": 6.0 + (i == 4), "cy": 4.0}
+        entries.append({**frame, **own, "k1": 0.1})
     write_transforms(root, {**none, "frames": entries})
     for i, entry in enumerate(entries):
         write_image(root / entry["file_path"], pixels(i, size=(entry["w"], HEIGHT)))
@@ -67,7 +59,8 @@ def test_directions_are_shared_by_equal_cameras(tmp_path):
     table = PixelTable.load(load_scene(write_transforms(tmp_path / "a")).splits["train"])
     assert len(table.directions) == WIDTH * HEIGHT
     mixed = PixelTable.load(load_scene(mixed_sizes(tmp_path / "b")).splits["train"])
-    assert len(mixed.directions) == (3 * WIDTH + 0 + 1 + 2) * HEIGHT
+    widths = [WIDTH, WIDTH + 1, WIDTH + 2, WIDTH + 1]
+    assert len(mixed.directions) == sum(widths) * HEIGHT
 
 
 def test_masks_become_one_flat_array(tmp_path):
