@@ -24,7 +24,7 @@ class Deviation:
     rgb, opacity: largest absolute error; depth: largest error of depth times expected opacity, as a share of
     the scene diagonal; *_p999: the 99.9 percentile of the same; raw_depth: as depth, without the weight.
     non_finite: NaN or infinite values in either render. worst_ray: index of the largest rgb error.
-    An error is NaN when one of its values is not finite, and NaN passes no check.
+    An error over values that are not finite is NaN or infinite, and passes no check.
     """
 
     rgb: float
@@ -46,23 +46,22 @@ def deviation(got: Rendered, expected: Rendered, scene_diagonal: float) -> Devia
     for name, a, b in zip(Rendered._fields, got, expected, strict=True):
         if a.shape != b.shape:
             raise ParityError(f"output {name}: got the shape {a.shape}, expected {b.shape}")
-    with np.errstate(invalid="ignore"):  # what is not finite is counted below
+    with np.errstate(invalid="ignore"):  # what is not finite is counted, and makes its error NaN or infinite
         rgb = np.abs(got.rgb - expected.rgb).max(axis=1)
         opacity = np.abs(got.opacity - expected.opacity)
         raw_depth = np.abs(got.depth - expected.depth) / scene_diagonal
         depth = raw_depth * expected.opacity
-    non_finite = sum(int((~np.isfinite(part)).sum()) for part in (*got, *expected))
-    return Deviation(
-        rgb=float(rgb.max()),
-        rgb_p999=float(np.quantile(rgb, 0.999)),
-        opacity=float(opacity.max()),
-        opacity_p999=float(np.quantile(opacity, 0.999)),
-        depth=float(depth.max()),
-        depth_p999=float(np.quantile(depth, 0.999)),
-        raw_depth=float(raw_depth.max()),
-        non_finite=non_finite,
-        worst_ray=int(rgb.argmax()),
-    )
+        return Deviation(
+            rgb=float(rgb.max()),
+            rgb_p999=float(np.quantile(rgb, 0.999)),
+            opacity=float(opacity.max()),
+            opacity_p999=float(np.quantile(opacity, 0.999)),
+            depth=float(depth.max()),
+            depth_p999=float(np.quantile(depth, 0.999)),
+            raw_depth=float(raw_depth.max()),
+            non_finite=sum(int((~np.isfinite(part)).sum()) for part in (*got, *expected)),
+            worst_ray=int(rgb.argmax()),
+        )
 
 
 def largest(found: Deviation) -> float:

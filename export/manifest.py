@@ -8,10 +8,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from neurocity.checkpoint import Checkpoint
-
 from export.config import PRECISION, ExportConfig
 from export.format import Format
+from neurocity.checkpoint import Checkpoint
 from neurocity.contract import ArtefactFile, SceneManifest
 
 

@@ -76,8 +76,8 @@ class ParityGate:
         record = {
             "tolerance": asdict(tolerance),
             "views": views,
-            "rays": {name: asdict(found) for name, found in sets.items()},
-            "invariance": repeated,
+            "rays": [{"rays": name, **asdict(found)} for name, found in sets.items()],
+            "invariance": [{"rays": name, "change": found} for name, found in repeated.items()],
             "rays_per_second": round(rays / seconds),
         }
         return ParityReport(checks=tuple(checks), record=record)

@@ -1,11 +1,10 @@
 """Checkpoint to verified models in a repository: the programmatic form of `neurocity-export`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from neurocity.checkpoint import Checkpoint, load_checkpoint
+from typing import cast
 
 from export.artefact import inspect_artefact
 from export.checks import Check
@@ -19,6 +18,7 @@ from export.report import REPORT_FILE, markdown
 from export.repository import publish, refuse_overwrite, staging, write_synced
 from export.tolerances import tolerance_for
 from export.triton import CONFIG_FILE, check_config, model_config
+from neurocity.checkpoint import Checkpoint, load_checkpoint
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
 from neurocity.errors import ExportError, NeuroCityError, ParityError
 
@@ -154,4 +154,5 @@ def _sample_budget(checkpoint: Checkpoint, reference: Reference, progress: Progr
         truncated += reference.truncated_rays(rays)
         total += len(rays.origins)
     progress("counting truncated rays", len(views), len(views))
-    return {**checkpoint.model.sample_budget(), "truncated_ray_share": truncated / total}
+    sample_budget = cast(Callable[[], dict[str, float]], checkpoint.model.sample_budget)
+    return {**sample_budget(), "truncated_ray_share": truncated / total}

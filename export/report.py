@@ -49,13 +49,13 @@ def markdown(manifest: SceneManifest) -> str:
             "",
             "| rays | rgb max | opacity max | depth max | not finite |",
             "|---|---|---|---|---|",
-            *(_rays_row(name, found) for name, found in parity["rays"].items()),
+            *(_rays_row(found) for found in parity["rays"]),
             "",
             "## The same rays in other company",
             "",
             f"| rays | largest change (limit {limits['invariance']:g}) |",
             "|---|---|",
-            *(f"| {name} | {found:.1e} |" for name, found in parity["invariance"].items()),
+            *(f"| {found['rays']} | {found['change']:.1e} |" for found in parity["invariance"]),
             "",
         ]
     )
@@ -70,9 +70,9 @@ def _view_row(view: dict[str, Any]) -> str:
     )
 
 
-def _rays_row(name: str, found: dict[str, Any]) -> str:
+def _rays_row(found: dict[str, Any]) -> str:
     errors = " | ".join(f"{found[output]:.1e}" for output in ("rgb", "opacity", "depth"))
-    return f"| {name} | {errors} | {found['non_finite']} |"
+    return f"| {found['rays']} | {errors} | {found['non_finite']} |"
 
 
 def _size(count: int) -> str:

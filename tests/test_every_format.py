@@ -1,0 +1,299 @@
+"""What holds for every export format; a new file in `export/formats/` is tested by being there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from fixtures_export import TINY_BOUNDS, tiny_checkpoint
+from tiny_field import TinyField
+from torch import nn
+
+from export.artefact import inspect_artefact
+from export.config import ExportConfig
+from export.manifest import embedded_manifest
+from export.pipeline import export_model
+from export.rays import Rays, view_rays
+from export.registry import format_names, get_format
+from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
+from neurocity.errors import ManifestError, ParityError, UnsupportedError
+
+REPOSITORY_ROOT = Path(__file__).parents[1]
+
+OPEN_ALONE = {
+    "onnx": """
+import onnxruntime
+session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+outputs = session.run(None, {"ray_origins": origins, "ray_directions": directions})
+""",
+    "torchscript": """
+import torch
+outputs = torch.jit.load(path)(torch.from_numpy(origins), torch.from_numpy(directions))
+""",
+}
+"""What a stranger writes to run an artefact, by format."""
+
+
+@pytest.fixture(params=format_names())
+def target(request):
+    return get_format(request.param)
+
+
+@pytest.fixture
+def artefact(target, tiny_repository) -> Path:
+    return tiny_repository / f"tiny_{target.name}" / "1" / target.file_name
+
+
+def _manifest(artefact: Path) -> SceneManifest:
+    return manifest_from_json((artefact.parent / MANIFEST_FILE).read_text())
+
+
+def _rays(count: int, seed: int = 0) -> Rays:
+    generator = np.random.default_rng(seed)
+    directions = generator.normal(size=(count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    origins = generator.uniform(-0.5, 0.5, size=(count, 3)) - 2.5 * directions
+    return Rays(origins.astype(np.float32), directions.astype(np.float32))
+
+
+def test_formats_are_listed_without_loading_them():
+    code = """
+import sys
+from export.registry import format_names
+print(format_names())
+print({'torch', 'onnx'} & set(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, loaded = run.stdout.splitlines()
+    assert names == str(format_names())
+    assert loaded == "set()"
+
+
+def test_a_name_is_known_by_its_file(target):
+    assert target.name in format_names()
+    assert (REPOSITORY_ROOT / "export" / "formats" / f"{target.name}.py").exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 37, 1009, 20_000])
+def test_any_number_of_rays_renders_as_the_model_does(target, artefact, count: int):
+    rays = _rays(count)
+    got = target.open(artefact, "cpu")(*rays)
+    with torch.inference_mode():
+        expected = TinyField(TINY_BOUNDS)(*map(torch.from_numpy, rays))
+    for a, b in zip(got, expected, strict=True):
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b.numpy(), atol=2e-6)
+    assert got.opacity.max() > 0.2
+
+
+def test_equal_models_give_equal_bytes(target, artefact):
+    checkpoint = tiny_checkpoint()
+    manifest = _manifest(artefact)
+    config = ExportConfig(name="tiny", rays_per_call=manifest.rays_per_call)
+    draft = embedded_manifest(checkpoint, config, target, manifest.sample_budget)
+    assert target.encode(checkpoint.model, to_json(draft)) == artefact.read_bytes()
+
+
+def test_the_manifest_inside_is_the_one_beside_without_hash_and_proof(target, artefact):
+    inside, beside = manifest_from_json(target.read_manifest(artefact)), _manifest(artefact)
+    assert inside.artefact.sha256 == ""
+    assert inside.parity == {}
+    assert inside.info == beside.info == tiny_checkpoint().info
+    assert inside.checkpoint_sha256 == beside.checkpoint_sha256
+    assert beside.format == target.name
+    assert set(target.packages) <= set(beside.tools)
+
+
+def test_an_artefact_tells_nothing_of_the_machine_that_made_it(artefact):
+    content = artefact.read_bytes()
+    for place in (
+        str(REPOSITORY_ROOT),
+        str(Path(sys.prefix)),
+        str(Path.home()),
+        "site-packages",
+        'tiny_field.py"',
+    ):
+        assert place.encode() not in content, place
+
+
+def test_the_file_passes_its_checks_and_another_manifest_does_not(target, artefact):
+    manifest = manifest_from_json(target.read_manifest(artefact))
+    _, checks = inspect_artefact(target, artefact, manifest)
+    assert all(check.passed for check in checks)
+    other = manifest_from_json(to_json(manifest).replace('"tiny"', '"huge"'))
+    _, checks = inspect_artefact(target, artefact, other)
+    assert [check.name for check in checks if not check.passed] == ["manifest inside"]
+
+
+def test_an_artefact_opens_where_neurocity_is_not_installed(target, artefact, tmp_path):
+    rays = _rays(11)
+    np.savez(tmp_path / "rays.npz", origins=rays.origins, directions=rays.directions)
+    code = f"""
+import sys
+for name in ("neurocity", "export", "serving", "tiny_field"):
+    sys.modules[name] = None
+import numpy as np
+rays = np.load("rays.npz")
+path, origins, directions = {str(artefact)!r}, rays["origins"], rays["directions"]
+{OPEN_ALONE[target.name]}
+np.savez("outputs.npz", *[np.asarray(output) for output in outputs])
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    expected = target.open(artefact, "cpu")(*rays)
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        for got, wanted in zip(outputs.values(), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_foreign_file_has_no_manifest(target, artefact, monkeypatch):
+    monkeypatch.setattr(f"export.formats.{target.name}.MANIFEST_KEY", "another.key")
+    with pytest.raises(ManifestError, match=r"no 'another.key'"):
+        target.read_manifest(artefact)
+
+
+class _Perturbed:
+    """A format that writes another model than it is given."""
+
+    def __init__(self, target, alter):
+        self._target, self._alter = target, alter
+
+    def __getattr__(self, name):
+        return getattr(self._target, name)
+
+    def encode(self, model: nn.Module, manifest_json: str) -> bytes:
+        return self._target.encode(self._alter(model), manifest_json)
+
+
+class _Plain(nn.Module):
+    """The least that is a render graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eval()
+
+    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
+        return ray_origins.sigmoid(), ray_origins.sum(1), ray_directions.sum(1).sigmoid()
+
+
+class _Random(_Plain):
+    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
+        return torch.rand_like(ray_origins), ray_origins.sum(1), ray_directions.sum(1)
+
+
+class _OtherOutputs(_Plain):
+    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
+        return ray_origins + ray_directions, ray_origins[:, :1] + 1.0, ray_directions.sum(1).double()
+
+
+class _Inexpressible(_Plain):
+    """No ONNX operator computes cumprod, and TorchScript has no lambda."""
+
+    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
+        identity = lambda x: x  # noqa: E731
+        return identity(torch.cumprod(ray_origins, dim=1)), ray_origins.sum(1), ray_directions.sum(1)
+
+
+class _Baked(_Plain):
+    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
+        offset = torch.zeros(3, device=torch.device("cpu"))
+        return ray_origins + offset, ray_origins.sum(1), ray_directions.sum(1)
+
+
+def _wrong_cell(_model: TinyField) -> TinyField:
+    changed = TinyField(TINY_BOUNDS)
+    changed.occupied[4 * 64 + 4 * 8 + 4] = 0
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("alter", "message"),
+    [
+        (_wrong_cell, r"opacity error: got 0\.\d+, expected at most 0.002"),
+        (
+            lambda _model: _Random(),
+            r"random operators: got (RandomUniformLike|aten::rand_like), expected none",
+        ),
+        (
+            lambda _model: _OtherOutputs(),
+            r"output 1: got depth\S* float32 \['rays', 1\], expected depth\S* float32 \['rays'\]\n"
+            r".*output 2: got opacity\S* float64 \['rays'\], expected opacity\S* float32 \['rays'\]",
+        ),
+    ],
+    ids=["occupancy", "random", "outputs"],
+)
+def test_an_artefact_of_another_model_is_not_shipped(target, tmp_path, monkeypatch, alter, message):
+    monkeypatch.setattr("export.pipeline.get_format", lambda _name: _Perturbed(target, alter))
+    config = ExportConfig(name="tiny", out=tmp_path, formats=(target.name,), rays_per_call=512)
+    (error,) = export_model(tiny_checkpoint(), config).errors
+    assert isinstance(error, ParityError)
+    assert "nothing was shipped" in str(error)
+    with pytest.raises(ParityError, match=message):
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repository):
+    """Not the model but the bytes on disk are what is verified."""
+    target = get_format("onnx")
+    artefact = tiny_repository / "tiny_onnx" / "1" / target.file_name
+
+    class Corrupted(_Perturbed):
+        def encode(self, _model: nn.Module, _manifest_json: str) -> bytes:
+            proto = onnx.load(artefact)
+            weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "hidden.weight")
+            values = onnx.numpy_helper.to_array(weight).copy()
+            values[2, 1] *= -1
+            weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+            return proto.SerializeToString()
+
+    monkeypatch.setattr("export.pipeline.get_format", lambda _name: Corrupted(target, None))
+    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=2048)
+    (error,) = export_model(tiny_checkpoint(), config).errors
+    assert "psnr_db: got" in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_a_format_cannot_express_is_refused_with_the_reason(target):
+    with pytest.raises(UnsupportedError, match=r"cannot express this model: (?s:.*)(prod|[lL]ambda)"):
+        target.encode(_Inexpressible(), "{}")
+
+
+def test_onnx_pins_what_a_runtime_must_read(tiny_repository):
+    proto = onnx.load(tiny_repository / "tiny_onnx" / "1" / "model.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    assert {entry.domain: entry.version for entry in proto.opset_import} == {"": 20}
+    assert proto.ir_version == 10
+    for value in (*proto.graph.input, *proto.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "rays", value.name
+
+
+def test_a_device_baked_into_torchscript_is_found(tmp_path):
+    target = get_format("torchscript")
+    path = tmp_path / target.file_name
+    path.write_bytes(target.encode(_Baked(), "{}"))
+    failed = [check.name for check in target.inspect(path) if not check.passed]
+    assert failed == ["fixed devices"]
+
+
+def test_onnx_of_another_opset_is_found(tmp_path, tiny_repository):
+    target = get_format("onnx")
+    proto = onnx.load(tiny_repository / "tiny_onnx" / "1" / "model.onnx")
+    proto.opset_import[0].version = 18
+    proto.ir_version = 9
+    path = tmp_path / target.file_name
+    path.write_bytes(proto.SerializeToString())
+    failed = [check.name for check in target.inspect(path) if not check.passed]
+    assert failed == ["opset", "IR version"]
+
+
+def test_the_view_of_a_manifest_renders_the_scene(target, artefact):
+    """What a gateway does: camera from the manifest, rays, artefact, picture."""
+    (view, *_) = _manifest(artefact).info.views
+    rendered = target.open(artefact, "cpu")(*view_rays(view))
+    opacity = rendered.opacity.reshape(view.height, view.width)
+    assert opacity[view.height // 2, view.width // 2] > 0.5
+    assert opacity[0, 0] < 0.1

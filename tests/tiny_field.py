@@ -1,0 +1,85 @@
+"""A radiance field small enough to export in seconds: a family of its own for the tests of `export`.
+
+It does everything that a real family does in its render graph: ray and box, occupancy, evaluation of the
+occupied samples alone (packed by a boolean index), compositing by exclusive cumulative sums.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+SAMPLES = 24
+RESOLUTION = 8
+
+
+class TinyRender(NamedTuple):
+    rgb: Tensor
+    depth: Tensor
+    opacity: Tensor
+
+
+class TinyField(nn.Module):
+    """Uniform samples of a box, an occupancy grid and a two-layer MLP for density and colour."""
+
+    bounds_min: Tensor
+    bounds_max: Tensor
+    occupied: Tensor
+    fractions: Tensor
+
+    def __init__(self, bounds: tuple[float, ...] = (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0), seed: int = 0) -> None:
+        super().__init__()
+        self.samples = SAMPLES
+        self.resolution = RESOLUTION
+        generator = torch.Generator().manual_seed(seed)
+        self.register_buffer("bounds_min", torch.tensor(bounds[:3]))
+        self.register_buffer("bounds_max", torch.tensor(bounds[3:]))
+        cells = torch.linspace(-1, 1, RESOLUTION)
+        ball = torch.stack(torch.meshgrid(cells, cells, cells, indexing="ij"), -1).norm(dim=-1) < 0.9
+        self.register_buffer("occupied", ball.flatten().to(torch.int32))
+        self.register_buffer("fractions", (torch.arange(SAMPLES) + 0.5) / SAMPLES)
+        self.hidden = nn.Linear(6, 16)
+        self.out = nn.Linear(16, 4)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.7
+            parameter.requires_grad_(False)
+        self.eval()
+
+    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> TinyRender:
+        """ray_origins, ray_directions [R, 3] -> rgb [R, 3], depth [R], opacity [R]."""
+        near, far = self._box(ray_origins, ray_directions)
+        length = (far - near).clamp(min=0.0)
+        t = near[:, None] + length[:, None] * self.fractions
+        points = ray_origins[:, None] + t[..., None] * ray_directions[:, None]
+        unit = (points - self.bounds_min) / (self.bounds_max - self.bounds_min)
+        cell = (unit * self.resolution).clamp(0.0, self.resolution - 1.0).to(torch.int64)
+        index = (cell[..., 0] * self.resolution + cell[..., 1]) * self.resolution + cell[..., 2]
+        hit = (self.occupied.index_select(0, index.flatten()).reshape(index.shape) > 0) & (length > 0)[
+            :, None
+        ]
+        directions = ray_directions[:, None].expand_as(points)
+        features = torch.cat([points[hit], directions[hit]], dim=-1)
+        values = self.out(torch.relu(self.hidden(features)))
+        sigma = torch.zeros_like(t).index_put((hit,), nn.functional.softplus(values[:, 0]) * 4.0)
+        colour = torch.zeros_like(points).index_put((hit,), torch.sigmoid(values[:, 1:]))
+        optical = sigma * (length / self.samples)[:, None]
+        transmittance = torch.exp(-(torch.cumsum(optical, 1) - optical))
+        weights = transmittance * (1 - torch.exp(-optical))
+        opacity = weights.sum(1)
+        depth = (weights * t).sum(1) / opacity.clamp(min=1e-6)
+        return TinyRender((weights[..., None] * colour).sum(1), depth, opacity)
+
+    def sample_budget(self) -> dict[str, float]:
+        """What bounds the samples of a ray."""
+        return {"samples_per_ray": float(self.samples)}
+
+    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
+        """Rays [R] whose occupied samples outrun the budget: none, the samples span the box."""
+        return torch.zeros(len(ray_origins), dtype=torch.bool) & (ray_directions[:, 0] > 2)
+
+    def _box(self, ray_origins: Tensor, ray_directions: Tensor) -> tuple[Tensor, Tensor]:
+        tiny = torch.full_like(ray_directions, 1e-9)
+        inverse = 1.0 / torch.where(ray_directions.abs() < 1e-9, tiny, ray_directions)
+        a = (self.bounds_min - ray_origins) * inverse
+        b = (self.bounds_max - ray_origins) * inverse
+        return torch.minimum(a, b).amax(-1).clamp(min=0.0), torch.maximum(a, b).amin(-1)
