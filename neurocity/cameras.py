@@ -24,7 +24,7 @@ from neurocity.lenses import PINHOLE, Lens
 Array = npt.NDArray[np.float64]
 
 ROTATION_TOLERANCE = 1e-3
-"""Largest entry of |R^T R - I| that counts as rounding; the nearest rotation is then used."""
+"""How far a singular value of a rotation may be from 1; the nearest rotation is then used."""
 
 _UNPROJECT_BLOCK = 2**18
 """Pixels undistorted at once, which bounds the memory that Newton's iteration takes."""

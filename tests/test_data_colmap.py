@@ -146,17 +146,22 @@ def test_up_is_the_mean_up_axis_or_backwards_for_cameras_that_look_down(tmp_path
     scene = load_scene(write(tmp_path, reconstruction()))
     axes = np.mean([frame.camera.camera_to_world[:3, 1] for frame in all_frames(scene).values()], 0)
     np.testing.assert_allclose(scene.up, axes / np.linalg.norm(axes))
-    nadir = pycolmap.Reconstruction()
-    nadir.add_camera_with_trivial_rig(
+    nadir = with_rotations(np.diag([1.0, -1.0, -1.0]), np.diag([-1.0, 1.0, -1.0]))
+    np.testing.assert_allclose(load_scene(write(tmp_path / "nadir", nadir)).up, (0.0, 0.0, 1.0), atol=1e-12)
+    opposite = with_rotations(np.eye(3), np.diag([1.0, -1.0, -1.0]))
+    with pytest.raises(DataError, match="up cannot be estimated"):
+        load_scene(write(tmp_path / "opposite", opposite))
+
+
+def with_rotations(*world_to_camera):
+    scene = pycolmap.Reconstruction()
+    scene.add_camera_with_trivial_rig(
         pycolmap.Camera(camera_id=1, model="PINHOLE", width=WIDTH, height=HEIGHT, params=MODELS["PINHOLE"])
     )
-    for i, (x, y) in enumerate(
-        [(1.0, 0.0), (-1.0, 0.0)]
-    ):  # both look along world -z, one turned by 180 degrees
-        rotation = np.diag([x, -x, -1.0])
-        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ np.array([float(i), y, 10.0]))
-        nadir.add_image_with_trivial_frame(pycolmap.Image(name=f"{i}.png", camera_id=1, image_id=i + 1), pose)
-    np.testing.assert_allclose(load_scene(write(tmp_path / "nadir", nadir)).up, (0.0, 0.0, 1.0), atol=1e-12)
+    for i, rotation in enumerate(world_to_camera):
+        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ np.array([float(i), 0.0, 10.0]))
+        scene.add_image_with_trivial_frame(pycolmap.Image(name=f"{i}.png", camera_id=1, image_id=i + 1), pose)
+    return scene
 
 
 @pytest.mark.parametrize(

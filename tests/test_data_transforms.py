@@ -290,6 +290,7 @@ def test_boxes_of_instant_ngp(tmp_path):
 def test_up(tmp_path):
     assert load_scene(write_transforms(tmp_path / "a")).up == (0.0, 0.0, 1.0)
     assert load_scene(write_transforms(tmp_path / "b", {"up": [0, 2, 0]})).up == (0.0, 1.0, 0.0)
+    assert "expected a direction" in error_of(write_transforms(tmp_path / "c", {"up": [0, 0, 0]}))
 
 
 def test_images_without_extension(tmp_path):

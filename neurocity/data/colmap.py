@@ -42,7 +42,7 @@ def read(root: Path, downscale: int) -> Capture:
             raise DataError(f"{label}: its camera {image.camera_id} is not in the model")
         path = root / "images" / image.name
         frames.append(_frame(path, image, model.cameras[image.camera_id], label=label, downscale=downscale))
-    return Capture(splits=hold_out(frames), up=_mean_up(frames), points=model.points)
+    return Capture(splits=hold_out(frames), up=_mean_up(frames, folder), points=model.points)
 
 
 def _model_folder(root: Path) -> Path | None:
@@ -99,12 +99,10 @@ def _camera_to_world(image: ColmapImage) -> npt.NDArray[np.float64]:
     return opencv_to_opengl(pose)
 
 
-def _mean_up(frames: list[Frame]) -> tuple[float, float, float]:
+def _mean_up(frames: list[Frame], folder: Path) -> tuple[float, float, float]:
     """The mean up axis; where up axes cancel because cameras look down, the mean of where they look from."""
     axes = np.stack([frame.camera.camera_to_world[:3, :3] for frame in frames]).mean(0)
     up = axes[:, 1] if np.linalg.norm(axes[:, 1]) >= 0.1 else axes[:, 2]
     if np.linalg.norm(up) < 1e-6:
-        raise DataError(
-            f"{frames[0].image_path.parent}: up cannot be estimated, the cameras' axes cancel each other"
-        )
+        raise DataError(f"{folder}: up cannot be estimated, the cameras' axes cancel each other")
     return (float(up[0]), float(up[1]), float(up[2]))

@@ -40,12 +40,14 @@ def load_scene(
     capture = reader.read(root, downscale)
     if unbounded is None:
         unbounded = not (capture.synthetic or _has_transparency(capture))
-    up = np.array(capture.up) / np.linalg.norm(capture.up)
+    length = float(np.linalg.norm(capture.up))
+    if not 0.0 < length < np.inf:
+        raise DataError(f"{root}: up is {capture.up}, expected a direction")
     return Scene(
         root=root,
         splits=capture.splits,
         bounds=checked_bounds(bounds) if bounds is not None else estimate_bounds(capture, unbounded, root),
-        up=(float(up[0]), float(up[1]), float(up[2])),
+        up=(capture.up[0] / length, capture.up[1] / length, capture.up[2] / length),
         points=capture.points,
         unbounded=unbounded,
     )
