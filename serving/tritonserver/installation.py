@@ -108,8 +108,8 @@ def _libpython_folder() -> list[str]:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         if ctypes.util.find_library(f"python{version}") is None:
             raise MissingDependencyError(
-                f"Triton's python backend links to libpython{version}.so.1.0, which is not installed; install "
-                f"it (Debian: apt install libpython{version}), or use a Python built with --enable-shared"
+                f"Triton's python backend links to libpython{version}.so.1.0, which is not installed; "
+                f"install it (Debian: apt install libpython{version}), or use a Python with a shared library"
             )
         return []
     return [str(folder)]

@@ -1,8 +1,8 @@
 """Triton backend `onnxruntime`, python-based: runs `model.onnx` with ONNX Runtime.
 
 It takes the `config.pbtxt` of NVIDIA's C++ backend of that name: inputs and outputs by their names in the
-graph, instances on CPU or GPU, the parameters `intra_op_thread_count` and `inter_op_thread_count`. Unlike that
-one it stops a run whose request was cancelled.
+graph, instances on CPU or GPU, and the parameters `intra_op_thread_count` and `inter_op_thread_count`. Unlike
+the C++ backend it stops a run whose request was cancelled.
 """
 
 from typing import Any

@@ -1,0 +1,76 @@
+/** Depth images: float32 .npy bytes to colours. */
+
+// Samples of the viridis colour map, from dark to bright; near is bright.
+const RAMP = [
+  [68, 1, 84], [71, 45, 123], [59, 82, 139], [44, 114, 142], [33, 145, 140],
+  [40, 174, 128], [94, 201, 98], [173, 220, 48], [253, 231, 37],
+];
+const NOTHING = [24, 27, 33];
+const OUTLIERS = 0.01; // share of the nearest and of the farthest pixels that the range leaves out
+const BINS = 1024;
+
+/** The array of a little-endian float32 .npy file of two dimensions. */
+export function parseNpy(buffer) {
+  const view = new DataView(buffer);
+  const long = view.getUint8(6) > 1;
+  const start = (long ? 12 : 10) + (long ? view.getUint32(8, true) : view.getUint16(8, true));
+  const header = new TextDecoder("latin1").decode(new Uint8Array(buffer, 10, start - 10));
+  const shape = header.match(/'shape': \((\d+), (\d+)\)/);
+  if (!header.includes("'<f4'") || !header.includes("'fortran_order': False") || !shape) {
+    throw new Error(`the depth image is no float32 [height, width] array: ${header}`);
+  }
+  return { height: Number(shape[1]), width: Number(shape[2]), values: new Float32Array(buffer.slice(start)) };
+}
+
+/** Colours of depth, where 0 is nothing, and the range that they span: { pixels, near, far }. */
+export function colourDepth({ width, height, values }) {
+  const { near, far } = range(values);
+  const pixels = new ImageData(width, height);
+  const data = new Uint32Array(pixels.data.buffer);
+  const nothing = pack(NOTHING);
+  const colours = ramp(256).map(pack);
+  const factor = 255 / Math.max(far - near, 1e-9);
+  for (let i = 0; i < values.length; i++) {
+    const step = Math.min(Math.max((values[i] - near) * factor, 0), 255);
+    data[i] = values[i] > 0 ? colours[Math.round(step)] : nothing;
+  }
+  return { pixels, near, far };
+}
+
+/** `count` colours [r, g, b] from near to far. */
+export function ramp(count) {
+  return Array.from({ length: count }, (_, i) => {
+    const place = (1 - i / (count - 1)) * (RAMP.length - 1);
+    const below = Math.min(Math.floor(place), RAMP.length - 2);
+    return RAMP[below].map((value, c) => Math.round(value + (RAMP[below + 1][c] - value) * (place - below)));
+  });
+}
+
+function pack([red, green, blue]) {
+  return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+}
+
+/** The range of the depths without a few outliers, by a histogram. */
+function range(values) {
+  let low = Infinity;
+  let high = 0;
+  let count = 0;
+  for (const value of values) {
+    if (!(value > 0)) continue;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+    count++;
+  }
+  if (count === 0 || high <= low) return { near: count ? low : 0, far: count ? high : 0 };
+  const bins = new Uint32Array(BINS);
+  const factor = (BINS - 1) / (high - low);
+  for (const value of values) if (value > 0) bins[Math.floor((value - low) * factor)]++;
+  const edge = (order) => {
+    let seen = 0;
+    return order.find((bin) => (seen += bins[bin]) > OUTLIERS * count);
+  };
+  const order = [...bins.keys()];
+  const near = low + edge(order) / factor;
+  const far = low + (edge(order.reverse()) + 1) / factor;
+  return { near, far };
+}

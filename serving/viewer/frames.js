@@ -1,0 +1,150 @@
+/**
+ * Which frame to ask for next. One request is under way at a time, and the newest view wins:
+ *
+ * - While the view changes, small frames are asked for one after the other, sized so that a round trip takes
+ *   about MOVING_MS. They are left to arrive (an abort at every mouse event would never show one).
+ * - When it has been still for STILL_MS, larger and larger frames follow, up to full resolution. These are
+ *   aborted as soon as the view changes.
+ */
+
+const MOVING_MS = 90;
+const STILL_MS = 150;
+const REFINE_FACTOR = 4; // pixels from one still frame to the next
+const QUICK_MS = 600; // full resolution at once when it is expected to take less than this
+const FEWEST_PIXELS = 64 * 48;
+const FIRST_PIXELS = 160 * 120;
+const ENOUGH = 0.9; // share of the largest frame that counts as full
+const STEADY = [0.8, 1.25]; // the size of moving frames is kept while the time is off by less than this
+const RETRY_MS = [1000, 2000, 4000, 8000];
+
+export class FrameLoop {
+  /**
+   * request(view, size, moving, signal): promise of a frame.
+   * show(frame, facts): called for each frame that arrives, with { width, height, ms, settled }; settled
+   *   says that no better frame of this view will follow.
+   * fail(error, retryInMs): called when a request fails; retryInMs is null when it is not tried again.
+   * busy(flag): called when a request starts and ends.
+   */
+  constructor({ request, show, fail, busy }) {
+    Object.assign(this, { request, show, fail, busy });
+    this.view = null;
+    this.fullSize = { width: 1, height: 1 };
+    this.timeoutMs = Infinity;
+    this.movingPixels = FIRST_PIXELS;
+    this.msPerPixel = null;
+    this.shownPixels = 0;
+    this.settled = false;
+    this.failures = 0;
+    this.changed = false;
+    this.flight = null;
+    this.timer = null;
+  }
+
+  /** The view, or the size of the canvas, has changed. `anew`: what is under way is of no use at all. */
+  update(view, fullSize, { anew = false } = {}) {
+    this.view = view;
+    this.fullSize = fullSize;
+    this.changed = true;
+    this.failures = 0;
+    if (this.flight && (anew || !this.flight.moving)) this.flight.abort.abort();
+    if (!this.flight) this.#next();
+  }
+
+  /** Ask again now, after a failure. */
+  retry() {
+    this.changed = true;
+    if (!this.flight) this.#next();
+  }
+
+  #next() {
+    clearTimeout(this.timer);
+    if (this.changed) {
+      this.#send(this.#size(this.movingPixels), true);
+    } else if (!this.settled) {
+      this.timer = setTimeout(() => this.#send(this.#refined(), false), STILL_MS);
+    }
+  }
+
+  async #send(size, moving) {
+    const { view } = this;
+    const flight = { abort: new AbortController(), moving };
+    this.flight = flight;
+    this.changed = false;
+    this.settled = false;
+    this.busy(true);
+    const started = performance.now();
+    let retryInMs = null;
+    try {
+      const frame = await this.request(view, size, moving, flight.abort.signal);
+      const ms = performance.now() - started;
+      if (flight.abort.signal.aborted) return;
+      this.failures = 0;
+      this.shownPixels = area(size);
+      this.#learn(size, ms, moving);
+      this.settled = !moving && this.shownPixels >= ENOUGH * area(this.#largest());
+      this.show(frame, { ...size, ms, settled: this.settled && !this.changed });
+    } catch (error) {
+      if (flight.abort.signal.aborted) return;
+      if (error.temporary) retryInMs = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)];
+      this.fail(error, retryInMs);
+      this.settled = true; // not asked for again until something changes, unless it is worth a retry
+    } finally {
+      this.flight = null;
+      this.busy(false);
+      if (retryInMs === null) this.#next();
+      else this.#retryLater(retryInMs);
+    }
+  }
+
+  #retryLater(ms) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.changed = true;
+      this.#next();
+    }, ms);
+  }
+
+  /** Adapt the size of moving frames and the expected time of a pixel to a measured round trip. */
+  #learn(size, ms, moving) {
+    const pixels = area(size);
+    const share = Math.min(pixels / area(this.fullSize), 1);
+    // Larger frames tell more of a pixel and less of the way there and back.
+    this.msPerPixel = this.msPerPixel === null ? ms / pixels : mix(this.msPerPixel, ms / pixels, 0.2 + 0.6 * share);
+    if (moving) {
+      const ratio = MOVING_MS / ms;
+      if (ratio < STEADY[0] || ratio > STEADY[1]) this.movingPixels = pixels * clamp(ratio, 0.4, 2.5);
+    }
+    this.movingPixels = clamp(this.movingPixels, FEWEST_PIXELS, area(this.fullSize));
+  }
+
+  /** The largest frame that fits the canvas and, as far as is known, the server's time limit. */
+  #largest() {
+    const affordable = this.msPerPixel ? (0.5 * this.timeoutMs) / this.msPerPixel : Infinity;
+    return this.#size(Math.min(area(this.fullSize), affordable));
+  }
+
+  #refined() {
+    const largest = this.#largest();
+    const expected = (this.msPerPixel ?? 0) * area(largest);
+    return expected < QUICK_MS ? largest : this.#size(Math.min(area(largest), REFINE_FACTOR * this.shownPixels));
+  }
+
+  /** About that many pixels in the shape of the canvas, never more than it has. */
+  #size(pixels) {
+    const { width, height } = this.fullSize;
+    const factor = Math.min(Math.sqrt(pixels / (width * height)), 1);
+    return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
+  }
+}
+
+function area({ width, height }) {
+  return width * height;
+}
+
+function mix(a, b, share) {
+  return a + (b - a) * share;
+}
+
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), Math.max(low, high));
+}
