@@ -64,6 +64,10 @@ class InstantNGPConfig:
             raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
         return replace(cls(), **{**_PRESETS[name], **changes})
 
+    def for_scene(self, bounds: tuple[float, float, float, float, float, float], unbounded: bool) -> Self:
+        """This configuration for a scene's box; an unbounded scene gets contraction and a sky."""
+        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
+
 
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

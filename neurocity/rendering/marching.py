@@ -124,7 +124,7 @@ class RayMarcher(nn.Module):
         return t, torch.full_like(t, self.step)
 
     def to_unit(self, points: Tensor) -> Tensor:
-        """World points [3, ...] -> the unit cube, [3, ...]; bounded scenes put their box's low corner at 0."""
+        """World points [3, ...] -> the unit cube, [3, ...]; bounded scenes put the box's low corner at 0."""
         if not self.unbounded:
             return (points - along(self.low, points)) / self.side
         relative = (points - along(self.center, points)) / (self.side / 2)

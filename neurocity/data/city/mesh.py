@@ -5,6 +5,7 @@ A patch is `corner + u edge_u + v edge_v` with u, v in [0, 1] (and u + v <= 1 fo
 """
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -66,13 +67,17 @@ class Mesh:
         return np.concatenate([first, second]), np.concatenate([np.arange(len(self.corner)), whole])
 
 
+FLAT = (math.nan,) * 3
+"""The `center` of patches that are not shaded as round."""
+
+
 @dataclass(slots=True)
 class MeshBuilder:
     """Collects patches; `build` freezes them into a Mesh."""
 
-    _rows: list[tuple[Vector, Vector, Vector, bool, int, tuple[float, float], Vector]] = field(
-        default_factory=list
-    )
+    _numbers: array = field(default_factory=lambda: array("d"))
+    _styles: array = field(default_factory=lambda: array("i"))
+    _is_triangle: bytearray = field(default_factory=bytearray)
 
     def parallelogram(
         self,
@@ -84,15 +89,17 @@ class MeshBuilder:
         origin_st: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """A parallelogram that faces edge_u x edge_v."""
-        self._rows.append((corner, edge_u, edge_v, False, style, origin_st, (math.nan,) * 3))
+        self._numbers.extend((*corner, *edge_u, *edge_v, *origin_st, *FLAT))
+        self._styles.append(style)
+        self._is_triangle.append(False)
 
-    def triangle(
-        self, a: Vector, b: Vector, c: Vector, *, style: int, center: Vector = (math.nan,) * 3
-    ) -> None:
+    def triangle(self, a: Vector, b: Vector, c: Vector, *, style: int, center: Vector = FLAT) -> None:
         """A triangle, counter-clockwise seen from its front; with a `center` it is shaded as round."""
-        edge_u = [b[k] - a[k] for k in range(3)]
-        edge_v = [c[k] - a[k] for k in range(3)]
-        self._rows.append((a, edge_u, edge_v, True, style, (0.0, 0.0), center))
+        edge_u = (b[0] - a[0], b[1] - a[1], b[2] - a[2])
+        edge_v = (c[0] - a[0], c[1] - a[1], c[2] - a[2])
+        self._numbers.extend((*a, *edge_u, *edge_v, 0.0, 0.0, *center))
+        self._styles.append(style)
+        self._is_triangle.append(True)
 
     def floor(self, rect: Rect, z: float, *, style: int) -> None:
         """A horizontal rectangle that faces up."""
@@ -202,16 +209,15 @@ class MeshBuilder:
 
     def build(self) -> Mesh:
         """The patches so far as a Mesh."""
-        columns = list(zip(*self._rows, strict=True))
-        corner, edge_u, edge_v = (np.array(column, dtype=np.float64) for column in columns[:3])
+        numbers = np.array(self._numbers).reshape(-1, 14)
         return Mesh(
-            corner=corner,
-            edge_u=edge_u,
-            edge_v=edge_v,
-            is_triangle=np.array(columns[3], dtype=np.bool_),
-            style=np.array(columns[4], dtype=np.int32),
-            origin_st=np.array(columns[5], dtype=np.float64),
-            center=np.array(columns[6], dtype=np.float64),
+            corner=numbers[:, 0:3],
+            edge_u=numbers[:, 3:6],
+            edge_v=numbers[:, 6:9],
+            is_triangle=np.array(self._is_triangle, dtype=np.bool_),
+            style=np.array(self._styles, dtype=np.int32),
+            origin_st=numbers[:, 9:11],
+            center=numbers[:, 11:14],
         )
 
 

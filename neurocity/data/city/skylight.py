@@ -34,14 +34,13 @@ class SkyLight:
         patch = np.repeat(np.arange(len(counts)), counts)
         index = np.arange(counts.sum()) - self._start[patch]
         position, normal = _grid_points(mesh, cells, patch=patch, index=index)
-        # Triangles of rounded things meet in common points: look at the sky from each of them once.
-        _, kept, of_point = np.unique(
-            np.concatenate([position, normal], axis=1).round(5),
-            axis=0,
-            return_index=True,
-            return_inverse=True,
-        )
-        self._visibility = _visibility(caster, position[kept], normal[kept])[of_point.reshape(-1)]
+        round_ = np.isfinite(mesh.center[patch, 0])
+        self._visibility = np.empty(len(patch), dtype=np.float32)
+        self._visibility[~round_] = _visibility(caster, position[~round_], normal[~round_])
+        # The triangles of rounded things meet in common points: look at the sky from each of them once.
+        points = np.concatenate([position[round_], normal[round_]], axis=1).round(5)
+        points, of_point = np.unique(points, axis=0, return_inverse=True)
+        self._visibility[round_] = _visibility(caster, points[:, :3], points[:, 3:])[of_point.reshape(-1)]
         self._straighten_triangles(mesh)
 
     def _straighten_triangles(self, mesh: Mesh) -> None:

@@ -1,0 +1,1 @@
+"""What the subcommands of `neurocity` do; their arguments are in `neurocity.cli`."""

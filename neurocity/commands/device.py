@@ -1,0 +1,11 @@
+"""The device that a command was asked to render on."""
+
+import torch
+
+from neurocity.errors import MissingDependencyError
+
+
+def check_device(device: str) -> None:
+    """Raises MissingDependencyError when CUDA is asked for and absent; never falls back."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MissingDependencyError("device cuda: torch finds no CUDA device here; use --device cpu")

@@ -1,0 +1,147 @@
+"""Training of Instant-NGP with Lightning (Müller et al. 2022, section 5.4 and appendix E)."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from neurocity.contract import SceneInfo
+from neurocity.data.datasets import RayBatch
+from neurocity.errors import ConfigError, TrainingError
+from neurocity.instant_ngp.config import Preset
+from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+from neurocity.rendering.hull import possible_cells
+from neurocity.rendering.occupancy import NEVER, OCCUPIED
+from neurocity.training.config import TrainingConfig
+from neurocity.training.data import SceneDataModule
+from neurocity.training.module import RadianceFieldModule
+
+MOST_RAYS = 2**18
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstantNGPLightningConfig(TrainingConfig):
+    """Training of Instant-NGP; defaults are the paper's."""
+
+    samples_per_batch: int = 2**18
+    """Samples that a batch is evaluated at; the number of rays adapts to meet it."""
+    visible_transmittance: float = 1e-4
+    """Samples that less light than this reaches are not evaluated."""
+    occupancy_interval: int = 16
+    """Steps between updates of the occupancy grid."""
+    occupancy_warmup: int = 256
+    """Steps in which updates draw from all cells; later, half of the drawn cells are occupied ones."""
+    occupancy_share: float = 0.5
+    """Share of the grid's cells that an update draws."""
+    occupancy_decay: float = 0.95
+    """Decay of a cell's density at an update."""
+    occupancy_threshold: float = 0.01
+    """Opacity of one step at which a cell counts as occupied."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples_per_batch < 1024:
+            raise ConfigError(f"samples_per_batch: got {self.samples_per_batch}, expected at least 1024")
+        if not 0.0 < self.occupancy_share <= 1.0:
+            raise ConfigError(f"occupancy_share: got {self.occupancy_share}, expected 0 < share <= 1")
+
+    @classmethod
+    def preset(cls, name: Preset, **changes: Any) -> Self:
+        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
+        presets: dict[str, dict[str, Any]] = {
+            "paper": {},
+            "cpu": {"samples_per_batch": 2**15, "occupancy_share": 1.0 / 32.0},
+        }
+        if name not in presets:
+            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(presets)}")
+        return replace(cls(), **{**presets[name], **changes})
+
+
+class InstantNGPLightningModule(RadianceFieldModule):
+    """Trains an `InstantNGP`; configurations may be plain dictionaries, as a checkpoint has them."""
+
+    family = "instant_ngp"
+    model: InstantNGP
+    config: InstantNGPLightningConfig
+
+    def __init__(
+        self,
+        model_config: InstantNGPConfig | dict[str, Any],
+        lightning_config: InstantNGPLightningConfig | dict[str, Any] | None = None,
+        scene: SceneInfo | dict[str, Any] | None = None,
+    ) -> None:
+        if isinstance(model_config, dict):
+            model_config = InstantNGPConfig(**model_config)
+        if isinstance(lightning_config, dict):
+            lightning_config = InstantNGPLightningConfig(**lightning_config)
+        super().__init__(
+            InstantNGP(model_config), lightning_config or InstantNGPLightningConfig(), self.scene_of(scene)
+        )
+        self.save_hyperparameters(self.record(model_config))
+
+    def on_fit_start(self) -> None:
+        """Start from the visual hull, before the first step of a bounded scene."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self.trainer.global_step or self.model.config.unbounded or not isinstance(data, SceneDataModule):
+            return
+        marcher = self.model.marcher
+        possible = possible_cells(
+            data.alpha_views(), low=marcher.low.tolist(), side=marcher.side, resolution=marcher.grid
+        )
+        self.model.occupancy.restrict(possible.to(self.device))
+        if self.model.occupancy.occupied_share() == 0.0:
+            raise TrainingError(
+                f"no part of the scene's bounds {self.model.config.scene_bounds} is seen by the cameras as "
+                "opaque; check the bounds and the poses' convention"
+            )
+
+    def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
+        target, background = self.target(batch)
+        render = self.model.render_training(
+            batch["ray_origins"].t(),
+            batch["ray_directions"].t(),
+            batch["noise"][:, 3],
+            self.visible_transmittance(),
+        )
+        if render.evaluated == 0 and not self.model.sky_enabled:
+            raise TrainingError(
+                f"no ray of step {self.trainer.global_step} meets occupied space: the scene became empty. A "
+                "smaller learning_rate or occupancy_threshold may help"
+            )
+        loss = torch.mean((render.rgb + background * (1.0 - render.opacity) - target) ** 2)
+        rays = batch["rgba"].shape[0]
+        self.log_training(loss, rays=rays, samples=render.evaluated)
+        wanted = rays * min(2.0, self.config.samples_per_batch / max(render.evaluated, 1))
+        self.rays_per_batch = int(min(max(wanted, 64), MOST_RAYS))
+        return loss
+
+    def visible_transmittance(self) -> float:
+        """Before surfaces form, all samples are visible and looking for hidden ones costs time only."""
+        warming_up = self.trainer.global_step < self.config.occupancy_warmup
+        return 0.0 if warming_up else self.config.visible_transmittance
+
+    def on_train_batch_end(self, outputs: Any, batch: RayBatch, index: int) -> None:  # noqa: ARG002
+        if self.trainer.global_step % self.config.occupancy_interval == 0:
+            self.update_occupancy()
+
+    def update_occupancy(self) -> None:
+        """Refresh the occupancy grid; which cells are drawn depends on the seed and the step alone."""
+        occupancy, step = self.model.occupancy, self.trainer.global_step
+        generator = torch.Generator(self.device).manual_seed(hash((self.config.seed, -step)) % 2**63)
+        count = int(self.config.occupancy_share * len(occupancy.density))
+        pools = [(occupancy.density != NEVER).nonzero()[:, 0]]
+        if step > self.config.occupancy_warmup:
+            pools.append((occupancy.jump == OCCUPIED).nonzero()[:, 0])
+        drawn = [
+            pool[torch.randint(len(pool), (count // len(pools),), generator=generator, device=self.device)]
+            for pool in pools
+            if len(pool)
+        ]
+        occupancy.update(
+            lambda points: self.model.density(points)[1] * self.model.marcher.step,
+            cells=torch.cat(drawn),
+            decay=self.config.occupancy_decay,
+            threshold=self.config.occupancy_threshold,
+            generator=generator,
+        )

@@ -1,0 +1,35 @@
+"""Whole images from a render model."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from neurocity.rendering.render import RayRender
+
+RaysToLight = Callable[[Tensor, Tensor], RayRender]
+
+RAYS_PER_CALL = 8192
+"""Keeps a call's intermediate tensors small enough that the allocator reuses their memory."""
+
+
+def render_rays(model: RaysToLight, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+    """Render any number of rays [R, 3] in calls of `RAYS_PER_CALL`, without gradients."""
+    with torch.no_grad():
+        parts = [
+            model(origins, directions)
+            for origins, directions in zip(
+                ray_origins.split(RAYS_PER_CALL), ray_directions.split(RAYS_PER_CALL), strict=True
+            )
+        ]
+    return RayRender(*(torch.cat(planes) for planes in zip(*parts, strict=True)))
+
+
+def over_background(rgb: Tensor, opacity: Tensor, background: Sequence[float] | None) -> Tensor:
+    """Accumulated radiance [R, 3] over a background colour, clamped to [0, 1].
+
+    None stands for black, which is right for scenes that model their own surroundings.
+    """
+    if background is not None:
+        rgb = rgb + (1.0 - opacity[:, None]) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)
+    return rgb.clamp(0.0, 1.0)
