@@ -3,10 +3,13 @@
     <repository>/<model>/config.pbtxt
     <repository>/<model>/<version>/<artefact>, manifest.json, report.md
 
-A model is built in a hidden folder of the repository, so on the same file system, and then takes its place
+A model is built in a hidden folder beside the repository, on the same file system, and then takes its place
 in one rename (or one exchange of two folders, where the model is there already). A reader sees the old model
 or the new one, at every moment, whatever happens to the exporter. What a killed exporter leaves is the hidden
 folder; the next export into the repository removes it.
+
+Beside and not inside, because Triton takes every folder of a repository for a model and does not start when
+one cannot be loaded. It is inside only where the repository is a mount point or its parent cannot be written.
 """
 
 import fcntl
@@ -20,8 +23,6 @@ from pathlib import Path
 from export.exchange import exchange
 from neurocity.errors import ExportError
 
-STAGING_PREFIX = ".staging-"
-
 
 @contextmanager
 def staging(repository: Path) -> Iterator[Path]:
@@ -33,8 +34,9 @@ def staging(repository: Path) -> Iterator[Path]:
     try:
         repository.mkdir(parents=True, exist_ok=True)
         with _locked(repository):
-            _remove_abandoned(repository)
-            folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=repository))
+            place, prefix = staging_place(repository)
+            _remove_abandoned(place, prefix)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
             owner = _lock(folder, fcntl.LOCK_EX)
         try:
             yield folder
@@ -47,6 +49,15 @@ def staging(repository: Path) -> Iterator[Path]:
             f"cannot write into the model repository {repository}: {error.strerror} ({where}); "
             "nothing was changed"
         ) from error
+
+
+def staging_place(repository: Path) -> tuple[Path, str]:
+    """The folder that staging folders of a repository stand in, and how their names begin."""
+    repository = repository.resolve()
+    beside = repository.parent
+    if beside.stat().st_dev == repository.stat().st_dev and os.access(beside, os.W_OK):
+        return beside, f".{repository.name}.staging-"
+    return repository, ".staging-"
 
 
 def refuse_overwrite(repository: Path, model: str, version: int, *, force: bool) -> None:
@@ -153,9 +164,11 @@ def _locked(repository: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _remove_abandoned(repository: Path) -> None:
+def _remove_abandoned(place: Path, prefix: str) -> None:
     """Removes staging folders whose exporter is gone: their lock is free."""
-    for folder in repository.glob(f"{STAGING_PREFIX}*"):
+    for folder in place.iterdir():
+        if not folder.name.startswith(prefix):
+            continue
         with suppress(BlockingIOError):
             os.close(_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
             shutil.rmtree(folder)

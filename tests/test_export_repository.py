@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import export.repository
 from export import exchange as exchange_module
 from export.exchange import exchange
 from export.repository import (
-    STAGING_PREFIX,
     latest_version,
     publish,
     refuse_overwrite,
     staging,
+    staging_place,
     write_synced,
 )
 from neurocity.errors import ExportError
@@ -39,6 +41,21 @@ def _tree(repository: Path) -> dict[str, str]:
     return {str(path.relative_to(repository)): path.read_text() for path in files}
 
 
+@pytest.fixture(params=["beside", "inside"])
+def repository(request, tmp_path, monkeypatch) -> Path:
+    """An empty repository that models are staged beside of, or, like on a mount point, inside of."""
+    place = tmp_path / "models"
+    place.mkdir()
+    if request.param == "inside":
+        monkeypatch.setattr("export.repository.staging_place", lambda _: (place, ".staging-"))
+    return place
+
+
+def _entries(repository: Path) -> list[str]:
+    """Names in the repository and, hidden ones too, beside it."""
+    return sorted(entry.name for place in (repository, repository.parent) for entry in place.iterdir())
+
+
 ONE = {"scene_onnx/1/model.onnx": "one", "scene_onnx/config.pbtxt": "version one"}
 
 
@@ -46,51 +63,51 @@ def test_a_first_version_makes_the_repository(tmp_path):
     repository = tmp_path / "not" / "yet"
     assert _publish(repository, 1, "one") == repository / "scene_onnx" / "1"
     assert _tree(repository) == ONE
-    assert [entry.name for entry in repository.iterdir()] == ["scene_onnx"]
+    assert _entries(repository) == ["scene_onnx", "yet"]
 
 
-def test_an_existing_version_is_refused_and_untouched(tmp_path):
-    _publish(tmp_path, 1, "one")
+def test_an_existing_version_is_refused_and_untouched(repository):
+    _publish(repository, 1, "one")
     with pytest.raises(ExportError, match=r"has a version 1 already; --force replaces it, --version 2 adds"):
-        _publish(tmp_path, 1, "other")
-    assert _tree(tmp_path) == ONE
+        _publish(repository, 1, "other")
+    assert _tree(repository) == ONE
     with pytest.raises(ExportError, match="version 1 already"):
-        refuse_overwrite(tmp_path, "scene_onnx", 1, force=False)
-    refuse_overwrite(tmp_path, "scene_onnx", 2, force=False)
+        refuse_overwrite(repository, "scene_onnx", 1, force=False)
+    refuse_overwrite(repository, "scene_onnx", 2, force=False)
 
 
-def test_force_replaces_one_version_and_keeps_the_rest(tmp_path):
-    _publish(tmp_path, 1, "one")
-    (tmp_path / "scene_onnx" / "labels.txt").write_text("by hand")
-    _publish(tmp_path, 1, "again", force=True)
-    assert _tree(tmp_path) == {
+def test_force_replaces_one_version_and_keeps_the_rest(repository):
+    _publish(repository, 1, "one")
+    (repository / "scene_onnx" / "labels.txt").write_text("by hand")
+    _publish(repository, 1, "again", force=True)
+    assert _tree(repository) == {
         "scene_onnx/1/model.onnx": "again",
         "scene_onnx/config.pbtxt": "version again",
         "scene_onnx/labels.txt": "by hand",
     }
-    assert [entry.name for entry in tmp_path.iterdir()] == ["scene_onnx"]
+    assert _entries(repository) == ["models", "scene_onnx"]
 
 
-def test_the_configuration_belongs_to_the_highest_version(tmp_path):
-    _publish(tmp_path, 2, "two")
-    _publish(tmp_path, 1, "one")
-    assert (tmp_path / "scene_onnx" / CONFIG).read_text() == "version two"
-    _publish(tmp_path, 10, "ten")
-    assert (tmp_path / "scene_onnx" / CONFIG).read_text() == "version ten"
-    assert latest_version(tmp_path, "scene_onnx") == 10
-    versions = {entry.name for entry in (tmp_path / "scene_onnx").iterdir() if entry.is_dir()}
+def test_the_configuration_belongs_to_the_highest_version(repository):
+    _publish(repository, 2, "two")
+    _publish(repository, 1, "one")
+    assert (repository / "scene_onnx" / CONFIG).read_text() == "version two"
+    _publish(repository, 10, "ten")
+    assert (repository / "scene_onnx" / CONFIG).read_text() == "version ten"
+    assert latest_version(repository, "scene_onnx") == 10
+    versions = {entry.name for entry in (repository / "scene_onnx").iterdir() if entry.is_dir()}
     assert versions == {"1", "2", "10"}
 
 
-def test_a_reader_never_finds_a_model_missing_or_half(tmp_path):
+def test_a_reader_never_finds_a_model_missing_or_half(repository):
     """Version and configuration change together, while a reader looks all the time."""
-    _publish(tmp_path, 1, "0")
+    _publish(repository, 1, "0")
     stop, torn, seen = threading.Event(), [], 0
 
     def read() -> None:
         nonlocal seen
         while not stop.is_set():
-            folder = os.open(tmp_path / "scene_onnx", os.O_RDONLY)  # one look at the model
+            folder = os.open(repository / "scene_onnx", os.O_RDONLY)  # one look at the model
             try:
                 model, config = (
                     os.open(name, os.O_RDONLY, dir_fd=folder) for name in ("1/model.onnx", CONFIG)
@@ -110,7 +127,7 @@ def test_a_reader_never_finds_a_model_missing_or_half(tmp_path):
     reader.start()
     try:
         for content in range(1, 40):
-            _publish(tmp_path, 1, str(content), force=True)
+            _publish(repository, 1, str(content), force=True)
             assert reader.is_alive(), "the reader found no model at all"
     finally:
         stop.set()
@@ -125,66 +142,88 @@ from pathlib import Path
 import export.repository as repository
 sys.path.insert(0, {tests!r})
 from test_export_repository import _publish
-repository.{function} = lambda *_: os._exit(9)
-_publish(Path({target!r}), 1, "two", force=True)
+repository.staging_place = lambda _: (Path({place!r}), {prefix!r})
+repository.{step} = lambda *_: os._exit(9)
+_publish(Path({repository!r}), 1, "two", force=True)
 """
 
 
-@pytest.mark.parametrize("function", ["_sync_tree", "exchange", "write_synced"])
-def test_an_exporter_that_is_killed_changes_nothing_and_is_cleaned_up_after(tmp_path, function):
-    _publish(tmp_path, 1, "one")
-    code = KILLED.format(tests=str(ROOT / "tests"), function=function, target=str(tmp_path))
-    if function == "write_synced":
-        code = code.replace(
-            "_publish(Path",
-            "import test_export_repository as t; t.write_synced = repository.write_synced\n_publish(Path",
-        )
-    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+@pytest.mark.parametrize("step", ["os.fsync", "_sync_tree", "exchange"])
+def test_an_exporter_that_is_killed_changes_nothing_and_is_cleaned_up_after(repository, step: str):
+    """Killed while it writes, when all is written, and at the last moment before the exchange."""
+    _publish(repository, 1, "one")
+    place, prefix = export.repository.staging_place(repository)
+    names = {
+        "tests": str(ROOT / "tests"),
+        "place": str(place),
+        "prefix": prefix,
+        "repository": str(repository),
+    }
+    killed = subprocess.run([sys.executable, "-c", KILLED.format(step=step, **names)], cwd=ROOT, check=False)
     assert killed.returncode == 9
-    left = [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(STAGING_PREFIX)]
-    assert len(left) == 1
-    visible = {name: text for name, text in _tree(tmp_path).items() if not name.startswith(".")}
-    assert visible == ONE
-    _publish(tmp_path, 2, "two")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["scene_onnx"]
+    assert len([name for name in _entries(repository) if name.startswith(prefix)]) == 1
+    assert {name: text for name, text in _tree(repository).items() if not name.startswith(".")} == ONE
+    _publish(repository, 2, "two")
+    assert _entries(repository) == ["models", "scene_onnx"]
 
 
-def test_another_exporter_at_work_is_left_alone(tmp_path):
-    with staging(tmp_path) as ours:
+def test_another_exporter_at_work_is_left_alone(repository):
+    with staging(repository) as ours:
         (ours / "file").write_text("ours")
-        with staging(tmp_path) as theirs:
+        with staging(repository) as theirs:
             assert ours != theirs
         assert (ours / "file").read_text() == "ours"
-    assert list(tmp_path.iterdir()) == []
+    assert _entries(repository) == ["models"]
 
 
-def test_an_error_inside_leaves_nothing(tmp_path):
+def test_an_error_inside_leaves_nothing(repository):
     def fail() -> None:
-        with staging(tmp_path) as folder:
+        with staging(repository) as folder:
             (folder / "half").write_text("half")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert list(tmp_path.iterdir()) == []
+    assert _entries(repository) == ["models"]
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_said_and_leaves_nothing(repository, monkeypatch):
     def full(_handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    _publish(tmp_path, 1, "one")
+    _publish(repository, 1, "one")
     monkeypatch.setattr("export.repository.os.fsync", full)
     with pytest.raises(ExportError, match=r"cannot write .*No space left on device .*nothing was changed"):
-        _publish(tmp_path, 2, "two")
-    assert _tree(tmp_path) == ONE
-    assert [entry.name for entry in tmp_path.iterdir()] == ["scene_onnx"]
+        _publish(repository, 2, "two")
+    assert _tree(repository) == ONE
+    assert _entries(repository) == ["models", "scene_onnx"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_the_disk_itself_says_full():
-    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("wb", buffering=0) as file:
-        file.write(b"x")
+def test_a_disk_that_is_really_full_and_a_mount_point(tmp_path):
+    repository = tmp_path / "models"
+    repository.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(repository)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        assert staging_place(repository) == (repository, ".staging-")
+        _publish(repository, 1, "one")
+        with pytest.raises(ExportError, match="No space left on device"):
+            _publish(repository, 2, "x" * 2**20)
+        assert _tree(repository) == ONE
+        assert _entries(repository) == ["models", "scene_onnx"]
+    finally:
+        subprocess.run(["umount", str(repository)], check=True)
+
+
+def test_models_are_staged_beside_the_repository(tmp_path):
+    """Triton takes every folder in a repository for a model, and does not start when one is broken."""
+    repository = tmp_path / "models"
+    with staging(repository) as folder:
+        assert folder.parent == tmp_path
+        assert folder.name.startswith(".models.staging-")
+        assert list(repository.iterdir()) == []
+    assert _entries(repository) == ["models"]
 
 
 def test_a_repository_that_cannot_be_written_is_named(tmp_path):
@@ -199,7 +238,7 @@ def test_a_repository_that_cannot_be_written_is_named(tmp_path):
 def test_a_folder_without_permission_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ExportError, match="Permission denied"):
-        _publish(tmp_path, 1, "one")
+        _publish(tmp_path / "models", 1, "one")
 
 
 @pytest.mark.parametrize("atomic", [True, False])
