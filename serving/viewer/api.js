@@ -12,6 +12,11 @@ export class RequestFailure extends Error {
   get temporary() {
     return this.status === 0 || this.status >= 500;
   }
+
+  /** Whether the server gave up because the image took too long. */
+  get timedOut() {
+    return this.status === 504;
+  }
 }
 
 /** The names of the scenes, in the server's order. */

@@ -38,6 +38,7 @@ export class FrameLoop {
     this.changed = false;
     this.flight = null;
     this.timer = null;
+    this.waiting = false; // after a failure
   }
 
   /** The view, or the size of the canvas, has changed. `anew`: what is under way is of no use at all. */
@@ -45,9 +46,8 @@ export class FrameLoop {
     this.view = view;
     this.fullSize = fullSize;
     this.changed = true;
-    this.failures = 0;
     if (this.flight && (anew || !this.flight.moving)) this.flight.abort.abort();
-    if (!this.flight) this.#next();
+    if (!this.flight && (anew || !this.waiting)) this.#next();
   }
 
   /** Ask again now, after a failure. */
@@ -58,6 +58,7 @@ export class FrameLoop {
 
   #next() {
     clearTimeout(this.timer);
+    this.waiting = false;
     if (this.changed) {
       this.#send(this.#size(this.movingPixels), true);
     } else if (!this.settled) {
@@ -85,6 +86,7 @@ export class FrameLoop {
       this.show(frame, { ...size, ms, settled: this.settled && !this.changed });
     } catch (error) {
       if (flight.abort.signal.aborted) return;
+      if (error.timedOut) this.msPerPixel = (performance.now() - started) / area(size);
       if (error.temporary) retryInMs = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)];
       this.fail(error, retryInMs);
       this.settled = true; // not asked for again until something changes, unless it is worth a retry
@@ -97,7 +99,7 @@ export class FrameLoop {
   }
 
   #retryLater(ms) {
-    clearTimeout(this.timer);
+    this.waiting = true;
     this.timer = setTimeout(() => {
       this.changed = true;
       this.#next();
