@@ -19,7 +19,7 @@ from neurocity.errors import (
     NeuroCityError,
     SceneNotFoundError,
 )
-from serving.schemas import CAMERA_TAGS
+from serving.camera_forms import CAMERA_TAGS
 
 PROBLEM_TYPE = "urn:neurocity:problem:"
 RETRY_AFTER_SECONDS = 1.0
