@@ -12,8 +12,9 @@ import trimesh
 from PIL import Image
 
 from neurocity.cameras import Camera
-from neurocity.data.city import CityConfig, generate_city
 from neurocity.data.city.build import build_city
+from neurocity.data.city.config import CityConfig
+from neurocity.data.city.generate import generate_city
 from neurocity.data.city.ground import GroundPainter
 from neurocity.data.city.layout import Layout, plan_city
 from neurocity.data.city.mesh import Mesh

@@ -4,6 +4,8 @@ from neurocity.data.city.construction import Construction
 from neurocity.data.city.layout import Rect
 from neurocity.data.city.styles import Material, Style, color
 
+Point = tuple[float, float, float]
+
 
 def furnish_roof(work: Construction, rect: Rect, z: float, *, tank: bool) -> None:
     """Furnish the free area `rect` of a roof at height z; every piece gets its own cell, so none overlap."""
@@ -20,9 +22,6 @@ def furnish_roof(work: Construction, rect: Rect, z: float, *, tank: bool) -> Non
         x = rect.x0 + (i + 0.5) * pitch[0] + work.uniform(-0.15, 0.15)
         y = rect.y0 + (j + 0.5) * pitch[1] + work.uniform(-0.15, 0.15)
         piece(work, (float(x), float(y), z))
-
-
-Point = tuple[float, float, float]
 
 
 def _stair_head(work: Construction, at: Point) -> None:
@@ -59,8 +58,7 @@ def _water_tank(work: Construction, at: Point) -> None:
     legs = 1.6
     for dx in (-0.8, 0.8):
         for dy in (-0.8, 0.8):
-            work.mesh.box(
-                Rect(x + dx - 0.1, y + dy - 0.1, x + dx + 0.1, y + dy + 0.1), z, z + legs, style=steel
-            )
+            leg = Rect(x + dx, y + dy, x + dx, y + dy).inset(-0.1)
+            work.mesh.box(leg, z, z + legs, style=steel)
     work.mesh.slab(Rect(x - 1.1, y - 1.1, x + 1.1, y + 1.1), z + legs, z + legs + 0.15, style=steel)
     work.mesh.cylinder((x, y, z + legs + 0.15), 1.2, 2.4, sides=10, style=wood, cone=0.9)
