@@ -5,7 +5,8 @@ Notation
     scale_l = N_min b^l - 1, resolution_l = ceil(scale_l) + 1 vertices along an axis
     a point x in [0, 1]^3 lies at p = scale_l x + 0.5 of level l; the half staggers the levels
 
-A level whose resolution^3 vertices fit into T rows is stored densely; others share rows by a spatial hash.
+A level is stored densely if T rows hold it, up to the vertex beyond the far corner that a point at 1 reads;
+others share rows by a spatial hash.
 The default hash is additive, (x c^3 + y c^2 + z c) mod T with c = 2531011 ("BaseConvert"): it needs no bit
 operation, so it exports everywhere, and spreads as evenly as the paper's XOR, which stays for comparison.
 """
@@ -65,8 +66,8 @@ class HashGrid(nn.Module):
         self.table = nn.Parameter(torch.empty(levels, self.rows, features).uniform_(-1e-4, 1e-4))
         self.register_buffer("scales", scales, persistent=False)
         self.register_buffer("resolutions", resolutions, persistent=False)
-        dense = resolutions**3 <= self.rows
-        self.dense_levels = int(dense.sum())
+        last_row = resolutions * (1 + resolutions * (1 + resolutions))
+        self.dense_levels = int((last_row < self.rows).sum())
         self.register_buffer("level_offsets", torch.arange(levels)[:, None] * self.rows, persistent=False)
 
     @property
@@ -80,7 +81,13 @@ class HashGrid(nn.Module):
             return self.encode(points)
         elif kernels_apply(points):
             return HashEncodeCPU.apply(
-                points, self.table, self.scales, self.resolutions, self.factors, self.xor
+                points,
+                self.table,
+                self.scales,
+                self.resolutions,
+                self.dense_levels,
+                self.factors,
+                self.xor,
             )
         return self.encode(points)
 

@@ -16,27 +16,32 @@ from torch import Tensor
 from neurocity.rendering.cpu_kernels import run_parallel, split
 
 
+@numba.njit(inline="always")
+def _row(ix, iy, iz, resolution, dense, mask, hashing):  # type: ignore[no-untyped-def]
+    factor_x, factor_y, factor_z, xor = hashing
+    if dense:
+        return ix + resolution * (iy + resolution * iz)
+    if xor:
+        return ((ix * factor_x) ^ (iy * factor_y) ^ (iz * factor_z)) & mask
+    return (ix * factor_x + iy * factor_y + iz * factor_z) & mask
+
+
 @cache
 def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> tuple[Callable[..., Any], ...]:
-    """(forward, backward) for a number of features a level; closure constants are compiled in."""
-    factor_x, factor_y, factor_z = (np.uint32(factor) for factor in hash_factors)
+    """(forward, backward) for a number of features a level; closure constants are compiled in.
+
+    They are plain numbers, so that numba finds what another process compiled for the same ones.
+    """
+    hashing = (*(np.uint32(factor) for factor in hash_factors), xor)
     one = np.float32(1.0)
 
-    @numba.njit(inline="always")
-    def row(ix, iy, iz, resolution, dense, mask):  # type: ignore[no-untyped-def]
-        if dense:
-            return ix + resolution * (iy + resolution * iz)
-        if xor:
-            return ((ix * factor_x) ^ (iy * factor_y) ^ (iz * factor_z)) & mask
-        return (ix * factor_x + iy * factor_y + iz * factor_z) & mask
-
     @numba.njit(nogil=True, cache=True, error_model="numpy")
-    def forward(points, table, scales, resolutions, out, begin, end):  # type: ignore[no-untyped-def]
+    def forward(points, table, scales, resolutions, dense_levels, out, begin, end):  # type: ignore[no-untyped-def]
         levels, size, _ = table.shape
         mask = np.uint32(size - 1)
         for level in range(levels):
             scale, resolution = scales[level], np.uint32(resolutions[level])
-            dense = np.int64(resolution) ** 3 <= size
+            dense = level < dense_levels
             for n in range(begin, end):
                 px = points[0, n] * scale + np.float32(0.5)
                 py = points[1, n] * scale + np.float32(0.5)
@@ -46,7 +51,7 @@ def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> t
                 sum0 = sum1 = sum2 = sum3 = np.float32(0.0)
                 for corner in range(8):
                     bx, by, bz = np.uint32(corner & 1), np.uint32((corner >> 1) & 1), np.uint32(corner >> 2)
-                    i = row(ix + bx, iy + by, iz + bz, resolution, dense, mask)
+                    i = _row(ix + bx, iy + by, iz + bz, resolution, dense, mask, hashing)
                     weight = (fx if bx else one - fx) * (fy if by else one - fy) * (fz if bz else one - fz)
                     sum0 += weight * table[level, i, 0]
                     if features > 1:
@@ -62,12 +67,12 @@ def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> t
                     out[n, level * features + 3] = sum3
 
     @numba.njit(nogil=True, cache=True, error_model="numpy")
-    def backward(points, grad_out, scales, resolutions, grad_table, begin, end):  # type: ignore[no-untyped-def]
+    def backward(points, grad_out, scales, resolutions, dense_levels, grad_table, begin, end):  # type: ignore[no-untyped-def]
         size = grad_table.shape[1]
         mask = np.uint32(size - 1)
         for level in range(begin, end):
             scale, resolution = scales[level], np.uint32(resolutions[level])
-            dense = np.int64(resolution) ** 3 <= size
+            dense = level < dense_levels
             for n in range(points.shape[1]):
                 px = points[0, n] * scale + np.float32(0.5)
                 py = points[1, n] * scale + np.float32(0.5)
@@ -80,7 +85,7 @@ def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> t
                 grad3 = grad_out[n, level * features + 3] if features > 2 else grad0
                 for corner in range(8):
                     bx, by, bz = np.uint32(corner & 1), np.uint32((corner >> 1) & 1), np.uint32(corner >> 2)
-                    i = row(ix + bx, iy + by, iz + bz, resolution, dense, mask)
+                    i = _row(ix + bx, iy + by, iz + bz, resolution, dense, mask, hashing)
                     weight = (fx if bx else one - fx) * (fy if by else one - fy) * (fz if bz else one - fz)
                     grad_table[level, i, 0] += weight * grad0
                     if features > 1:
@@ -102,6 +107,7 @@ class HashEncodeCPU(torch.autograd.Function):
         table: Tensor,
         scales: Tensor,
         resolutions: Tensor,
+        dense_levels: int,
         hash_factors: tuple[int, int, int],
         xor: bool,
     ) -> Tensor:
@@ -110,23 +116,22 @@ class HashEncodeCPU(torch.autograd.Function):
         out = torch.empty(points.shape[1], levels * features)
         arrays = [t.detach().contiguous().numpy() for t in (points, table, scales, resolutions)]
         run_parallel(
-            lambda begin, end: kernel(*arrays, out.numpy(), begin, end), split(points.shape[1], smallest=512)
+            lambda begin, end: kernel(*arrays, dense_levels, out.numpy(), begin, end),
+            split(points.shape[1], smallest=512),
         )
         ctx.save_for_backward(points, scales, resolutions)
-        ctx.static = (table.shape, hash_factors, xor)
+        ctx.static = (table.shape, dense_levels, hash_factors, xor)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         points, scales, resolutions = ctx.saved_tensors
-        shape, hash_factors, xor = ctx.static
+        shape, dense_levels, hash_factors, xor = ctx.static
         _, kernel = _compiled(shape[2], hash_factors, xor)
         grad_table = torch.zeros(shape)
-        points_, grad_, scales_, resolutions_ = (
-            t.contiguous().numpy() for t in (points, grad_out, scales, resolutions)
-        )
+        arrays = [t.contiguous().numpy() for t in (points, grad_out, scales, resolutions)]
         run_parallel(
-            lambda begin, end: kernel(points_, grad_, scales_, resolutions_, grad_table.numpy(), begin, end),
+            lambda begin, end: kernel(*arrays, dense_levels, grad_table.numpy(), begin, end),
             [(level, level + 1) for level in range(shape[0])],
         )
-        return None, grad_table, None, None, None, None
+        return None, grad_table, None, None, None, None, None

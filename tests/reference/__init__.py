@@ -1,0 +1,1 @@
+"""Slow and obvious second implementations that the fast ones are compared with."""
