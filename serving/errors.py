@@ -1,7 +1,7 @@
 """Every error as `application/problem+json` (RFC 9457); `STATUSES` maps exceptions to statuses, once."""
 
 import http
-import math
+import logging
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -21,8 +21,10 @@ from neurocity.errors import (
 )
 from serving.camera_forms import CAMERA_TAGS
 
+log = logging.getLogger("neurocity.serving")
+
 PROBLEM_TYPE = "urn:neurocity:problem:"
-RETRY_AFTER_SECONDS = 1.0
+RETRY_AFTER_SECONDS = "1"
 
 
 class RequestError(NeuroCityError):
@@ -117,17 +119,17 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 async def _domain_problem(_: Request, error: Exception) -> JSONResponse:
-    for kind in type(error).__mro__:
-        if kind in STATUSES:
-            status, slug = STATUSES[kind]
-            break
-    else:
-        return _internal_problem()
+    kind = next((kind for kind in type(error).__mro__ if kind in STATUSES), None)
+    if kind is None:
+        raise error  # not of a request's making: leaves as an unexpected failure, with its traceback logged
+    status, slug = STATUSES[kind]
     message = str(error)
     if isinstance(error, CameraError | RequestError):
         errors = [FieldError(field=error.field, message=message)]
         return problem_response(status, slug, message, errors=errors)
-    headers = {"Retry-After": str(math.ceil(RETRY_AFTER_SECONDS))} if status == 503 else None
+    if status >= 500:
+        log.warning("problem=%s detail=%r", slug, message)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
     return problem_response(status, slug, message, headers=headers)
 
 
@@ -154,11 +156,7 @@ def _field_path(location: Sequence[Any]) -> str:
 
 
 async def _http_problem(_: Request, error: Exception) -> JSONResponse:
-    return http_problem(cast(HTTPException, error))
-
-
-def http_problem(failure: HTTPException) -> JSONResponse:
-    """The problem of an HTTPException (unknown path, wrong method, too large a body, ...)."""
+    failure = cast(HTTPException, error)
     slug = http.HTTPStatus(failure.status_code).phrase.lower().replace(" ", "-")
     headers = dict(failure.headers) if failure.headers else None
     return problem_response(failure.status_code, slug, str(failure.detail), headers=headers)
@@ -166,8 +164,4 @@ def http_problem(failure: HTTPException) -> JSONResponse:
 
 async def _unexpected_problem(_: Request, error: Exception) -> JSONResponse:
     del error  # its text may hold internals; the server's log has the traceback
-    return _internal_problem()
-
-
-def _internal_problem() -> JSONResponse:
     return problem_response(500, "internal-error", "the gateway failed; its log says why")

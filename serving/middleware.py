@@ -8,7 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import BodyTooLargeError, http_problem
+from serving.errors import BodyTooLargeError
 
 log = logging.getLogger("neurocity.serving")
 
@@ -49,7 +49,7 @@ class RequestLog:
 
 
 class BodyLimit:
-    """Refuses bodies over `limit` bytes with 413, by their declared length or while they arrive."""
+    """Refuses bodies over `limit` bytes with 413, while they arrive, whatever length was declared."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
@@ -59,10 +59,6 @@ class BodyLimit:
         """Pass on requests within the limit."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if int(declared) > self.limit:
-            response = http_problem(BodyTooLargeError(self.limit))
-            return await response(scope, receive, send)
         received = 0
 
         async def counting_receive() -> Message:

@@ -213,7 +213,7 @@ def test_undeclared_json_is_an_unsupported_media_type(client):
     assert "text/plain, expected application/json" in problem(response, 415)["detail"]
 
 
-def test_large_bodies_are_refused_by_length_and_while_they_arrive(client):
+def test_large_bodies_are_refused_with_and_without_a_declared_length(client):
     def chunks():
         for _ in range(30):
             yield b" " * 1000

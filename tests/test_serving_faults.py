@@ -12,7 +12,7 @@ import httpx
 import pytest
 from gateway_server import running_gateway
 
-from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError
+from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError, ManifestError
 from serving.app import create_app
 from serving.disconnect import until_disconnect
 from serving.engines.base import RenderedRays
@@ -80,19 +80,21 @@ def client(engine):
         (DeadlineExceededError("too late"), 504, "deadline-exceeded"),
     ],
 )
-def test_engine_failures_have_their_statuses(client, engine, failure, status, slug):
+def test_engine_failures_have_their_statuses_and_are_logged(client, engine, caplog, failure, status, slug):
     assert client.get(LINK).status_code == 200
     engine.failure = failure
     response = client.get(LINK)
     assert response.status_code == status
     assert response.json()["type"] == f"urn:neurocity:problem:{slug}"
     assert response.json()["detail"] == str(failure)
+    wait_for(lambda: f"problem={slug} detail='{failure}'" in caplog.text)
     assert ("retry-after" in response.headers) == (status == 503)
     assert status != 503 or int(response.headers["retry-after"]) >= 1
 
 
-def test_an_unexpected_failure_keeps_its_details_to_the_log(client, engine, caplog):
-    engine.failure = RuntimeError("secret path /var/models")
+@pytest.mark.parametrize("kind", [RuntimeError, ManifestError])
+def test_an_unexpected_failure_keeps_its_details_to_the_log(client, engine, caplog, kind):
+    engine.failure = kind("secret path /var/models")
     with caplog.at_level(logging.ERROR):
         response = client.get(LINK)
     assert response.status_code == 500
