@@ -43,6 +43,8 @@ class InstantNGPConfig:
     """Lattice points along the diagonal of the box's cube."""
     step_growth: float = 1.0 / 256.0
     """Relative growth of the step with distance, unbounded scenes only."""
+    initial_density: float = 1.0
+    """Density of the untrained field, per side of the box's cube: its optical depth across it."""
     near: float = 0.0
     """Nothing is sampled nearer to the camera than this, world units."""
 
@@ -52,6 +54,8 @@ class InstantNGPConfig:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
         if not 8 <= self.occupancy_resolution <= 512:
             raise ConfigError(f"occupancy_resolution: got {self.occupancy_resolution}, expected 8 to 512")
+        if self.initial_density <= 0.0:
+            raise ConfigError(f"initial_density: got {self.initial_density}, expected > 0")
         if self.step_growth <= 0.0 or self.near < 0.0:
             raise ConfigError(
                 f"step_growth and near: got {self.step_growth} and {self.near}, expected > 0 and >= 0"
@@ -77,6 +81,5 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "log2_hashmap_size": 16,
         "finest_resolution": 512,
         "march_steps": 512,
-        "step_growth": 1.0 / 64.0,
     },
 }

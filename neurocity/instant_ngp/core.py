@@ -49,6 +49,8 @@ class InstantNGP(nn.Module):
             near=config.near,
             grid=config.occupancy_resolution,
         )
+        # Density is per side of the scene's cube, so that a scene's units do not matter.
+        self.density_scale = config.initial_density / self.marcher.side
         self.occupancy = OccupancyGrid(config.occupancy_resolution)
         self.encoding = HashGrid(
             levels=config.num_levels,
@@ -97,8 +99,7 @@ class InstantNGP(nn.Module):
     def density(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-cube points [3, N] -> geometry features [N, geometry_dim], density [N] per world unit."""
         geometry = self.density_net(self.encoding(points))
-        # The field's density is per side of the scene's cube, so that a scene's units do not matter.
-        return geometry, torch.exp(geometry[:, 0].clamp(-15.0, 15.0)) / self.marcher.side
+        return geometry, torch.exp(geometry[:, 0].clamp(-15.0, 15.0)) * self.density_scale
 
     def color(self, geometry: Tensor, basis: Tensor) -> Tensor:
         """Geometry features [N, geometry_dim] and direction basis [N, 16] -> sRGB [N, 3] in (0, 1)."""

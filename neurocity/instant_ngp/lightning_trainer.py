@@ -31,9 +31,10 @@ class InstantNGPLightningConfig(TrainingConfig):
     occupancy_interval: int = 16
     """Steps between updates of the occupancy grid."""
     occupancy_warmup: int = 256
-    """Steps in which updates draw from all cells; later, half of the drawn cells are occupied ones."""
-    occupancy_share: float = 0.5
-    """Share of the grid's cells that an update draws."""
+    """Steps in which updates draw from all cells alike."""
+    occupancy_share: float = 1.0
+    """Share of the possible cells that an update draws; a quarter of it after the warm-up, and as many
+    occupied cells."""
     occupancy_decay: float = 0.95
     """Decay of a cell's density at an update."""
     occupancy_threshold: float = 0.01
@@ -51,7 +52,7 @@ class InstantNGPLightningConfig(TrainingConfig):
         """The named preset with some fields changed. Raises ConfigError for an unknown name."""
         presets: dict[str, dict[str, Any]] = {
             "paper": {},
-            "cpu": {"samples_per_batch": 2**15, "occupancy_share": 1.0 / 32.0},
+            "cpu": {"samples_per_batch": 2**15, "occupancy_share": 0.25},
         }
         if name not in presets:
             raise ConfigError(f"preset: got {name!r}, expected one of {sorted(presets)}")
@@ -129,12 +130,13 @@ class InstantNGPLightningModule(RadianceFieldModule):
         """Refresh the occupancy grid; which cells are drawn depends on the seed and the step alone."""
         occupancy, step = self.model.occupancy, self.trainer.global_step
         generator = torch.Generator(self.device).manual_seed(hash((self.config.seed, -step)) % 2**63)
-        count = int(self.config.occupancy_share * len(occupancy.density))
         pools = [(occupancy.density != NEVER).nonzero()[:, 0]]
+        count = int(self.config.occupancy_share * len(pools[0]))
         if step > self.config.occupancy_warmup:
             pools.append((occupancy.jump == OCCUPIED).nonzero()[:, 0])
+            count //= 4
         drawn = [
-            pool[torch.randint(len(pool), (count // len(pools),), generator=generator, device=self.device)]
+            pool[torch.randint(len(pool), (count,), generator=generator, device=self.device)]
             for pool in pools
             if len(pool)
         ]

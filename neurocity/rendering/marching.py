@@ -27,7 +27,7 @@ from neurocity.rendering.marching_kernels import march_cpu
 
 SMALLEST_COMPONENT: Final = 1e-9
 """Direction components nearer to zero are taken as this large, which keeps the slab test finite."""
-FAR: Final = 512.0
+FAR: Final = 16.0
 """End of an unbounded ray, in half sides of the scene's cube."""
 
 
@@ -38,8 +38,8 @@ SEGMENT: Final = 8
 class PackedSamples(NamedTuple):
     """Samples of R rays, ray after ray, front to back.
 
-    points [3, N]: in the unit cube that the field lives in. t [N], delta [N]: depth along the ray and
-    interval width, world units. ray_index [N] int64. offsets [R + 1] int64: first sample of each ray.
+    points [3, N]: in the unit cube that the field lives in. t [N]: depth along the ray, world units.
+    delta [N]: interval width as the field sees it, world units times the contraction at the point. ray_index [N] int64. offsets [R + 1] int64: first sample of each ray.
     """
 
     points: Tensor
@@ -128,8 +128,22 @@ class RayMarcher(nn.Module):
         if not self.unbounded:
             return (points - along(self.low, points)) / self.side
         relative = (points - along(self.center, points)) / (self.side / 2)
+        return relative * self.contraction(relative) * 0.25 + 0.5
+
+    def contraction(self, relative: Tensor) -> Tensor:
+        """Factor [...] by which points [3, ...] in half sides from the centre move to it; 1 in the cube."""
         norm = relative.abs().amax(0).clamp_min(1.0)
-        return relative * ((2.0 - 1.0 / norm) / norm) * 0.25 + 0.5
+        return (2.0 - 1.0 / norm) / norm
+
+    def optical_width(self, points: Tensor, delta: Tensor) -> Tensor:
+        """Interval widths [N] at world points [3, N] as the field sees them.
+
+        Density is a property of contracted space: far intervals, as wide as they are, start as clear as near
+        ones.
+        """
+        if not self.unbounded:
+            return delta
+        return delta * self.contraction((points - along(self.center, points)) / (self.side / 2))
 
     def leap(self, points: Tensor, jump: Tensor, speed: Tensor) -> Tensor:
         """Distance that is empty both ways from world points [3, ...]; jump in cells, speed = max |d|."""
@@ -176,10 +190,11 @@ class RayMarcher(nn.Module):
         kept = hit.flatten().nonzero().flatten()
         segment_offsets = nn.functional.pad(possible.sum(1).cumsum(0), (1, 0))
         offsets = nn.functional.pad(hit.sum(1).cumsum(0), (1, 0)).index_select(0, segment_offsets)
+        sample_points = points.flatten(1).index_select(1, kept)
         return PackedSamples(
-            self.to_unit(points.flatten(1).index_select(1, kept)),
+            self.to_unit(sample_points),
             t.flatten().index_select(0, kept),
-            delta.flatten().index_select(0, kept),
+            self.optical_width(sample_points, delta.flatten().index_select(0, kept)),
             ray.index_select(0, kept // self.segment),
             offsets,
         )

@@ -30,6 +30,8 @@ class CityConfig:
     """Image height in pixels."""
     fov_degrees: float = 60.0
     """Vertical field of view in degrees."""
+    cutout: bool = False
+    """Cut the city out: pixels are transparent where they show the sky or land outside of the city's box."""
     samples_per_axis: int = 2
     """A pixel is the mean of this many squared rays on a regular grid."""
     sun_azimuth_degrees: float = 215.0

@@ -45,7 +45,9 @@ def generate_city(
         splits = split_shots(shots, config.held_out_every)
         if progress is not None:
             progress(0, len(shots))
-        renderer = CityRenderer(mesh, styles, materials, sky=sky)
+        paved = layout.bounds
+        aabb = ([paved.x0, paved.y0, -0.5], [paved.x1, paved.y1, mesh.top + 0.5])
+        renderer = CityRenderer(mesh, styles, materials, sky=sky, cutout=aabb if config.cutout else None)
         train = {shot.name for shot in splits["train"]}
         share = -(-config.sparse_points // len(train))
 
@@ -65,8 +67,6 @@ def generate_city(
             np.concatenate(parts)[: config.sparse_points] for parts in zip(*clouds, strict=True)
         )
         write_points(folder, points, colors)
-        paved = layout.bounds
-        aabb = ([paved.x0, paved.y0, -0.5], [paved.x1, paved.y1, mesh.top + 0.5])
         write_transforms(folder, splits, aabb=aabb, seed=config.seed)
 
 
@@ -80,4 +80,4 @@ def _surface_points(
     directions = camera.camera_directions()[chosen]
     in_camera = directions * (depth[chosen] / -directions[:, 2])[:, None]
     points = camera.position + in_camera @ camera.camera_to_world[:3, :3].T
-    return points, photograph.image.reshape(-1, 3)[chosen]
+    return points, photograph.image.reshape(len(depth), -1)[chosen, :3]

@@ -28,16 +28,32 @@ FILTER_STRETCH_MAX = 12.0
 
 
 class Photograph(NamedTuple):
-    """image: uint8 [H, W, 3], sRGB. depth: float32 [H, W], z-depth in metres, 0 where there is only sky."""
+    """A picture and its depth.
+
+    image: uint8 [H, W, 3], sRGB, or [H, W, 4] with straight alpha when the city is cut out.
+    depth: float32 [H, W], z-depth in metres, 0 where there is only sky.
+    """
 
     image: npt.NDArray[np.uint8]
     depth: Floats
 
 
 class CityRenderer:
-    """A built city with its light. Threads may share it."""
+    """A built city with its light. Threads may share it.
 
-    def __init__(self, mesh: Mesh, styles: npt.NDArray[np.void], materials: Materials, *, sky: Sky) -> None:
+    cutout: box (low corner, high corner) in metres outside of which pictures are transparent, if any.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        styles: npt.NDArray[np.void],
+        materials: Materials,
+        *,
+        sky: Sky,
+        cutout: tuple[list[float], list[float]] | None = None,
+    ) -> None:
+        self._cutout = cutout
         self._mesh = mesh
         self._styles = styles
         self._materials = materials
@@ -70,8 +86,21 @@ class CityRenderer:
         row, column = np.divmod(np.arange(len(ray_directions)), fine.width)
         sun = self._sun_directions(n)[row % n * n + column % n]
         colors = _tone_map(self._radiance(ray_origins, ray_directions, sun, spread=1 / fine.fl_y))
-        pixels = colors.reshape(camera.height, n, camera.width, n, 3).mean(axis=(1, 3), dtype=np.float64)
-        return _encode_srgb(pixels)
+        samples = colors.reshape(camera.height, n, camera.width, n, 3)
+        if self._cutout is None:
+            return _encode_srgb(samples.mean(axis=(1, 3), dtype=np.float64))
+        inside = self._inside(ray_origins, ray_directions).reshape(samples.shape[:4])[..., None]
+        count = inside.sum(axis=(1, 3))
+        mean = (samples * inside).sum(axis=(1, 3), dtype=np.float64) / np.maximum(count, 1)
+        alpha = np.rint(255.0 * count / n**2).astype(np.uint8)
+        return np.concatenate([_encode_srgb(mean), alpha], axis=-1)
+
+    def _inside(self, ray_origins: Floats, ray_directions: Floats) -> npt.NDArray[np.bool_]:
+        """Which rays [R, 3] end on a surface inside of the cut-out box."""
+        hits = self._caster.first_hits(ray_origins, ray_directions)
+        ends = ray_origins + ray_directions * np.where(hits.patch >= 0, hits.distance, 0.0)[:, None]
+        low, high = (np.array(corner) for corner in self._cutout or ([0.0], [0.0]))
+        return (hits.patch >= 0) & ((ends >= low) & (ends <= high)).all(axis=1)
 
     def _depth(self, camera: Camera) -> Floats:
         in_camera = camera.camera_directions()
