@@ -19,7 +19,7 @@ def markdown(manifest: SceneManifest) -> str:
         [
             f"# {manifest.model_name}, version {manifest.version}",
             "",
-            f"A {manifest.family} scene as {manifest.format} in {manifest.precision}, "
+            f"Family {manifest.family}, as {manifest.format} in {manifest.precision}, "
             f"{_size(manifest.artefact.bytes)}, equal to the float32 model within the limits below. "
             f"All {parity['checks_passed']} checks passed on {parity['device']}, {manifest.created}.",
             "",
