@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import tyro
 
@@ -16,7 +16,7 @@ from neurocity.data.city.config import CityConfig
 from neurocity.errors import ConfigError, MissingDependencyError, NeuroCityError
 from neurocity.families import FAMILIES
 
-_FamilyName = Literal[tuple(FAMILIES)]  # type: ignore[valid-type]
+_FamilyName: TypeAlias = Literal[tuple(FAMILIES)]  # type: ignore[valid-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ _EXIT_CODES: tuple[tuple[type[NeuroCityError], int], ...] = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parsed = tyro.cli(
-        Train | Evaluate | Render | DemoData,  # type: ignore[arg-type]
+        Train | Evaluate | Render | DemoData,
         args=arguments,
         prog="neurocity",
         description="Train radiance fields, judge and render them.",

@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import torch
 
@@ -24,7 +25,7 @@ def run(arguments: Evaluate) -> None:
     if not len(views):
         raise DataError(f"{arguments.data}: has no val or test frames to evaluate on")
     background = checkpoint.info.background
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index in range(len(views)):
         view = views[index]
         began = time.perf_counter()
@@ -41,7 +42,7 @@ def run(arguments: Evaluate) -> None:
         rows.append(
             {"view": view["name"], "psnr": psnr(image, truth), "ssim": ssim(image, truth), "seconds": seconds}
         )
-    mean = {key: sum(float(row[key]) for row in rows) / len(rows) for key in ("psnr", "ssim", "seconds")}
+    mean = {key: sum(row[key] for row in rows) / len(rows) for key in ("psnr", "ssim", "seconds")}
     report = {
         "checkpoint_sha256": checkpoint.sha256,
         "family": checkpoint.family,

@@ -33,6 +33,10 @@ class HashGrid(nn.Module):
     Rows start uniform in [-1e-4, 1e-4] (section 4 of the paper).
     """
 
+    scales: Tensor
+    resolutions: Tensor
+    level_offsets: Tensor
+
     def __init__(
         self,
         *,

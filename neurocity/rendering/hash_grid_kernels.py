@@ -101,7 +101,7 @@ class HashEncodeCPU(torch.autograd.Function):
     """points [3, N] in [0, 1], table [L, T, F] -> features [N, L F]; differentiable in the table only."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         points: Tensor,
         table: Tensor,
@@ -124,7 +124,7 @@ class HashEncodeCPU(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         points, scales, resolutions = ctx.saved_tensors
         shape, dense_levels, hash_factors, xor = ctx.static
         _, kernel = _compiled(shape[2], hash_factors, xor)

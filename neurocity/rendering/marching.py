@@ -39,7 +39,8 @@ class PackedSamples(NamedTuple):
     """Samples of R rays, ray after ray, front to back.
 
     points [3, N]: in the unit cube that the field lives in. t [N]: depth along the ray, world units.
-    delta [N]: interval width as the field sees it, world units times the contraction at the point. ray_index [N] int64. offsets [R + 1] int64: first sample of each ray.
+    delta [N]: interval width as the field sees it, world units times the contraction at the point.
+    ray_index [N] int64. offsets [R + 1] int64: first sample of each ray.
     """
 
     points: Tensor
@@ -61,6 +62,11 @@ class RayMarcher(nn.Module):
     cube; it sets the step. growth: relative growth of a step with its index, unbounded scenes only.
     near: distance from the camera, world units, before which nothing is sampled.
     """
+
+    low: Tensor
+    high: Tensor
+    center: Tensor
+    edges: Tensor
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Compiled CPU kernel of the march: one scalar walk a ray, in the arithmetic of `RayMarcher.march`."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numba
@@ -95,8 +96,7 @@ def march_cpu(marcher: "RayMarcher", rays: tuple[Tensor, ...], jump: Tensor) -> 
     )
 
     def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
-        arrays = _arrays(*out)
-        run_parallel(lambda begin, end: _walk(*scene, fill, arrays, begin, end), split(number, smallest=64))
+        run_parallel(partial(_walk, *scene, fill, _arrays(*out)), split(number, smallest=64))
 
     walk(False, (*_samples(0), offsets))
     torch.cumsum(offsets, 0, out=offsets)

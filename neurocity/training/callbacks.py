@@ -26,7 +26,8 @@ class Throughput(Callback):
         assert isinstance(module, RadianceFieldModule)
         self._reset(module.trained_rays, module.trained_samples)
 
-    on_validation_end = on_train_start
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.on_train_start(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(module, RadianceFieldModule)
@@ -80,7 +81,7 @@ class ProgressBar(TQDMProgressBar):
         assert isinstance(module, RadianceFieldModule)
         shown: dict[str, Any] = {"done": f"{100.0 * module.progress():.0f}%"}
         for name, value in metrics.items():
-            shown[name] = f"{float(value):.3g}" if name.endswith("/s") else value
+            shown[name] = f"{value:.3g}" if name.endswith("/s") else value
         return shown
 
 
@@ -97,8 +98,7 @@ class ProgressLines(Callback):
             return
         self._last = time.monotonic()
         assert isinstance(module, RadianceFieldModule)
-        shown = {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in trainer.progress_bar_metrics.items())
         print(
             f"training {100.0 * module.progress():3.0f}%  step {trainer.global_step}  {figures}", flush=True
         )

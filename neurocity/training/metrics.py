@@ -16,4 +16,6 @@ def psnr(image: Tensor, truth: Tensor) -> float:
 def ssim(image: Tensor, truth: Tensor) -> float:
     """Structural similarity (Wang et al. 2004; 11 x 11 Gaussian window) of images [H, W, 3] in [0, 1]."""
     planes = [picture.permute(2, 0, 1)[None].float() for picture in (image, truth)]
-    return float(structural_similarity_index_measure(planes[0], planes[1], data_range=1.0))
+    value = structural_similarity_index_measure(planes[0], planes[1], data_range=1.0)
+    assert isinstance(value, Tensor), "a tuple is returned only when contrast or full images are asked for"
+    return value.item()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from neurocity.checkpoint import FORMAT_VERSION
@@ -78,7 +79,7 @@ class RadianceFieldModule(pl.LightningModule):
             {"params": networks, "weight_decay": self.config.weight_decay},
         ]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         kind = torch.optim.Adam if self.config.optimizer_type == "adam" else torch.optim.AdamW
         optimizer = kind(
             self.parameter_groups(), lr=self.config.learning_rate, betas=(0.9, 0.99), eps=1e-15, fused=True
