@@ -1,12 +1,14 @@
 """The launcher of `serving.tritonserver` with the real server: starts, refuses, stops, leaves nothing."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import analytic_scene
@@ -28,13 +30,17 @@ def repository(tmp_path):
     return tmp_path
 
 
+def shared_memory_of(folder: str) -> list[Path]:
+    """What a server that was started with that temporary folder has in shared memory."""
+    return list(SHARED_MEMORY.glob(f"{folder}*"))
+
+
 def start(options: ServerOptions):
     with running_server(options, log=print):
         pytest.fail("the server must not become ready")
 
 
 def test_the_command_serves_until_sigterm_and_leaves_nothing(repository):
-    before = set(SHARED_MEMORY.iterdir())
     launcher = subprocess.Popen(
         [sys.executable, "-m", "serving.tritonserver", "--repository", repository, *FREE_PORTS],
         stderr=subprocess.PIPE,
@@ -55,18 +61,20 @@ def test_the_command_serves_until_sigterm_and_leaves_nothing(repository):
     assert "All models are stopped" in rest
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
-    assert set(SHARED_MEMORY.iterdir()) <= before
+    folder = Path(re.search(r"\S*/neurocity-triton-\w+(?=/backends/)", log)[0])
+    assert not folder.exists()
+    assert not shared_memory_of(folder.name)
 
 
 def test_a_killed_server_ends_the_command_with_an_error_and_leaves_nothing(repository):
-    before = set(SHARED_MEMORY.iterdir())
     with running_server(triton_server.free_ports(repository), log=print) as server:
-        assert set(SHARED_MEMORY.iterdir()) > before
+        folder = re.search(r"/(neurocity-triton-\w+)/backends", " ".join(server.process.args))[1]
+        assert shared_memory_of(folder)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(10)
         with pytest.raises(EngineError, match="exited with code -9"):
             server.wait_ready(1.0)
-    assert set(SHARED_MEMORY.iterdir()) <= before
+    assert not shared_memory_of(folder)
 
 
 def test_a_model_that_does_not_load_is_named_with_the_reason(repository):

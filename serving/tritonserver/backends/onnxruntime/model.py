@@ -9,8 +9,7 @@ from typing import Any
 
 import onnxruntime
 import triton_python_backend_utils as pb_utils
-
-from serving.tritonserver.backend import Arrays, Instance, answer, check_names, when_cancelled
+from neurocity_backend import Arrays, Instance, answer, check_names, when_cancelled
 
 
 class TritonPythonModel:

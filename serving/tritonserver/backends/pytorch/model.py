@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 import triton_python_backend_utils as pb_utils
-
-from serving.tritonserver.backend import Arrays, Instance, answer, check_names
+from neurocity_backend import Arrays, Instance, answer, check_names
 
 
 class TritonPythonModel:

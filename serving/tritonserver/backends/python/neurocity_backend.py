@@ -1,7 +1,7 @@
 """What the python-based backends share: reading a model's configuration and answering its requests.
 
-Imported by `backends/*/model.py` inside Triton's stub processes, where `triton_python_backend_utils` exists;
-nowhere else.
+Stands beside Triton's `triton_python_backend_utils` in the folder of the python backend, which is on the
+`sys.path` of every stub process; it can be imported nowhere else.
 """
 
 import contextlib
