@@ -12,7 +12,9 @@ from fastapi import FastAPI
 @contextmanager
 def running_gateway(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of `app`, which listens on a free port of this machine until the context ends."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    # The limit lets a test of abandoned work fail instead of hang.
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
