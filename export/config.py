@@ -32,7 +32,7 @@ class ExportConfig:
     """Replace the version if it is there already."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where model and artefact run while they are compared."""
-    rays_per_call: int = 16_384
+    rays_per_call: int = 4096
     """The number of rays in one call that the manifest recommends, and the largest that is verified."""
 
     def __post_init__(self) -> None:

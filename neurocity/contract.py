@@ -128,7 +128,7 @@ class SceneManifest:
     sample_budget: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
-    rays_per_call: int = 16_384
+    rays_per_call: int = 4096
     camera_axes: str = "opengl"
     pixel_center: float = 0.5
     depth_kind: str = "distance"

@@ -34,6 +34,7 @@ class HashGrid(nn.Module):
     """
 
     scales: Tensor
+    axis_factors: Tensor
     resolutions: Tensor
     level_offsets: Tensor
 
@@ -72,7 +73,14 @@ class HashGrid(nn.Module):
         self.register_buffer("resolutions", resolutions, persistent=False)
         last_row = resolutions * (1 + resolutions * (1 + resolutions))
         self.dense_levels = int((last_row < self.rows).sum())
-        self.register_buffer("level_offsets", torch.arange(levels)[:, None] * self.rows, persistent=False)
+        # int32 halves the traffic; large tables of fine levels need int64.
+        fits = 3 * (int(resolutions.max()) + 1) * self.rows < 2**31
+        self.index_type = torch.int32 if fits else torch.int64
+        dense_factors = torch.stack([torch.ones_like(resolutions), resolutions, resolutions**2])
+        factors = torch.where(last_row < self.rows, dense_factors, torch.tensor(self.factors)[:, None])
+        offsets = torch.arange(levels) * self.rows
+        self.register_buffer("axis_factors", factors[:, :, None].to(self.index_type), persistent=False)
+        self.register_buffer("level_offsets", offsets[:, None].to(self.index_type), persistent=False)
 
     @property
     def width(self) -> int:
@@ -107,25 +115,32 @@ class HashGrid(nn.Module):
         x_weights = [1.0 - x1_weight, x1_weight]
         y_weights = [1.0 - y1_weight, y1_weight]
         z_weights = [1.0 - z1_weight, z1_weight]
-        ix, iy, iz = x0.long(), y0.long(), z0.long()
         table = self.table.view(levels * rows, features)
+        index = self.row_indices(x0.to(self.index_type), y0.to(self.index_type), z0.to(self.index_type))
         total = torch.zeros(levels, count, features, dtype=points.dtype, device=points.device)
         for corner in range(8):
             bx, by, bz = corner & 1, (corner >> 1) & 1, corner >> 2
-            index = self.row_index(ix + bx, iy + by, iz + bz) + self.level_offsets
             weight = x_weights[bx] * y_weights[by] * z_weights[bz]
-            total = total + nn.functional.embedding(index, table) * weight[:, :, None]
+            rows_of_corner = index[corner] + self.level_offsets
+            total = total + nn.functional.embedding(rows_of_corner, table) * weight[:, :, None]
         return total.transpose(0, 1).reshape(count, levels * features)
 
-    def row_index(self, ix: Tensor, iy: Tensor, iz: Tensor) -> Tensor:
-        """Row of each vertex in its level's table: three [L, N] int64 planes -> [L, N] int64."""
-        dense = self.dense_levels
-        resolution = self.resolutions[:dense, None]
-        direct = ix[:dense] + resolution * (iy[:dense] + resolution * iz[:dense])
-        fx, fy, fz = self.factors
-        ix, iy, iz = ix[dense:], iy[dense:], iz[dense:]
-        if self.xor:
-            hashed = ((ix * fx) ^ (iy * fy) ^ (iz * fz)) % self.rows
-        else:
-            hashed = (ix * fx + iy * fy + iz * fz) % self.rows
-        return torch.cat([direct, hashed])
+    def row_indices(self, ix: Tensor, iy: Tensor, iz: Tensor) -> list[Tensor]:
+        """Row of each of a cell's eight vertices in its level's table; integer planes [L, N].
+
+        Corner c is the vertex (ix + (c & 1), iy + (c >> 1 & 1), iz + (c >> 2)). Dense and hashed levels
+        differ in their factors only; the modulus changes nothing in a dense level.
+        """
+        x_terms = [ix * self.axis_factors[0], (ix + 1) * self.axis_factors[0]]
+        y_terms = [iy * self.axis_factors[1], (iy + 1) * self.axis_factors[1]]
+        z_terms = [iz * self.axis_factors[2], (iz + 1) * self.axis_factors[2]]
+        indices = [ix][:0]
+        for corner in range(8):
+            x, y, z = x_terms[corner & 1], y_terms[(corner >> 1) & 1], z_terms[corner >> 2]
+            if self.xor:
+                dense = self.dense_levels
+                index = torch.cat([(x + y + z)[:dense], (x ^ y ^ z)[dense:]])
+            else:
+                index = x + y + z
+            indices.append(index % self.rows)
+        return indices

@@ -43,7 +43,7 @@ def _walk(  # type: ignore[no-untyped-def]
                 delta = step
                 t = starts[r] + (index + jitters[r]) * step
             x, y, z = origins[0, r] + dx * t, origins[1, r] + dy * t, origins[2, r] + dz * t
-            norm = one
+            norm = factor = one
             if unbounded:
                 x, y, z = (
                     (x - center[0]) / half_side,
@@ -67,7 +67,7 @@ def _walk(  # type: ignore[no-untyped-def]
             if free < 0.0:
                 if fill:
                     points_out[0, n], points_out[1, n], points_out[2, n] = x, y, z
-                    t_out[n], delta_out[n], ray_out[n] = t, delta, r
+                    t_out[n], delta_out[n], ray_out[n] = t, delta * factor, r
                 n += 1
                 found += 1
                 index += one
@@ -96,7 +96,9 @@ def march_cpu(marcher: "RayMarcher", rays: tuple[Tensor, ...], jump: Tensor) -> 
     )
 
     def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
-        run_parallel(partial(_walk, *scene, fill, _arrays(*out)), split(number, smallest=64))
+        # numba's stubs give a compiled function no parameters.
+        task = partial(_walk, *scene, fill, _arrays(*out))  # type: ignore[call-arg]
+        run_parallel(task, split(number, smallest=64))
 
     walk(False, (*_samples(0), offsets))
     torch.cumsum(offsets, 0, out=offsets)
