@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -24,6 +24,9 @@ from neurocity.errors import (
     ParityError,
     UnsupportedError,
 )
+
+if TYPE_CHECKING:
+    from export.pipeline import FormatOutcome
 
 _EXIT_CODES: tuple[tuple[type[NeuroCityError], int], ...] = (
     (ConfigError, 2),
@@ -55,12 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description="Exports a trained scene into a Triton model repository; each artefact is verified "
             f"against the model before it is shipped. Formats: {', '.join(format_names())}.",
         )
-        errors = _export(parsed, messages)
+        outcomes = _export(parsed, messages)
     except NeuroCityError as error:
-        errors = (error,)
-    for failure in errors:
-        print_error(messages, failure)
-    return exit_code(errors[0]) if errors else 0
+        print_error(messages, str(error))
+        return exit_code(error)
+    errors = {outcome.format: outcome.error for outcome in outcomes if outcome.error is not None}
+    for name, failure in errors.items():
+        print_error(messages, f"{name}: {failure}")
+    return next(map(exit_code, errors.values()), 0)
 
 
 def exit_code(error: NeuroCityError) -> int:
@@ -68,7 +73,7 @@ def exit_code(error: NeuroCityError) -> int:
     return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
 
 
-def _export(arguments: Arguments, messages: Console) -> tuple[NeuroCityError, ...]:
+def _export(arguments: Arguments, messages: Console) -> "tuple[FormatOutcome, ...]":
     try:
         from export.pipeline import export_checkpoint  # noqa: PLC0415, torch only when it is needed
     except ModuleNotFoundError as error:
@@ -81,7 +86,7 @@ def _export(arguments: Arguments, messages: Console) -> tuple[NeuroCityError, ..
         print_shipped(output, [outcome.manifest for outcome in shipped if outcome.manifest is not None])
     for outcome in shipped:
         output.print(f"wrote {outcome.folder}", markup=False, highlight=False, soft_wrap=True)
-    return result.errors
+    return result.outcomes
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from neurocity.contract import SceneManifest
-from neurocity.errors import NeuroCityError
 
 
 class ConsoleProgress:
@@ -69,6 +68,6 @@ def print_shipped(console: Console, manifests: list[SceneManifest]) -> None:
     console.print(table)
 
 
-def print_error(console: Console, error: NeuroCityError) -> None:
+def print_error(console: Console, message: str) -> None:
     """The message of an error, as it is."""
-    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)

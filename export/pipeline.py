@@ -97,23 +97,23 @@ def _export_format(
         path = staged / str(config.version) / target.file_name
         path.parent.mkdir(parents=True)
         progress(f"{name}: writing", 0, 1)
-        with _foreign_errors(ExportError, f"{name}: the model could not be written"):
+        with _foreign_errors(ExportError, "the model could not be written"):
             write_synced(path, target.encode(checkpoint.model, to_json(draft)))
         progress(f"{name}: writing", 1, 1)
 
-        with _foreign_errors(ParityError, f"{name}: the artefact could not be opened"):
+        with _foreign_errors(ParityError, "the artefact could not be opened"):
             signature, file_checks = inspect_artefact(target, path, draft)
-            _require(name, file_checks)
+            _require(file_checks)
             render = target.open(path, config.device)
         parity = gate.verify(
             render, tolerance, lambda stage, done, total: progress(f"{name}: {stage}", done, total)
         )
-        _require(name, parity.checks)
+        _require(parity.checks)
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
         manifest = complete(draft, path.read_bytes(), passed | parity.record)
         text = model_config(manifest, target.triton, signature)
-        _require(name, check_config(text, manifest, signature))
+        _require(check_config(text, manifest, signature))
         write_synced(staged / CONFIG_FILE, text.encode())
         write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
         write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
@@ -132,11 +132,10 @@ def _foreign_errors(kind: type[NeuroCityError], what: str) -> Iterator[None]:
         raise kind(f"{what}: {type(error).__name__}: {error}") from error
 
 
-def _require(name: str, checks: tuple[Check, ...]) -> None:
+def _require(checks: tuple[Check, ...]) -> None:
     if failed := [f"  {check}" for check in checks if not check.passed]:
-        raise ParityError(
-            f"{name}: {len(failed)} of {len(checks)} checks failed, nothing was shipped\n" + "\n".join(failed)
-        )
+        summary = f"{len(failed)} of {len(checks)} checks failed, nothing was shipped"
+        raise ParityError("\n".join([summary, *failed]))
 
 
 def _refuse_overwrites(config: ExportConfig) -> None:
