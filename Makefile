@@ -1,0 +1,86 @@
+# Every target makes the environment that it needs in .venv, by itself.
+# On the machine there must be git, make and Python 3.11 or 3.12, nothing else.
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& command -v $$python && break; done)
+# Which extra of pyproject.toml brings the libraries: cpu or gpu.
+HARDWARE ?= cpu
+
+DEMO ?= demo
+DEMO_CITY ?= --views 100 --width 200 --height 200
+DEMO_MINUTES ?= 2
+DEMO_PORT ?= 8000
+
+bin := .venv/bin
+city := $(DEMO)/city/transforms.json
+checkpoint := $(DEMO)/run/checkpoints/last.ckpt
+models := $(DEMO)/model_repository
+exported := $(models)/city_onnx/config.pbtxt
+picture := $(DEMO)/city.png
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo demo-build serve triton test check clean-demo
+
+help:
+	@echo 'make demo        make a city, train it, export it and serve it at http://127.0.0.1:$(DEMO_PORT)/'
+	@echo '                 (DEMO_MINUTES=$(DEMO_MINUTES) of training, DEMO_PORT=$(DEMO_PORT), HARDWARE=cpu or gpu)'
+	@echo 'make demo-build  the same without serving it'
+	@echo 'make serve       serve what the demo built'
+	@echo 'make triton      start a Triton server on what the demo built'
+	@echo 'make test        run all tests (ARGS="-k camera" selects)'
+	@echo 'make check       lint, formatting, types, import rules, Dockerfile'
+	@echo 'make clean-demo  remove what the demo built'
+
+demo: demo-build serve
+
+demo-build: $(picture) $(exported)
+
+serve: $(exported) .venv/installed-$(HARDWARE)
+	$(bin)/neurocity-serve --repository $(models) --port $(DEMO_PORT)
+
+triton: $(exported) .venv/installed-$(HARDWARE),triton-server
+	$(bin)/python -m serving.tritonserver --repository $(models)
+
+test: .venv/installed-$(HARDWARE),dev
+	$(bin)/pytest $(ARGS)
+
+check: .venv/installed-$(HARDWARE),dev
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/lint-imports --no-logo
+	$(bin)/hadolint Dockerfile
+
+clean-demo:
+	rm -rf $(dir $(city)) $(DEMO)/run $(models) $(picture)
+
+# A finished step is not repeated: its file is there. Remove it with clean-demo to begin anew.
+
+$(city): | .venv/installed-$(HARDWARE)
+	$(bin)/neurocity demo-data $(@D) $(DEMO_CITY) --overwrite
+
+$(checkpoint): $(city) | .venv/installed-$(HARDWARE)
+	rm -rf $(DEMO)/run
+	$(bin)/neurocity train instant_ngp --data $(<D) --out $(DEMO)/run --preset cpu --max-minutes $(DEMO_MINUTES)
+
+$(exported): $(checkpoint) | .venv/installed-$(HARDWARE)
+	$(bin)/neurocity-export $< --name city --out $(models) --formats onnx torchscript --force
+
+$(picture): $(checkpoint) | .venv/installed-$(HARDWARE)
+	$(bin)/neurocity render $< --view 0 --out $@
+
+# The stem is a list of extras, such as cpu,dev.
+.venv/installed-%: pyproject.toml constraints.txt | .venv/bin/python
+	$(bin)/python -m pip install --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+.venv/bin/python:
+	@test -n '$(PYTHON)' || { \
+		echo 'NeuroCity needs Python 3.11 or 3.12, and found neither as python3.11, python3.12 or python3.' \
+			'Install one, or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || { \
+		echo 'NeuroCity needs Python 3.11 or 3.12, and $(PYTHON) is another.' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
