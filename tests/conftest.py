@@ -1,0 +1,59 @@
+"""What all tests share: data sets that may be absent, the gpu marker, fixed seeds."""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+pytest_plugins = ["fixtures_export"]
+
+REPOSITORY = Path(__file__).parents[1]
+DATA = Path(os.environ.get("NEUROCITY_DATA") or REPOSITORY.parent / "shared" / "data")
+
+# How long an example takes says more of the machine than of the code. Where changes are judged, the same
+# examples are tried every time.
+hypothesis.settings.register_profile("neurocity", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("neurocity")
+
+
+@pytest.fixture(scope="session")
+def lego_200() -> Path:
+    """The lego scene of NeRF's synthetic data set at 200x200 pixels; skips where it is not at hand."""
+    return _data_set("lego_200")
+
+
+@pytest.fixture(scope="session")
+def lego_400() -> Path:
+    """The lego scene of NeRF's synthetic data set at 400x400 pixels; skips where it is not at hand."""
+    return _data_set("lego_400")
+
+
+def _data_set(name: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"the data set {folder} is absent; NEUROCITY_DATA names another parent folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _same_chance_in_every_run() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are skipped where there is no CUDA device."""
+    needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not needs_gpu:
+        return
+    import torch  # noqa: PLC0415, only where a test needs it
+
+    if not torch.cuda.is_available():
+        for item in needs_gpu:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
