@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -109,13 +110,10 @@ def test_the_manifest_inside_is_the_one_beside_without_hash_and_proof(target, ar
 
 def test_an_artefact_tells_nothing_of_the_machine_that_made_it(artefact):
     content = artefact.read_bytes()
-    for place in (
-        str(REPOSITORY_ROOT),
-        str(Path(sys.prefix)),
-        str(Path.home()),
-        "site-packages",
-        'tiny_field.py"',
-    ):
+    if zipfile.is_zipfile(artefact):
+        with zipfile.ZipFile(artefact) as archive:
+            content += b"".join(map(archive.read, archive.namelist()))
+    for place in (str(REPOSITORY_ROOT), sys.prefix, str(Path.home()), "site-packages"):
         assert place.encode() not in content, place
 
 
