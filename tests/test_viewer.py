@@ -75,7 +75,7 @@ def opened_page(browser, url, **context_options):
     page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     page.goto(str(url))
     wait_until_drawn(page)
     yield page
