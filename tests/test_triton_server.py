@@ -115,7 +115,7 @@ def test_not_ready_in_time_is_an_error(repository):
 
 def test_without_the_wheel_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(installation.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'neurocity\[dev\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'neurocity\[triton-server\]'"):
         installation.find_installation()
 
 

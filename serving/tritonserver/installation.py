@@ -19,7 +19,7 @@ from neurocity.errors import MissingDependencyError
 
 BACKENDS = Path(__file__).parent / "backends"
 WHEEL = "nvidia-pytriton"
-INSTALL_COMMAND = "pip install 'neurocity[dev]'"
+INSTALL_COMMAND = "pip install 'neurocity[triton-server]'"
 
 
 @dataclass(frozen=True, kw_only=True)
