@@ -14,7 +14,7 @@ from neurocity.rendering.compositing import compositing_weights, running_sum, se
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.marching import PackedSamples, RayMarcher
 from neurocity.rendering.mlp import MLP
-from neurocity.rendering.occupancy import OccupancyGrid
+from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
 
@@ -87,6 +87,17 @@ class InstantNGP(nn.Module):
             opacity = torch.ones_like(opacity)
         opacity = opacity.clamp(0.0, 1.0)
         return RayRender(rgb.t(), depth / opacity.clamp_min(1e-6), opacity)
+
+    @torch.jit.unused
+    def start_from_points(self, points: Tensor) -> None:
+        """Expect matter near sparse world points [N, 3] first; it can grow from there.
+
+        Without this a scene that no alpha carves starts as fog, and most samples are spent on clearing it.
+        """
+        grid = self.marcher.grid
+        near = torch.zeros(grid**3, dtype=torch.bool, device=points.device)
+        near[self.marcher.cell(points.t().float())] = True
+        self.occupancy.guess(jump_field(near, grid) <= 0.0)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: its lattice, nothing else."""

@@ -82,10 +82,17 @@ class InstantNGPLightningModule(RadianceFieldModule):
         self.save_hyperparameters(self.record(model_config))
 
     def on_fit_start(self) -> None:
-        """Start from the visual hull, before the first step of a bounded scene."""
+        """Before the first step: start from the visual hull, or else from the sparse points."""
         data = getattr(self.trainer, "datamodule", None)
-        if self.trainer.global_step or self.model.config.unbounded or not isinstance(data, SceneDataModule):
+        if self.trainer.global_step or not isinstance(data, SceneDataModule):
             return
+        if not self.model.config.unbounded:
+            self.start_from_hull(data)
+        if self.background is None and data.scene.points is not None:
+            self.model.start_from_points(torch.from_numpy(data.scene.points).to(self.device))
+
+    def start_from_hull(self, data: SceneDataModule) -> None:
+        """Exclude what no camera sees and what some camera sees through."""
         marcher = self.model.marcher
         possible = possible_cells(
             data.alpha_views(), low=marcher.low.tolist(), side=marcher.side, resolution=marcher.grid

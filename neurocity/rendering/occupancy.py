@@ -50,6 +50,12 @@ class OccupancyGrid(nn.Module):
         self.set_occupied((self.jump == OCCUPIED) & possible)
 
     @torch.no_grad()
+    def guess(self, occupied: Tensor) -> None:
+        """Begin with exactly the cells of `occupied` [G^3] bool; updates grow and prune them from there."""
+        self.density.copy_(torch.where(self.density == NEVER, NEVER, occupied.float()))
+        self.set_occupied(self.density > 0.0)
+
+    @torch.no_grad()
     def update(
         self,
         density_at: Callable[[Tensor], Tensor],
@@ -68,7 +74,9 @@ class OccupancyGrid(nn.Module):
         offsets = torch.rand(3, len(cells), generator=generator, device=cells.device) / self.resolution
         fresh = density_at(self.cell_corners(cells) + offsets)
         old = self.density[cells]
-        self.density[cells] = torch.maximum(torch.where(old.isinf(), 0.0, old * decay), fresh)
+        self.density[cells] = torch.where(old.isinf(), 0.0, old * decay)
+        # A cell that was drawn twice keeps the larger value, in whichever order threads write.
+        self.density.scatter_reduce_(0, cells, fresh, "amax")
         measured = self.density[(self.density >= 0.0) & self.density.isfinite()]
         level = min(threshold, float(measured.mean())) if len(measured) else threshold
         self.set_occupied(self.density > level)
