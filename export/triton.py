@@ -11,8 +11,6 @@ from export.format import Signature, TritonTarget
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
 
 CONFIG_FILE = "config.pbtxt"
-QUEUE_TIMEOUT_MICROSECONDS = 30_000_000
-QUEUED_REQUESTS = 256
 
 _TRITON_DTYPES = {"float32": DataType.TYPE_FP32}
 _DTYPES = {code: name for name, code in _TRITON_DTYPES.items()}
@@ -22,7 +20,7 @@ def model_config(manifest: SceneManifest, target: TritonTarget, signature: Signa
     """The text of `config.pbtxt` for an artefact of that signature, with the manifest in its parameters.
 
     A request is one bundle of rays, so Triton's own batching is off; yet `dynamic_batching` stands there,
-    because the queue policy in it is what makes Triton honour a request's timeout.
+    because it makes Triton drop a queued request whose caller has gone or whose gRPC deadline has passed.
     """
     config = ModelConfig(
         name=manifest.model_name,
@@ -34,11 +32,9 @@ def model_config(manifest: SceneManifest, target: TritonTarget, signature: Signa
     )
     config.instance_group.add(count=1)
     config.version_policy.latest.num_versions = 1
-    policy = config.dynamic_batching.default_queue_policy
-    policy.timeout_action = policy.REJECT
-    policy.default_timeout_microseconds = QUEUE_TIMEOUT_MICROSECONDS
-    policy.allow_timeout_override = True
-    policy.max_queue_size = QUEUED_REQUESTS
+    # Empty on purpose. Any queue policy in it switches Triton's prefetching off, and each waiting request then
+    # costs up to 500 ms (measured: a burst of four 50 ms requests takes 1.17 s instead of 0.22 s).
+    config.dynamic_batching.SetInParent()
     config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
     # Zero is the field's default and so not printed; unwritten, Triton may complete it to something else.
     return "max_batch_size: 0\n" + text_format.MessageToString(config, as_utf8=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 
@@ -118,11 +118,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     try:
-        # torch is imported by the command that needs it, so that help and usage errors answer at once.
-        import_module(_COMMANDS[type(parsed)]).run(parsed)
+        _command(_COMMANDS[type(parsed)]).run(parsed)
     except NeuroCityError as error:
         print(f"neurocity: {error}", file=sys.stderr)
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _command(module: str) -> Any:
+    """The module of a command: torch is imported only by a command that needs it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"this command needs the package {error.name!r}: pip install 'neurocity[cpu]' or 'neurocity[gpu]'"
+        ) from error

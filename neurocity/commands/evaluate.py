@@ -12,7 +12,7 @@ from neurocity.commands.device import check_device
 from neurocity.data.datasets import Views
 from neurocity.data.load import load_scene
 from neurocity.errors import DataError
-from neurocity.rendering.views import over_background, render_rays
+from neurocity.rendering.views import render_image
 from neurocity.training.metrics import psnr, ssim
 
 
@@ -21,24 +21,17 @@ def run(arguments: Evaluate) -> None:
     check_device(arguments.device)
     checkpoint = load_checkpoint(arguments.checkpoint, arguments.device)
     scene = load_scene(arguments.data, downscale=arguments.downscale)
-    views = Views(scene.held_out)
+    model, views = checkpoint.model, Views(scene.held_out)
     if not len(views):
         raise DataError(f"{arguments.data}: has no val or test frames to evaluate on")
-    background = checkpoint.info.background
     rows: list[dict[str, Any]] = []
     for index in range(len(views)):
         view = views[index]
+        for key in ("ray_origins", "ray_directions", "rgba"):
+            view[key] = view[key].to(arguments.device)
         began = time.perf_counter()
-        render = render_rays(
-            checkpoint.model,
-            view["ray_origins"].to(arguments.device),
-            view["ray_directions"].to(arguments.device),
-        )
-        shape = (view["height"], view["width"], 3)
-        image = over_background(render.rgb, render.opacity, background).view(shape).cpu()
+        image, truth = (picture.cpu() for picture in render_image(model, view, checkpoint.info.background))
         seconds = time.perf_counter() - began
-        rgba = view["rgba"]
-        truth = over_background(rgba[:, :3] * rgba[:, 3:], rgba[:, 3], background).view(shape)
         rows.append(
             {"view": view["name"], "psnr": psnr(image, truth), "ssim": ssim(image, truth), "seconds": seconds}
         )

@@ -1,6 +1,8 @@
 """`neurocity train`."""
 
+import logging
 import sys
+import warnings
 
 from neurocity.cli import Train
 from neurocity.data.load import load_scene
@@ -10,6 +12,10 @@ from neurocity.training.run import RunOptions, train
 
 def run(arguments: Train) -> None:
     """Train and print where the last checkpoint is. Raises as `neurocity.training.run.train` does."""
+    # Lightning's own notes are about Lightning; figures and errors come from us.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
     family = find_family(arguments.family)
     scene = load_scene(
         arguments.data,

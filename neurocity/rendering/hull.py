@@ -25,8 +25,8 @@ def possible_cells(
     """Cells of a cube [resolution^3] bool, x fastest, that some camera sees and none sees through.
 
     views: cameras with their images' alpha [H, W] in [0, 1]. low, side: the cube's low corner and edge, world
-    units. Conservative: a cell is excluded by a view only if its circumscribed sphere projects onto pixels
-    that are all fully transparent.
+    units. Conservative: a cell is seen if any part of its circumscribed sphere may be in a picture, and is
+    excluded by a view only if the sphere lies wholly in the picture, on fully transparent pixels.
     """
     cells = torch.zeros(1, 3, dtype=torch.int64)
     grid = 1
@@ -61,19 +61,41 @@ def _split(cells: Tensor, factor: int) -> Tensor:
 
 
 def _look(camera: Camera, alpha: Tensor, centers: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which spheres around `centers` [N, 3] a camera sees, and which of them it sees through."""
+    """Which spheres around `centers` [N, 3] are in a picture, at least partly, and which it sees through."""
     pixels, depth = camera.project(centers)
+    offsets = centers - camera.position
+    distance = np.sqrt(np.einsum("ni,ni->n", offsets, offsets))
+    # A sphere around the camera, or nearly so, has no bounded projection: no picture excludes it.
+    close = distance < 4.0 * radius
+    reach = _pixels_per_radian(camera) * np.arcsin(radius / np.maximum(distance, 4.0 * radius))
+    x, y = pixels.T
     with np.errstate(invalid="ignore"):
-        columns, rows = np.floor(pixels[:, 0]), np.floor(pixels[:, 1])
-        inside = (columns >= 0) & (columns < camera.width) & (rows >= 0) & (rows < camera.height)
-    # A sphere that reaches the camera's plane has no bounded projection: it is seen, and excluded by nothing.
-    inside &= depth > 2.0 * radius
+        outside = np.maximum(np.maximum(-x, x - camera.width), np.maximum(-y, y - camera.height))
+        seen = (outside < 1.0 + 1.5 * reach) | (close & (depth > -radius))
+        inside = (outside < 0.0) & ~close
     empty = np.zeros(len(centers), dtype=np.bool_)
-    if not inside.any():
-        return inside, empty
-    reach = max(camera.fl_x, camera.fl_y) * radius / (depth[inside].min() - radius)
-    pad = math.ceil(reach)
-    if pad < min(camera.width, camera.height):
-        grown = nn.functional.max_pool2d(alpha[None, None], 2 * pad + 1, stride=1, padding=pad)[0, 0].numpy()
-        empty[inside] = grown[rows[inside].astype(np.int64), columns[inside].astype(np.int64)] == 0.0
-    return inside, empty
+    pad = math.ceil(reach[inside].max(initial=0.0))
+    if inside.any() and 2 * pad < min(camera.width, camera.height):
+        columns, rows = pixels[inside].astype(np.int64).T
+        grown = _grow(alpha, pad)
+        empty[inside] = grown[rows, columns] == 0.0
+    return seen, empty
+
+
+def _pixels_per_radian(camera: Camera) -> float:
+    """How many pixels a small angle covers where the picture magnifies most, on a grid over the picture."""
+    columns, rows = np.meshgrid(np.linspace(0.0, camera.width, 9), np.linspace(0.0, camera.height, 9))
+    places = np.stack([columns.ravel(), rows.ravel()], -1)
+    steps = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, -1.0)])
+    plane = (places + steps[:, None] - (camera.cx, camera.cy)) / (camera.fl_x, camera.fl_y)
+    base, *moved = camera.lens.unproject(plane.reshape(-1, 2)).reshape(len(steps), -1, 3)
+    angles = np.linalg.norm(np.stack(moved) - base, axis=-1)
+    return float(np.nanmax(np.linalg.norm(steps[1:], axis=1)[:, None] / angles))
+
+
+def _grow(alpha: Tensor, pad: int) -> np.ndarray:
+    """Maximum of alpha [H, W] over squares of 2 pad + 1 pixels; beyond its border all is taken as opaque."""
+    grown = nn.functional.pad(alpha[None, None], (pad, pad, pad, pad), value=1.0)
+    for kernel in ((1, 2 * pad + 1), (2 * pad + 1, 1)):
+        grown = nn.functional.max_pool2d(grown, kernel, stride=1)
+    return grown[0, 0].numpy()

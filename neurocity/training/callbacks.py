@@ -52,7 +52,7 @@ class ValidationPicture(Callback):
         assert isinstance(module, RadianceFieldModule)
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        for _, image, truth in module.validation_images:
+        for image, truth in module.validation_images:
             pixels = (torch.cat([truth, image], dim=1) * 255.0 + 0.5).to(torch.uint8).numpy()
             self.folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.ascontiguousarray(pixels)).save(

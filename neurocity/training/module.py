@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,7 +13,7 @@ from neurocity.checkpoint import FORMAT_VERSION
 from neurocity.contract import SceneInfo, scene_info_from_dict, to_dict
 from neurocity.data.datasets import RayBatch, ViewBatch
 from neurocity.errors import TrainingError
-from neurocity.rendering.views import over_background, render_rays
+from neurocity.rendering.views import render_image
 from neurocity.training.budget import TrainingBudget
 from neurocity.training.config import TrainingConfig
 from neurocity.training.metrics import psnr, ssim
@@ -39,7 +38,7 @@ class RadianceFieldModule(pl.LightningModule):
         self.trained_rays = 0
         self.trained_samples = 0
         self.validation_metrics: dict[str, float] = {}
-        self.validation_images: list[tuple[str, Tensor, Tensor]] = []
+        self.validation_images: list[tuple[Tensor, Tensor]] = []
 
     def record(self, model_config: Any) -> dict[str, Any]:
         """The plain hyper-parameters that a checkpoint carries; see `neurocity.checkpoint`."""
@@ -117,13 +116,9 @@ class RadianceFieldModule(pl.LightningModule):
 
     def validation_step(self, batch: ViewBatch, index: int) -> None:
         """Render a view; log PSNR and SSIM against the image over the scene's background."""
-        render = render_rays(self.model, batch["ray_origins"], batch["ray_directions"])
-        shape = (int(batch["height"]), int(batch["width"]), 3)
-        image = over_background(render.rgb, render.opacity, self.background).view(shape)
-        rgba = batch["rgba"]
-        truth = over_background(rgba[:, :3] * rgba[:, 3:], rgba[:, 3], self.background).view(shape)
+        image, truth = render_image(self.model, batch, self.background)
         if index == 0:
-            self.validation_images.append((str(batch["name"]), image.cpu(), truth.cpu()))
+            self.validation_images.append((image.cpu(), truth.cpu()))
         for name, value in (("val/psnr", psnr(image, truth)), ("val/ssim", ssim(image, truth))):
             self.log(name, value, batch_size=1, prog_bar=name == "val/psnr", sync_dist=True)
 
@@ -137,9 +132,3 @@ class RadianceFieldModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.rays_per_batch = int(checkpoint["rays_per_batch"])
-
-    @property
-    def output_dir(self) -> Path | None:
-        """Where a run writes its images, or None when the trainer has no folder for it."""
-        root = self.trainer.default_root_dir
-        return None if root is None else Path(root)
