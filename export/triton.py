@@ -32,8 +32,8 @@ def model_config(manifest: SceneManifest, target: TritonTarget, signature: Signa
     )
     config.instance_group.add(count=1)
     config.version_policy.latest.num_versions = 1
-    # Empty on purpose. Any queue policy in it switches Triton's prefetching off, and each waiting request then
-    # costs up to 500 ms (measured: a burst of four 50 ms requests takes 1.17 s instead of 0.22 s).
+    # Empty on purpose. Any queue policy in it switches Triton's prefetching off, and each waiting request
+    # then costs up to 500 ms (measured: a burst of four 50 ms requests takes 1.17 s instead of 0.22 s).
     config.dynamic_batching.SetInParent()
     config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
     # Zero is the field's default and so not printed; unwritten, Triton may complete it to something else.

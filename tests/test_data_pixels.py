@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from dataset_files import (
     HEIGHT,
     INTRINSICS,
@@ -11,6 +12,7 @@ from dataset_files import (
     write_transforms,
 )
 
+from neurocity.data.datasets import TrainingRays
 from neurocity.data.load import load_scene
 from neurocity.data.pixels import PixelTable
 from neurocity.errors import DataError
@@ -48,7 +50,8 @@ def test_any_pixels_have_the_rays_and_colours_of_their_frames(tmp_path, write):
     assert table.starts[-1] == len(origins)
     assert table.trainable is None
     chosen = np.random.default_rng(0).permutation(len(origins))
-    ray_origins, ray_directions, colors = table.rays(chosen)
+    rays = TrainingRays(train).rays(torch.from_numpy(chosen))
+    ray_origins, ray_directions, colors = (tensor.numpy() for tensor in rays)
     assert ray_origins.dtype == ray_directions.dtype == np.float32
     np.testing.assert_array_equal(ray_origins, origins[chosen])
     np.testing.assert_allclose(ray_directions, directions[chosen], atol=2e-7)

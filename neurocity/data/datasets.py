@@ -83,14 +83,20 @@ class TrainingRays(Dataset[RayBatch]):
         pixels = torch.randint(number, (count,), generator=generator, device=device)
         if self.trainable is not None:
             pixels = self.trainable[pixels]
-        views = torch.searchsorted(self.starts, pixels, right=True) - 1
-        local = self.directions[self.direction_starts[views] + pixels - self.starts[views]]
+        origins, directions, rgba = self.rays(pixels)
         return RayBatch(
-            ray_origins=self.origins[views],
-            ray_directions=torch.einsum("nij,nj->ni", self.rotations[views], local),
-            rgba=self.rgba[pixels].float() / 255.0,
+            ray_origins=origins,
+            ray_directions=directions,
+            rgba=rgba.float() / 255.0,
             noise=torch.rand(count, 4, generator=generator, device=device),
         )
+
+    def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Origins [N, 3], unit directions [N, 3] and uint8 RGBA [N, 4] of flat pixel indices [N]."""
+        views = torch.searchsorted(self.starts, pixels, right=True) - 1
+        local = self.directions[self.direction_starts[views] + pixels - self.starts[views]]
+        directions = torch.einsum("nij,nj->ni", self.rotations[views], local)
+        return self.origins[views], directions, self.rgba[pixels]
 
 
 class Views(Dataset[ViewBatch]):

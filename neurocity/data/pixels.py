@@ -71,15 +71,6 @@ class PixelTable:
             direction_starts=direction_starts,
         )
 
-    def rays(
-        self, pixels: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """`ray_origins` [N, 3], unit `ray_directions` [N, 3] and rgba [N, 4] of flat pixel indices [N]."""
-        views = np.searchsorted(self.starts, pixels, side="right") - 1
-        local = self.directions[self.direction_starts[views] + pixels - self.starts[views]]
-        directions = np.einsum("nij,nj->ni", self.rotations[views], local)
-        return self.origins[views], directions, self.rgba[pixels]
-
 
 def _shared_directions(
     frames: Sequence[Frame],
