@@ -1,0 +1,46 @@
+# docker build --target serve -t neurocity-serve .
+# docker run -p 8000:8000 -v ./model_repository:/models:ro neurocity-serve
+#
+# docker build --target train -t neurocity-train .
+# docker run --gpus all --user "$(id -u)" -v ./data:/data:ro -v ./runs:/runs neurocity-train \
+#     train instant_ngp --data /data/lego --out /runs/lego --preset paper
+
+FROM python:3.11-slim AS source
+WORKDIR /src
+COPY . .
+
+FROM source AS serve-build
+ENV VIRTUAL_ENV=/opt/neurocity
+ENV PATH="$VIRTUAL_ENV/bin:$PATH"
+RUN python -m venv "$VIRTUAL_ENV" \
+    && pip install --no-cache-dir --constraint constraints.txt '.[serve,triton]'
+
+FROM source AS train-build
+ENV VIRTUAL_ENV=/opt/neurocity
+ENV PATH="$VIRTUAL_ENV/bin:$PATH"
+RUN python -m venv "$VIRTUAL_ENV" \
+    && pip install --no-cache-dir --constraint constraints.txt '.[gpu]'
+
+FROM python:3.11-slim AS train
+ENV VIRTUAL_ENV=/opt/neurocity
+ENV PATH="$VIRTUAL_ENV/bin:$PATH" HOME=/tmp NUMBA_CACHE_DIR=/tmp/numba
+COPY --from=train-build $VIRTUAL_ENV $VIRTUAL_ENV
+WORKDIR /runs
+USER 10001:10001
+ENTRYPOINT ["neurocity"]
+
+# The last stage is what a plain `docker build .` makes: a gateway without PyTorch.
+FROM python:3.11-slim AS serve
+ENV VIRTUAL_ENV=/opt/neurocity
+ENV PATH="$VIRTUAL_ENV/bin:$PATH" \
+    PYTHONUNBUFFERED=1 \
+    NEUROCITY_HOST=0.0.0.0 \
+    NEUROCITY_PORT=8000 \
+    NEUROCITY_REPOSITORY=/models
+COPY --from=serve-build $VIRTUAL_ENV $VIRTUAL_ENV
+WORKDIR /models
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['NEUROCITY_PORT']}/livez\", timeout=4)"]
+ENTRYPOINT ["neurocity-serve"]
