@@ -110,14 +110,14 @@ _EXIT_CODES: tuple[tuple[type[NeuroCityError], int], ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parsed = tyro.cli(
-        Train | Evaluate | Render | DemoData,
-        args=arguments,
-        prog="neurocity",
-        description="Train radiance fields, judge and render them.",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
     try:
+        parsed = tyro.cli(
+            Train | Evaluate | Render | DemoData,
+            args=arguments,
+            prog="neurocity",
+            description="Train radiance fields, judge and render them.",
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
         _command(_COMMANDS[type(parsed)]).run(parsed)
     except NeuroCityError as error:
         print(f"neurocity: {error}", file=sys.stderr)

@@ -70,8 +70,7 @@ class InstantNGP(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         midpoints = torch.full_like(origins[0], 0.5)
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
-        geometry, density = self.density(samples.points)
-        weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        geometry, weights = self.weigh(samples)
         opacity = segment_sum(weights, samples.offsets)
         depth = segment_sum(weights * samples.t, samples.offsets)
         basis = spherical_harmonics(directions)
@@ -107,6 +106,11 @@ class InstantNGP(nn.Module):
         """Which rays [R, 3] the render graph ends too early: none, it packs every occupied lattice point."""
         return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
 
+    def weigh(self, samples: PackedSamples) -> tuple[Tensor, Tensor]:
+        """Geometry features [N, geometry_dim] and compositing weights [N] of packed samples."""
+        geometry, density = self.density(samples.points)
+        return geometry, compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+
     def density(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-cube points [3, N] -> geometry features [N, geometry_dim], density [N] per world unit."""
         geometry = self.density_net(self.encoding(points))
@@ -129,8 +133,7 @@ class InstantNGP(nn.Module):
         marched = len(samples.t)
         if visible > 0.0:
             samples = self.visible(samples, visible)
-        geometry, density = self.density(samples.points)
-        weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        geometry, weights = self.weigh(samples)
         basis = spherical_harmonics(directions)
         color = self.color(geometry, basis.index_select(0, samples.ray_index)).t()
         summed = segment_sum(torch.cat([color * weights, weights[None]]), samples.offsets)

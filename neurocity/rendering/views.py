@@ -10,7 +10,7 @@ from neurocity.rendering.render import RayRender
 
 RaysToLight = Callable[[Tensor, Tensor], RayRender]
 
-RAYS_PER_CALL = 8192
+RAYS_PER_CALL = 4096
 """Keeps a call's intermediate tensors small enough that the allocator reuses their memory."""
 
 

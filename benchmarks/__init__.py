@@ -1,0 +1,1 @@
+"""Commands that measure NeuroCity and print tables; results stand in docs/results.md."""
