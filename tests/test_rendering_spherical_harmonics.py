@@ -1,44 +1,10 @@
 """Real spherical harmonics against their definition by associated Legendre functions."""
 
-import math
-
 import numpy as np
 import torch
+from reference import spherical_harmonics as oracle
 
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
-
-BANDS = 4
-
-
-def legendre(degree: int, order: int, x: float) -> float:
-    """Associated Legendre function P_l^m(x) with the Condon-Shortley phase, by its recurrences."""
-    value = 1.0
-    for k in range(1, order + 1):
-        value *= -(2 * k - 1) * math.sqrt(1.0 - x * x)
-    if degree == order:
-        return value
-    before, value = value, x * (2 * order + 1) * value
-    for k in range(order + 2, degree + 1):
-        before, value = value, ((2 * k - 1) * x * value - (k + order - 1) * before) / (k - order)
-    return value
-
-
-def oracle(direction: np.ndarray) -> list[float]:
-    """Y_lm of a unit direction [3], for l = 0 ... 3 and m = -l ... l."""
-    azimuth = math.atan2(direction[1], direction[0])
-    values = []
-    for degree in range(BANDS):
-        for order in range(-degree, degree + 1):
-            m = abs(order)
-            ratio = math.factorial(degree - m) / math.factorial(degree + m)
-            norm = math.sqrt((2 * degree + 1) / (4 * math.pi) * ratio)
-            value = norm * legendre(degree, m, float(direction[2]))
-            if order > 0:
-                value *= math.sqrt(2.0) * math.cos(m * azimuth)
-            elif order < 0:
-                value *= math.sqrt(2.0) * math.sin(m * azimuth)
-            values.append(value)
-    return values
 
 
 def test_values_equal_the_definition() -> None:
@@ -47,7 +13,7 @@ def test_values_equal_the_definition() -> None:
     directions /= np.linalg.norm(directions, axis=0)
     values = spherical_harmonics(torch.from_numpy(directions))
     assert values.shape == (200, COEFFICIENTS)
-    expected = np.array([oracle(direction) for direction in directions.T])
+    expected = np.array([oracle.values(direction) for direction in directions.T])
     np.testing.assert_allclose(values.numpy(), expected, atol=1e-12)
 
 

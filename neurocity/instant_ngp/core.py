@@ -20,8 +20,8 @@ from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harm
 
 __all__ = ["InstantNGP", "InstantNGPConfig", "TrainingRender"]
 
-VISIBLE_WEIGHT = 1e-4
-"""Samples of less weight than this get no colour in eval: fog that would move a pixel by less than 1/255."""
+VISIBLE_LIGHT = 1.0 / 255.0
+"""Samples whose weights cannot add up to this along a ray get no colour in eval."""
 
 
 class TrainingRender(NamedTuple):
@@ -40,7 +40,6 @@ class InstantNGP(nn.Module):
         super().__init__()
         self.config = config
         self.sky_enabled = config.sky
-        self.visible_weight = VISIBLE_WEIGHT
         self.marcher = RayMarcher(
             bounds=config.scene_bounds,
             unbounded=config.unbounded,
@@ -49,6 +48,7 @@ class InstantNGP(nn.Module):
             near=config.near,
             grid=config.occupancy_resolution,
         )
+        self.visible_weight = VISIBLE_LIGHT / self.marcher.points
         # Density is per side of the scene's cube, so that a scene's units do not matter.
         self.density_scale = config.initial_density / self.marcher.side
         self.occupancy = OccupancyGrid(config.occupancy_resolution)
