@@ -8,8 +8,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 HARDWARE ?= cpu
 
 DEMO ?= demo
-# Cut out, so that training starts from the visual hull and is done in minutes; mostly from the air.
-DEMO_CITY ?= --views 100 --width 200 --height 200 --cutout --street-share 0.1
+# Cut out, so that training starts from the visual hull and is done in minutes.
+DEMO_CITY ?= --views 100 --width 200 --height 200 --cutout --street-share 0
 DEMO_MINUTES ?= 2
 DEMO_PORT ?= 8000
 

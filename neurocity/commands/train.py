@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import warnings
 
 from neurocity.cli import Train
 from neurocity.data.load import load_scene
@@ -15,7 +14,6 @@ def run(arguments: Train) -> None:
     # Lightning's own notes are about Lightning; figures and errors come from us.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
     family = find_family(arguments.family)
     scene = load_scene(
         arguments.data,

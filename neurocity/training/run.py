@@ -1,5 +1,6 @@
 """A training run: scene in, checkpoints, logs and pictures out."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from neurocity.checkpoint import read_content
 from neurocity.data.scene import Scene
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import Family
@@ -22,6 +24,14 @@ from neurocity.training.callbacks import (
 )
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule, scene_info
+from neurocity.training.module import RadianceFieldModule
+
+# What Lightning says of its own use of torch, and of a run that goes on in its folder or in another.
+_EXPECTED_WARNINGS = (
+    ("`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning),
+    ("Checkpoint directory .* exists and is not empty", UserWarning),
+    ("The dirpath has changed from", UserWarning),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +55,14 @@ def train(
 ) -> Path:
     """Train a family on a scene and return the last checkpoint, `<out>/checkpoints/last.ckpt`.
 
-    Beside it stand the three best by `val/psnr`. Raises ConfigError, DataError, TrainingError, and
-    MissingDependencyError when CUDA is asked for and absent.
+    Beside it stand the three best by `val/psnr`. Raises ConfigError, DataError, TrainingError, CheckpointError
+    when it cannot resume, and MissingDependencyError when CUDA is asked for and absent.
     """
     accelerator = accelerator_of(options.device)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = family.lightning_module_class()(model_config, config, scene_info(scene))
+    if options.resume is not None:
+        _check_same_model(options.resume, module)
     data = SceneDataModule(scene, seed=config.seed, steps_per_epoch=config.steps_per_epoch)
     checkpoints = options.out / "checkpoints"
     if options.resume is None and checkpoints.exists() and any(checkpoints.iterdir()):
@@ -66,7 +78,7 @@ def train(
         default_root_dir=options.out,
         callbacks=_callbacks(config, options, checkpoints),
         logger=TensorBoardLogger(options.out, name="tensorboard", version=""),
-        log_every_n_steps=50,
+        log_every_n_steps=min(50, config.steps_per_epoch),
         num_sanity_val_steps=0,
         enable_progress_bar=options.progress == "bar",
         enable_model_summary=False,
@@ -74,8 +86,24 @@ def train(
         use_distributed_sampler=False,
         benchmark=False,
     )
-    trainer.fit(module, datamodule=data, ckpt_path=options.resume, weights_only=True)
+    with warnings.catch_warnings():
+        for message, category in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message, category)
+        trainer.fit(module, datamodule=data, ckpt_path=options.resume, weights_only=True)
     return checkpoints / "last.ckpt"
+
+
+def _check_same_model(resume: Path, module: RadianceFieldModule) -> None:
+    """Raises CheckpointError for a file that is no checkpoint, ConfigError for one of another model."""
+    theirs = read_content(resume)["hyper_parameters"]
+    if theirs["family"] != module.family:
+        raise ConfigError(f"resume: {resume} is of family {theirs['family']}, not {module.family}")
+    before, now = theirs["model_config"], module.hparams["model_config"]
+    changed = [
+        f"{name} is {now[name]}, was {before.get(name)}" for name in now if now[name] != before.get(name)
+    ]
+    if changed:
+        raise ConfigError(f"resume: {resume} has another model: {'; '.join(changed)}")
 
 
 def accelerator_of(device: str) -> str:
