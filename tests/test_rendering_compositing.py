@@ -21,7 +21,7 @@ def packed(counts: list[int], seed: int, thickness: float = 1.0) -> Packed:
     return tau, offsets, torch.arange(len(counts)).repeat_interleave(number)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(0, 12), min_size=0, max_size=12),
     seed=st.integers(0, 999),

@@ -74,7 +74,7 @@ def test_features_and_gradient_equal_three_nested_loops(kind: str, features: int
         np.testing.assert_allclose(grid.table.grad.numpy(), expected_grad, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     levels=st.integers(1, 8),
     features=st.sampled_from([1, 2, 4]),
@@ -153,7 +153,7 @@ def test_factors_reduced_modulo_the_table_give_the_same_rows(kind: str, log2_row
     assert built.factors == tuple(factor % built.rows for factor in oracle.FACTORS[kind])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     levels=st.integers(1, 6),
     log2_rows=st.integers(8, 12),

@@ -87,7 +87,7 @@ def test_what_contains_matter_is_kept_and_what_is_far_is_not(
     assert hull.mean() < 0.35
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     lens=st.sampled_from([PINHOLE, BENT, FISHEYE]),

@@ -107,7 +107,7 @@ def check_against_walk(scene: Setting, seed: int) -> int:
     return len(samples.t)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     share=st.sampled_from([0.0, 0.002, 0.01, 0.1, 0.6]),
     seed=st.integers(0, 10_000),
@@ -118,7 +118,7 @@ def test_a_bounded_march_finds_what_a_walk_finds(share: float, seed: int, steps:
     check_against_walk(setting(share=share, seed=seed, steps=steps, near=near), seed)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(
     share=st.sampled_from([0.0, 0.002, 0.01, 0.1, 0.6]),
     seed=st.integers(0, 10_000),
@@ -137,7 +137,7 @@ def test_the_examples_above_have_samples_at_all(unbounded: bool) -> None:
     assert check_against_walk(setting(unbounded=unbounded, share=0.1, steps=40, growth=0.1), 3) > 80
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     unbounded=st.booleans(),
     share=st.sampled_from([0.0, 0.0005, 0.003, 0.02, 0.2, 1.0]),
@@ -243,7 +243,7 @@ def test_the_box_fills_the_inner_half_of_the_contracted_cube() -> None:
     torch.testing.assert_close(marcher.to_unit(ends)[1], torch.tensor([0.25, 0.75]))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(unbounded=st.booleans(), seed=st.integers(0, 10_000), share=st.sampled_from([0.0005, 0.003, 0.02]))
 def test_leaps_meet_no_occupied_cell(unbounded: bool, seed: int, share: float) -> None:
     """From random points near and far, nothing that is occupied lies within the leap, both ways."""

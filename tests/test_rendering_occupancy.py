@@ -21,7 +21,7 @@ def brute_force_distance(occupied: torch.Tensor, grid: int, longest: int) -> tor
     return distance.clamp_max(longest).float()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     grid=st.sampled_from([8, 9, 12]),
     share=st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.9, 1.0]),

@@ -55,8 +55,8 @@ def train(
 ) -> Path:
     """Train a family on a scene and return the last checkpoint, `<out>/checkpoints/last.ckpt`.
 
-    Beside it stand the three best by `val/psnr`. Raises ConfigError, DataError, TrainingError, CheckpointError
-    when it cannot resume, and MissingDependencyError when CUDA is asked for and absent.
+    Beside it stand the three best by `val/psnr`. Raises ConfigError, DataError, TrainingError,
+    CheckpointError when `resume` is not one, and MissingDependencyError when CUDA is asked for and absent.
     """
     accelerator = accelerator_of(options.device)
     pl.seed_everything(config.seed, workers=True, verbose=False)

@@ -1,0 +1,63 @@
+"""Fixtures of a small scene and of an Instant-NGP trained on it, once for the whole test session."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sphere_photographs import write_photographs
+
+from neurocity.data.load import load_scene
+
+TINY_MODEL: dict[str, Any] = {
+    "scene_bounds": (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5),
+    "num_levels": 4,
+    "log2_hashmap_size": 12,
+    "base_resolution": 8,
+    "finest_resolution": 48,
+    "hidden_dim": 32,
+    "occupancy_resolution": 32,
+    "march_steps": 96,
+}
+TINY_TRAINING: dict[str, Any] = {
+    "samples_per_batch": 8192,
+    "steps_per_epoch": 60,
+    "occupancy_interval": 8,
+    "occupancy_warmup": 24,
+    "ema_decay": 0.9,
+}
+
+
+def train_instant_ngp(
+    data: Path,
+    out: Path,
+    *,
+    model: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    **options: Any,
+) -> Path:
+    """Train on `data` with the tiny configurations, some fields changed; returns the last checkpoint."""
+    from neurocity.families import find_family  # noqa: PLC0415, Lightning only where a test trains
+    from neurocity.training.run import RunOptions, train  # noqa: PLC0415
+
+    family = find_family("instant_ngp")
+    return train(
+        family,
+        load_scene(data),
+        family.config_class()(**{**TINY_MODEL, **(model or {})}),
+        family.lightning_config_class()(**{**TINY_TRAINING, **(training or {})}),
+        RunOptions(out=out, device="cpu", **{"progress": "none", **options}),
+    )
+
+
+@pytest.fixture(scope="session")
+def sphere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the photographs of a sphere."""
+    return write_photographs(tmp_path_factory.mktemp("photographs") / "sphere")
+
+
+@pytest.fixture(scope="session")
+def trained_run(sphere: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run of 240 steps on the sphere, with a validation every 60."""
+    out = tmp_path_factory.mktemp("runs") / "sphere"
+    train_instant_ngp(sphere, out, max_steps=240)
+    return out
