@@ -6,8 +6,6 @@ ones where training kept an average.
 """
 
 import hashlib
-import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from neurocity.errors import CheckpointError, ConfigError, ManifestError
 from neurocity.families import find_family
 
 FORMAT_VERSION = 1
-_REQUIRED = ("family", "model_config", "scene", "metrics")
+_REQUIRED = ("format_version", "family", "model_config", "scene", "metrics")
 _PREFIX = "model."
 
 
@@ -54,9 +52,9 @@ def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
         family = find_family(record["family"])
         config = family.config_class()(**record["model_config"])
         info = scene_info_from_dict(record["scene"])
-    except (ConfigError, ManifestError, TypeError) as error:
+        model = family.model_class()(config)
+    except (ConfigError, ManifestError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its configuration cannot be used: {error}") from error
-    model = family.model_class()(config)
     weights = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in content["state_dict"].items()
@@ -83,22 +81,14 @@ def read_content(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except Exception as error:  # on foreign bytes the unpickler raises whatever its steps run into
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path}: cannot be read as a checkpoint ({path.stat().st_size} bytes; truncated, or not written "
             f"by neurocity train): {reason}"
         ) from None
     record = content.get("hyper_parameters") if isinstance(content, dict) else None
-    if not isinstance(record, dict) or "state_dict" not in content:
+    if not isinstance(record, dict) or not isinstance(content.get("state_dict"), dict):
         raise CheckpointError(
             f"{path}: is not a NeuroCity checkpoint (it has no hyper-parameters and weights)"
         )
@@ -110,6 +100,11 @@ def read_content(path: Path) -> dict[str, Any]:
         )
     if missing := [key for key in _REQUIRED if key not in record]:
         raise CheckpointError(f"{path}: is not a NeuroCity checkpoint (it lacks {', '.join(missing)})")
+    if not isinstance(version, int) or not isinstance(record["metrics"], dict):
+        raise CheckpointError(
+            f"{path}: is not a NeuroCity checkpoint (format_version is {version!r}, metrics are "
+            f"{record['metrics']!r}; expected a whole number, and figures by name)"
+        )
     return content
 
 
