@@ -102,9 +102,8 @@ def test_training_renders_what_eval_renders(changes: dict[str, object]) -> None:
     trained = model.render_training(origins.t(), directions.t(), middle, visible=0.0)
     torch.testing.assert_close(trained.rgb.t(), evaluated.rgb, atol=1 / 255, rtol=0)
     torch.testing.assert_close(trained.opacity, evaluated.opacity, atol=1e-5, rtol=0)
-    assert trained.marched == trained.evaluated > 100
+    assert trained.evaluated > 100
     fewer = model.render_training(origins.t(), directions.t(), middle, visible=1e-2)
-    assert fewer.marched == trained.marched
     assert 0 < fewer.evaluated < trained.evaluated
     torch.testing.assert_close(fewer.rgb, trained.rgb, atol=1.1e-2, rtol=0)
 

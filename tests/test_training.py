@@ -17,10 +17,11 @@ from neurocity.data.datasets import Views
 from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError, MissingDependencyError, TrainingError
 from neurocity.instant_ngp.lightning_trainer import InstantNGPLightningConfig, InstantNGPLightningModule
-from neurocity.rendering.views import over_background, render_image
+from neurocity.rendering.views import over_background
 from neurocity.training import budget as budget_module
 from neurocity.training.metrics import psnr, ssim
 from neurocity.training.run import accelerator_of
+from neurocity.training.views import render_view
 
 
 def last(run: Path) -> Path:
@@ -35,7 +36,7 @@ def scalars(run: Path, name: str) -> list[float]:
 
 def held_out_images(data: Path, checkpoint: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
     model, views = load_checkpoint(checkpoint).model, Views(load_scene(data).splits["test"])
-    return [render_image(model, views[index], (1.0, 1.0, 1.0)) for index in range(len(views))]
+    return [render_view(model, views[index], (1.0, 1.0, 1.0)) for index in range(len(views))]
 
 
 def test_it_learns_the_scene(trained_run: Path, sphere: Path) -> None:

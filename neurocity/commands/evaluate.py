@@ -12,8 +12,8 @@ from neurocity.commands.device import check_device
 from neurocity.data.datasets import Views
 from neurocity.data.load import load_scene
 from neurocity.errors import DataError
-from neurocity.rendering.views import render_image
 from neurocity.training.metrics import psnr, ssim
+from neurocity.training.views import render_view
 
 
 def run(arguments: Evaluate) -> None:
@@ -30,7 +30,7 @@ def run(arguments: Evaluate) -> None:
         for key in ("ray_origins", "ray_directions", "rgba"):
             view[key] = view[key].to(arguments.device)
         began = time.perf_counter()
-        image, truth = (picture.cpu() for picture in render_image(model, view, checkpoint.info.background))
+        image, truth = (picture.cpu() for picture in render_view(model, view, checkpoint.info.background))
         seconds = time.perf_counter() - began
         rows.append(
             {"view": view["name"], "psnr": psnr(image, truth), "ssim": ssim(image, truth), "seconds": seconds}

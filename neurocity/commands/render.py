@@ -27,6 +27,9 @@ def run(arguments: Render) -> None:
         raise ConfigError(f"out: got {arguments.out}, expected a .png, .jpg or .webp file")
     if arguments.depth is not None and arguments.depth.suffix != ".npy":
         raise ConfigError(f"depth: got {arguments.depth}, expected a .npy file")
+    for name, path in (("out", arguments.out), ("depth", arguments.depth)):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"{name}: got {path}, but {path.parent} is not a folder")
     checkpoint = load_checkpoint(arguments.checkpoint, arguments.device)
     camera = (
         _read_camera(arguments.camera)

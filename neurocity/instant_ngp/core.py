@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.instant_ngp.config import InstantNGPConfig
-from neurocity.rendering.compositing import compositing_weights, running_sum, segment_sum
+from neurocity.rendering.compositing import compositing_weights, segment_sum, transmittance
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.marching import PackedSamples, RayMarcher
 from neurocity.rendering.mlp import MLP
@@ -25,11 +25,10 @@ VISIBLE_LIGHT = 1.0 / 255.0
 
 
 class TrainingRender(NamedTuple):
-    """A differentiable render of training rays: rgb [3, R], opacity [R], and the samples it took."""
+    """A differentiable render of training rays: rgb [3, R], opacity [R], and how many samples it took."""
 
     rgb: Tensor
     opacity: Tensor
-    marched: int
     evaluated: int
 
 
@@ -128,9 +127,11 @@ class InstantNGP(nn.Module):
     def render_training(
         self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float = 1e-4
     ) -> TrainingRender:
-        """Render rays [3, R] with jitter [R] in [0, 1), differentiably and without background."""
+        """Render rays [3, R] with jitter [R] in [0, 1), differentiably and without background.
+
+        Samples that less than the share `visible` of light reaches are left out.
+        """
         samples = self.marcher(origins, directions, self.occupancy.jump, jitter)
-        marched = len(samples.t)
         if visible > 0.0:
             samples = self.visible(samples, visible)
         geometry, weights = self.weigh(samples)
@@ -140,16 +141,13 @@ class InstantNGP(nn.Module):
         rgb, opacity = summed[:3], summed[3]
         if self.sky_enabled:
             rgb, opacity = rgb + (1.0 - opacity) * self.sky(basis).t(), torch.ones_like(opacity)
-        return TrainingRender(rgb, opacity, marched, len(samples.t))
+        return TrainingRender(rgb, opacity, len(samples.t))
 
     @torch.no_grad()
-    def visible(self, samples: PackedSamples, transmittance: float) -> PackedSamples:
-        """The samples that more than `transmittance` of a ray's light passes."""
+    def visible(self, samples: PackedSamples, least: float) -> PackedSamples:
+        """The samples that more than the share `least` of light reaches."""
         _, density = self.density(samples.points)
-        tau = density * samples.delta
-        before = running_sum(tau)
-        start = before.index_select(0, samples.offsets[:-1]).index_select(0, samples.ray_index)
-        kept = torch.exp(start - before[:-1]) > transmittance
+        kept = transmittance(density * samples.delta, samples.offsets, samples.ray_index) > least
         counts = torch.zeros(len(samples.offsets) - 1, dtype=torch.int64, device=kept.device)
         counts.index_add_(0, samples.ray_index, kept.long())
         index = kept.nonzero().flatten()

@@ -27,12 +27,16 @@ def segment_sum(values: Tensor, offsets: Tensor) -> Tensor:
     return (at_offsets[..., 1:] - at_offsets[..., :-1]).float()
 
 
-def compositing_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor) -> Tensor:
-    """Weights of packed samples.
+def transmittance(tau: Tensor, offsets: Tensor, ray_index: Tensor) -> Tensor:
+    """Share of light that reaches each packed sample.
 
-    tau [N] >= 0, offsets [R + 1] int64, ray_index [N] int64 (the ray of each sample) -> w [N] float32.
+    tau [N] >= 0, offsets [R + 1] int64, ray_index [N] int64 (the ray of each sample) -> T [N] float32.
     """
     before = running_sum(tau)
     at_ray_start = before.index_select(0, offsets[:-1]).index_select(0, ray_index)
-    transmittance = torch.exp(-(before[:-1] - at_ray_start)).float()
-    return transmittance * -torch.expm1(-tau)
+    return torch.exp(-(before[:-1] - at_ray_start)).float()
+
+
+def compositing_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor) -> Tensor:
+    """Weights of packed samples; arguments as for `transmittance` -> w [N] float32."""
+    return transmittance(tau, offsets, ray_index) * -torch.expm1(-tau)

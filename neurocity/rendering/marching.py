@@ -110,7 +110,7 @@ class RayMarcher(nn.Module):
         """Start depth [R] and number of lattice points [R] (float) of rays given as [3, R] planes."""
         if self.unbounded:
             start = torch.full_like(ray_origins[0], self.near)
-            return start, torch.full_like(start, float(self.edges.shape[0] - 1))
+            return start, torch.full_like(start, float(self.points))
         small = torch.where(ray_directions < 0.0, -self.smallest_component, self.smallest_component)
         inverse = 1.0 / torch.where(ray_directions.abs() < self.smallest_component, small, ray_directions)
         to_low = (self.low[:, None] - ray_origins) * inverse
@@ -122,7 +122,7 @@ class RayMarcher(nn.Module):
     def depth_at(self, start: Tensor, index: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
         """Depth and width of lattice intervals; jitter in [0, 1) places the depth in its interval."""
         if self.unbounded:
-            cell = index.clamp(0.0, float(self.edges.shape[0] - 2)).long()
+            cell = index.clamp(0.0, float(self.points - 1)).long()
             begin = self.edges[cell]
             width = self.edges[cell + 1] - begin
             return begin + jitter * width, width

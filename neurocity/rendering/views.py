@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from neurocity.data.datasets import ViewBatch
 from neurocity.rendering.render import RayRender
 
 RaysToLight = Callable[[Tensor, Tensor], RayRender]
@@ -24,18 +23,6 @@ def render_rays(model: RaysToLight, ray_origins: Tensor, ray_directions: Tensor)
             )
         ]
     return RayRender(*(torch.cat(planes) for planes in zip(*parts, strict=True)))
-
-
-def render_image(
-    model: RaysToLight, view: ViewBatch, background: Sequence[float] | None
-) -> tuple[Tensor, Tensor]:
-    """A view as `model` renders it and as it is, both over `background`: [H, W, 3] in [0, 1]."""
-    shape = (int(view["height"]), int(view["width"]), 3)
-    render = render_rays(model, view["ray_origins"], view["ray_directions"])
-    color, alpha = view["rgba"][:, :3], view["rgba"][:, 3]
-    image = over_background(render.rgb, render.opacity, background)
-    truth = over_background(color * alpha[:, None], alpha, background)
-    return image.view(shape), truth.view(shape)
 
 
 def over_background(rgb: Tensor, opacity: Tensor, background: Sequence[float] | None) -> Tensor:

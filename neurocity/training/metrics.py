@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from neurocity.errors import DataError
+
+SSIM_WINDOW = 11
+
 
 def psnr(image: Tensor, truth: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of images of equal shape with values in [0, 1]; equal images: inf."""
@@ -14,7 +18,15 @@ def psnr(image: Tensor, truth: Tensor) -> float:
 
 
 def ssim(image: Tensor, truth: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004; 11 x 11 Gaussian window) of images [H, W, 3] in [0, 1]."""
+    """Structural similarity (Wang et al. 2004; 11 x 11 Gaussian window) of images [H, W, 3] in [0, 1].
+
+    Raises DataError for images that are smaller than the window.
+    """
+    if min(image.shape[:2]) < SSIM_WINDOW:
+        raise DataError(
+            f"SSIM needs images of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got "
+            f"{image.shape[1]}x{image.shape[0]}; a smaller downscale would help"
+        )
     planes = [picture.permute(2, 0, 1)[None].float() for picture in (image, truth)]
     value = structural_similarity_index_measure(planes[0], planes[1], data_range=1.0)
     assert isinstance(value, Tensor), "a tuple is returned only when contrast or full images are asked for"

@@ -13,10 +13,10 @@ from neurocity.checkpoint import FORMAT_VERSION
 from neurocity.contract import SceneInfo, scene_info_from_dict, to_dict
 from neurocity.data.datasets import RayBatch, ViewBatch
 from neurocity.errors import TrainingError
-from neurocity.rendering.views import render_image
 from neurocity.training.budget import TrainingBudget
 from neurocity.training.config import TrainingConfig
 from neurocity.training.metrics import psnr, ssim
+from neurocity.training.views import render_view
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -116,7 +116,7 @@ class RadianceFieldModule(pl.LightningModule):
 
     def validation_step(self, batch: ViewBatch, index: int) -> None:
         """Render a view; log PSNR and SSIM against the image over the scene's background."""
-        image, truth = render_image(self.model, batch, self.background)
+        image, truth = render_view(self.model, batch, self.background)
         if index == 0:
             self.validation_images.append((image.cpu(), truth.cpu()))
         for name, value in (("val/psnr", psnr(image, truth)), ("val/ssim", ssim(image, truth))):

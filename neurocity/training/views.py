@@ -1,0 +1,20 @@
+"""Held-out views as a model renders them, beside what was photographed."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from neurocity.data.datasets import ViewBatch
+from neurocity.rendering.views import RaysToLight, over_background, render_rays
+
+
+def render_view(
+    model: RaysToLight, view: ViewBatch, background: Sequence[float] | None
+) -> tuple[Tensor, Tensor]:
+    """The view as `model` renders it and as it is, both over `background`: [H, W, 3] in [0, 1]."""
+    shape = (int(view["height"]), int(view["width"]), 3)
+    render = render_rays(model, view["ray_origins"], view["ray_directions"])
+    color, alpha = view["rgba"][:, :3], view["rgba"][:, 3]
+    image = over_background(render.rgb, render.opacity, background)
+    truth = over_background(color * alpha[:, None], alpha, background)
+    return image.view(shape), truth.view(shape)

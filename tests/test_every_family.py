@@ -1,0 +1,174 @@
+"""What holds for every registered family: its parts, its presets, its render graph as `contract` has it."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, is_dataclass
+from functools import cache
+
+import onnxruntime
+import pytest
+import torch
+
+from neurocity.cameras import Camera, look_at
+from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
+from neurocity.errors import ConfigError
+from neurocity.families import FAMILIES, find_family
+
+BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
+
+pytestmark = pytest.mark.parametrize("family", FAMILIES)
+
+
+@cache
+def model_of(family: str, unbounded: bool) -> torch.nn.Module:
+    """The family's `cpu` model with random weights that are large enough to show colours and surfaces."""
+    parts = FAMILIES[family]
+    config = parts.config_class().preset("cpu").for_scene(BOUNDS, unbounded)
+    torch.manual_seed(0)
+    model = parts.model_class()(config)
+    for parameter in model.parameters():
+        fan_in = parameter.shape[-1] if parameter.dim() == 2 else 1
+        parameter.data = torch.randn(parameter.shape) * (2.0 / fan_in) ** 0.5
+    return model.eval().requires_grad_(False)
+
+
+@cache
+def rays() -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture of 13 x 11 rays, and rays that miss, start inside and run along axes: 167, a prime."""
+    camera = Camera.from_fov_y(look_at((2.6, 0.4, 1.0), (0, 0, 0), (0, 0, 1)), 13, 11, 45.0)
+    seen = [torch.from_numpy(part) for part in camera.rays()]
+    axes = torch.cat([torch.eye(3), -torch.eye(3)])
+    inside = torch.tensor([[0.1, -0.2, 0.3]]).expand(6, 3)
+    away = torch.nn.functional.normalize(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]]), dim=1).repeat(
+        6, 1
+    )
+    origins = torch.cat([seen[0], inside, inside - 4.0 * axes, 5.0 * away])
+    directions = torch.cat([seen[1], axes, axes, away])
+    return origins.contiguous(), directions.contiguous()
+
+
+@contextmanager
+def deprecations_known() -> Iterator[None]:
+    """TorchScript is deprecated and still asked for; the exporter uses what torch deprecates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "# The axis name: rays will not be used", UserWarning)
+        yield
+
+
+def assert_equal_renders(one: object, two: object, tolerance: float = 1e-5) -> None:
+    for name, a, b in zip(("rgb", "depth", "opacity"), one, two, strict=True):  # type: ignore[call-overload]
+        torch.testing.assert_close(
+            a, b, atol=tolerance, rtol=tolerance, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+def test_the_registry_finds_its_parts(family: str) -> None:
+    parts = find_family(family)
+    assert parts.name == family
+    assert issubclass(parts.model_class(), torch.nn.Module)
+    for config in (parts.config_class(), parts.lightning_config_class()):
+        assert is_dataclass(config)
+        for preset in ("paper", "cpu"):
+            made = config.preset(preset)
+            assert config(**asdict(made)) == made, "a checkpoint carries it as plain data"
+        with pytest.raises(ConfigError, match="expected one of"):
+            config.preset("huge")
+    assert parts.lightning_module_class().family == family
+    assert {field.name for field in fields(parts.config_class())} >= {"scene_bounds"}
+
+
+def test_unknown_families_are_refused(family: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{family}s', expected one of .*{family}"):
+        find_family(f"{family}s")
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_renders_are_what_the_contract_says(family: str, unbounded: bool) -> None:
+    origins, directions = rays()
+    render = model_of(family, unbounded)(origins, directions)
+    number = len(origins)
+    assert render._fields == tuple(spec.name for spec in RENDER_OUTPUTS)
+    for value, spec in zip(render, RENDER_OUTPUTS, strict=True):
+        assert value.shape == (number, *spec.shape[1:]), spec.name
+        assert value.dtype == torch.float32
+        assert bool(value.isfinite().all())
+    assert float(render.opacity.min()) >= 0.0
+    assert float(render.opacity.max()) <= 1.0
+    assert bool((render.rgb >= 0.0).all())
+    assert bool((render.rgb <= render.opacity[:, None] + 1e-5).all())
+    assert bool((render.depth >= 0.0).all())
+    if unbounded:
+        assert bool((render.opacity == 1.0).all()), "the sky is behind everything"
+    else:
+        assert all(not bool(value[-12:].any()) for value in render), "nothing is seen beside the box"
+        assert float(render.opacity[:-12].mean()) > 0.3, "the field is empty, so nothing is tested"
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_a_ray_does_not_depend_on_the_others(family: str, unbounded: bool) -> None:
+    model, (origins, directions) = model_of(family, unbounded), rays()
+    together = model(origins, directions)
+    for size in (1, 2, 37):
+        parts = [
+            model(*part) for part in zip(origins[:74].split(size), directions[:74].split(size), strict=True)
+        ]
+        chunked = [torch.cat(planes) for planes in zip(*parts, strict=True)]
+        assert_equal_renders(chunked, [value[:74] for value in together], 1e-6)
+    order = torch.randperm(len(origins))
+    shuffled = model(origins[order], directions[order])
+    assert_equal_renders(shuffled, [value[order] for value in together], 1e-6)
+    assert_equal_renders(model(origins, directions), together, 0.0)
+
+
+def test_no_rays_give_no_light(family: str) -> None:
+    render = model_of(family, False)(torch.zeros(0, 3), torch.zeros(0, 3))
+    assert [tuple(value.shape) for value in render] == [(0, 3), (0,), (0,)]
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_budgets_and_truncated_rays_are_told(family: str, unbounded: bool) -> None:
+    model, (origins, directions) = model_of(family, unbounded), rays()
+    budget = model.sample_budget()
+    assert budget
+    assert all(isinstance(value, float) and value > 0.0 for value in budget.values())
+    truncated = model.truncated_rays(origins, directions)
+    assert truncated.dtype == torch.bool
+    assert truncated.shape == (len(origins),)
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_it_survives_torchscript(family: str, unbounded: bool) -> None:
+    model, (origins, directions) = model_of(family, unbounded), rays()
+    expected = model(origins, directions)
+    with deprecations_known():
+        scripted = torch.jit.script(model)
+        traced = torch.jit.trace(model, (origins[:37], directions[:37]), check_trace=False)
+    assert_equal_renders(scripted(origins, directions), expected)
+    assert_equal_renders(traced(origins, directions), expected)
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_it_survives_onnx(family: str, unbounded: bool) -> None:
+    """By way of `torch.export`, of which the exported program is run as well."""
+    model, (origins, directions) = model_of(family, unbounded), rays()
+    expected = model(origins, directions)
+    axis = torch.export.Dim("rays", min=1, max=1 << 20)
+    with deprecations_known():
+        exported = torch.export.export(
+            model, (origins[:37], directions[:37]), dynamic_shapes=({0: axis}, {0: axis})
+        )
+        program = torch.onnx.export(exported, dynamo=True, opset_version=20, verify=False, verbose=False)
+    assert_equal_renders(exported.module()(origins, directions), expected)
+    assert program is not None
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    names = [entry.name for entry in session.get_inputs()]
+    assert names == [RAY_ORIGINS, RAY_DIRECTIONS]
+    for count in (1, 37, len(origins)):
+        feed = dict(zip(names, (origins[:count].numpy(), directions[:count].numpy()), strict=True))
+        outputs = [torch.from_numpy(value) for value in session.run(None, feed)]
+        assert_equal_renders(outputs, [value[:count] for value in expected], 1e-4)
