@@ -1,0 +1,105 @@
+"""Batches of training rays and whole views, against the cameras and images that they come from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dataset_files import pixels, write_image, write_transforms
+from torch.utils.data import DataLoader
+
+from neurocity.data.datasets import TrainingRays, Views
+from neurocity.data.load import load_scene
+from neurocity.data.scene import Frame
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> tuple[Frame, ...]:
+    return load_scene(write_transforms(tmp_path / "set", channels=4), bounds=(-1, -1, -1, 1, 1, 1)).splits[
+        "train"
+    ]
+
+
+def known_pixels(frames: tuple[Frame, ...]) -> dict[tuple[float, ...], tuple[np.ndarray, ...]]:
+    """Origin, direction and rgba of every pixel, by origin and colour, which together are unique here."""
+    known = {}
+    for frame in frames:
+        origins, directions = frame.camera.rays()
+        rgba = frame.load_image().reshape(-1, 4)
+        for origin, direction, color in zip(origins, directions, rgba, strict=True):
+            known[(*origin.tolist(), *color.tolist())] = (direction,)
+    return known
+
+
+def test_every_ray_of_a_batch_is_the_ray_of_its_pixel(frames: tuple[Frame, ...]) -> None:
+    batch = TrainingRays(frames, seed=3)[5, 400]
+    known = known_pixels(frames)
+    assert len(known) == sum(frame.camera.width * frame.camera.height for frame in frames)
+    seen = set()
+    for origin, direction, color in zip(
+        batch["ray_origins"], batch["ray_directions"], batch["rgba"], strict=True
+    ):
+        key = (*origin.tolist(), *(color * 255.0).round().int().tolist())
+        np.testing.assert_allclose(direction.numpy(), known[key][0], atol=1e-6)
+        seen.add(key)
+    assert len(seen) > 250, "drawn from all pixels: of 960, 400 draws meet 327 on average"
+    assert {key[:3] for key in seen} == {key[:3] for key in known}, "and from all frames"
+    assert {name: tuple(value.shape) for name, value in batch.items()} == {
+        "ray_origins": (400, 3),
+        "ray_directions": (400, 3),
+        "rgba": (400, 4),
+        "noise": (400, 4),
+    }
+    assert float(batch["noise"].min()) >= 0.0
+    assert float(batch["noise"].max()) < 1.0
+
+
+def test_a_batch_depends_on_seed_and_step_alone(frames: tuple[Frame, ...]) -> None:
+    rays = TrainingRays(frames, seed=3)
+    first = rays[7, 50]
+    rays[8, 70]
+    again, fresh = rays[7, 50], TrainingRays(frames, seed=3)[7, 50]
+    for name in first:
+        assert torch.equal(first[name], again[name])
+        assert torch.equal(first[name], fresh[name])
+    for other in (rays[8, 50], TrainingRays(frames, seed=4)[7, 50]):
+        assert not torch.equal(first["noise"], other["noise"])
+        assert not torch.equal(first["ray_directions"], other["ray_directions"])
+
+
+def test_masked_pixels_are_never_drawn(tmp_path: Path) -> None:
+    root = write_transforms(tmp_path / "set", channels=4)
+    mask = np.zeros((8, 12), dtype=np.uint8)
+    mask[:, 5] = 255
+    document = json.loads((root / "transforms.json").read_text())
+    for index, frame in enumerate(document["frames"]):
+        frame["mask_path"] = f"masks/{index}.png"
+        write_image(root / frame["mask_path"], mask)
+    (root / "transforms.json").write_text(json.dumps(document))
+    frames = load_scene(root, bounds=(-1, -1, -1, 1, 1, 1)).splits["train"]
+    allowed = {tuple(color) for frame in frames for color in frame.load_image()[:, 5].tolist()}
+    batch = TrainingRays(frames)[0, 300]
+    drawn = {tuple(color) for color in (batch["rgba"] * 255.0).round().int().tolist()}
+    assert drawn <= allowed
+    assert len(drawn) > 40
+
+
+def test_batches_work_in_a_plain_dataloader(frames: tuple[Frame, ...]) -> None:
+    rays = TrainingRays(frames, batches=3, rays_per_batch=16)
+    batches = list(DataLoader(rays, batch_size=None))
+    assert [batch["rgba"].shape for batch in batches] == [(16, 4)] * 3
+    assert not torch.equal(batches[0]["noise"], batches[1]["noise"])
+
+
+def test_views_are_whole_frames_row_by_row(frames: tuple[Frame, ...]) -> None:
+    views = Views(frames)
+    assert len(views) == len(frames)
+    view, frame = views[1], frames[1]
+    origins, directions = frame.camera.rays()
+    assert np.array_equal(view["ray_origins"].numpy(), origins)
+    assert np.array_equal(view["ray_directions"].numpy(), directions)
+    assert (view["height"], view["width"], view["name"]) == (8, 12, frame.name)
+    image = (view["rgba"] * 255.0).round().view(8, 12, 4).numpy().astype(np.uint8)
+    assert np.array_equal(image, frame.load_image())
+    assert any(np.array_equal(image, pixels(index, 4)) for index in range(10))
