@@ -269,6 +269,26 @@ def test_leaps_meet_no_occupied_cell(unbounded: bool, seed: int, share: float) -
     assert bool((leap > 0.0).any()), "no point has a leap, so nothing was tested"
 
 
+@pytest.mark.parametrize("grid", [16, 64])
+def test_a_leap_crosses_no_more_cells_than_are_free(grid: int) -> None:
+    """Worst where contraction bends most: on diagonals, half a side outside of the cube, across the radius."""
+    marcher = setting(unbounded=True, grid=grid).marcher
+    generator = torch.Generator().manual_seed(grid)
+    count = 20_000
+    norm = 1.0 + torch.rand(count, generator=generator) * torch.tensor([0.2, 1.0, 10.0, 100.0]).repeat(
+        count // 4
+    )
+    relative = norm * torch.where(torch.rand(3, count, generator=generator) < 0.5, -1.0, 1.0)
+    relative *= 1.0 - torch.rand(3, count, generator=generator) ** 8 * 0.3
+    points = CENTER[:, None] + 1.5 * relative
+    directions = torch.sign(torch.randn(3, count, generator=generator))
+    free = torch.randint(1, grid // 4, (count,), generator=generator).float()
+    leap = marcher.leap(points, free, torch.ones(count))
+    crossed = (marcher.to_unit(points + directions * leap) - marcher.to_unit(points)).abs().amax(0) * grid
+    assert float((crossed / free).max()) < 1.0 + 1e-4
+    assert float((crossed / free).max()) > 0.9, "the worst case is among them"
+
+
 def test_a_leap_is_worth_its_trouble() -> None:
     """Far from the only occupied cell a leap crosses several cells, in the box and in its surroundings."""
     for unbounded in (False, True):
