@@ -271,7 +271,7 @@ def test_leaps_meet_no_occupied_cell(unbounded: bool, seed: int, share: float) -
 
 @pytest.mark.parametrize("grid", [16, 64])
 def test_a_leap_crosses_no_more_cells_than_are_free(grid: int) -> None:
-    """Worst where contraction bends most: on diagonals, half a side outside of the cube, across the radius."""
+    """Worst where contraction bends most: on diagonals, half a side outside of the cube, across them."""
     marcher = setting(unbounded=True, grid=grid).marcher
     generator = torch.Generator().manual_seed(grid)
     count = 20_000
