@@ -76,7 +76,9 @@ class Build:
             return Stage(dict(parent.environment), parent.folder)
         assert re.fullmatch(r"python:3\.\d+-slim", base), base
         kept = {
-            name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HOME"))
+            name: value
+            for name, value in os.environ.items()
+            if name == "HOME" or name.startswith(("PIP_", "SSL_")) or name.lower().endswith("_proxy")
         }
         return Stage({**kept, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}, self.root)
 

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ def small_words(command: str) -> list[str]:
 def run(words: list[str], folder: Path) -> str:
     """Run a command of this environment in a folder to its end; returns what it prints."""
     result = subprocess.run(
-        [BIN / words[0], *words[1:]], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [BIN / words[0], *words[1:]], cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -265,3 +266,23 @@ def test_links_lead_to_files():
     targets = re.findall(r"\]\(([^)#]+)\)", (REPOSITORY / "README.md").read_text())
     assert "docs/conventions.md" in targets
     assert [target for target in targets if not (REPOSITORY / target).exists()] == []
+
+
+def test_extras_that_messages_and_documents_name_exist():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    files = [
+        *(REPOSITORY / name for name in ("Makefile", "Dockerfile", *DOCUMENTS)),
+        *(
+            file
+            for package in ("neurocity", "export", "serving")
+            for file in (REPOSITORY / package).rglob("*.py")
+        ),
+    ]
+    named = {
+        extra.strip()
+        for file in files
+        for extras in re.findall(r"(?:neurocity|'\.)\[([a-z, -]+)\]", file.read_text())
+        for extra in extras.split(",")
+    }
+    assert {"cpu", "gpu", "serve", "triton", "triton-server"} <= named
+    assert named - set(project["optional-dependencies"]) == set()
