@@ -33,20 +33,31 @@ def train_instant_ngp(
     *,
     model: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
+    threads: int = 1,
     **options: Any,
 ) -> Path:
-    """Train on `data` with the tiny configurations, some fields changed; returns the last checkpoint."""
-    from neurocity.families import find_family  # noqa: PLC0415, Lightning only where a test trains
+    """Train on `data` with the tiny configurations, some fields changed; returns the last checkpoint.
+
+    Steps are too small to gain from several threads, which wait for each other where the machine is busy.
+    """
+    import torch  # noqa: PLC0415, torch and Lightning only where a test trains
+
+    from neurocity.families import find_family  # noqa: PLC0415
     from neurocity.training.run import RunOptions, train  # noqa: PLC0415
 
     family = find_family("instant_ngp")
-    return train(
-        family,
-        load_scene(data),
-        family.config_class()(**{**TINY_MODEL, **(model or {})}),
-        family.lightning_config_class()(**{**TINY_TRAINING, **(training or {})}),
-        RunOptions(out=out, device="cpu", **{"progress": "none", **options}),
-    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return train(
+            family,
+            load_scene(data),
+            family.config_class()(**{**TINY_MODEL, **(model or {})}),
+            family.lightning_config_class()(**{**TINY_TRAINING, **(training or {})}),
+            RunOptions(out=out, device="cpu", **{"progress": "none", **options}),
+        )
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
