@@ -55,14 +55,13 @@ def main() -> None:
     model = checkpoint.model
     with tempfile.TemporaryDirectory() as folder:
         config = ExportConfig(name="benchmark", out=Path(folder), rays_per_call=RAYS_PER_CALL)
-        paths = {
-            outcome.format: outcome.folder
-            for outcome in export_checkpoint(arguments.checkpoint, config).outcomes
-            if outcome.folder is not None
-        }
+        exported = export_checkpoint(arguments.checkpoint, config)
+        if exported.errors:
+            raise SystemExit(str(exported.errors[0]))
+        paths = {outcome.format: outcome.folder for outcome in exported.outcomes if outcome.folder}
         onnx_path = paths["onnx"] / get_format("onnx").file_name
         renderers: dict[str, Callable[[Floats, Floats], object]] = {
-            "eager": lambda origins, directions: model(
+            "eager, compiled kernels": lambda origins, directions: model(
                 torch.from_numpy(origins), torch.from_numpy(directions)
             ),
             "TorchScript": get_format("torchscript").open(

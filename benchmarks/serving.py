@@ -15,7 +15,7 @@ import httpx
 import psutil
 import tyro
 
-from benchmarks.machine import facts
+from benchmarks.machine import facts, peak_memory
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def main() -> None:
             with httpx.Client(base_url=f"http://127.0.0.1:{arguments.port}", timeout=300.0) as client:
                 _wait(client, gateway)
                 seconds = [_frame(client, arguments, index) for index in range(arguments.frames)]
-            peak = _peak_memory(gateway.pid)
+            peak = peak_memory(gateway.pid)
         finally:
             gateway.terminate()
     print(f"{facts()}; {arguments.engine}, {arguments.size}x{arguments.size}, {arguments.frames} frames\n")
@@ -89,14 +89,6 @@ def _frame(client: httpx.Client, arguments: Arguments, index: int) -> float:
     began = time.perf_counter()
     client.post(f"/v1/scenes/{arguments.scene}/render", json=body).raise_for_status()
     return time.perf_counter() - began
-
-
-def _peak_memory(pid: int) -> int:
-    """High-water mark of resident memory in bytes, as Linux counts it."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit("this system does not report the peak memory of a process")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import tyro
 
-from benchmarks.machine import facts
+from benchmarks.machine import facts, peak_memory
 from neurocity.checkpoint import load_checkpoint
 from neurocity.families import FAMILIES
 
@@ -69,20 +69,15 @@ def _run(*arguments: str) -> int:
     """Run `neurocity` and return the peak resident memory of its process in bytes."""
     with (
         tempfile.TemporaryFile() as log,
-        psutil.Popen(
+        subprocess.Popen(
             [sys.executable, "-m", "neurocity", *arguments], stdout=log, stderr=subprocess.STDOUT
         ) as process,
     ):
         peak = 0
         while process.poll() is None:
-            try:
-                peak = max(peak, process.memory_info().rss)
-                process.wait(timeout=0.5)
-            except psutil.TimeoutExpired:
-                continue
-            except psutil.NoSuchProcess:
-                break
-        if process.wait() != 0:
+            peak = max(peak, peak_memory(process.pid))
+            time.sleep(0.5)
+        if process.returncode != 0:
             log.seek(0)
             raise SystemExit(log.read().decode())
         return peak
