@@ -117,7 +117,7 @@ def test_cells_are_occupied_above_the_threshold_or_the_mean_if_that_is_less() ->
     assert torch.equal((high.jump == OCCUPIED).nonzero()[:, 0], torch.arange(10))
     thin = OccupancyGrid(8)
     update(thin, values * 0.01, every, threshold=0.01)
-    # The mean is 2e-4 * 1.05 / 1.05 = (10 * 0.01 + 10 * 5e-5) / 512 = 1.96e-4: the dense cells exceed it.
+    # The mean is (10 * 0.01 + 10 * 5e-5) / 512 = 1.96e-4: only the densest cells exceed it.
     assert torch.equal((thin.jump == OCCUPIED).nonzero()[:, 0], torch.arange(10))
 
 
