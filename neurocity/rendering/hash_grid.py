@@ -149,8 +149,8 @@ class HashGrid(nn.Module):
 def widened(weight: Tensor, features: int) -> Tensor:
     """Weights [L, N] to multiply planes [L, N, F] with: [L, N, 1], or [L, N, F] in an exported graph.
 
-    ONNX Runtime multiplies planes of equal shapes so much faster that widening them by a matrix product pays:
-    a 200x200 frame of lego takes 0.77 s instead of 1.00 s. TorchScript is slower with it.
+    ONNX Runtime multiplies planes of equal shapes so much faster that widening them by a matrix product pays;
+    TorchScript is slower with it.
     """
     if torch.jit.is_scripting():
         return weight[:, :, None]

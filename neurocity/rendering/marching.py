@@ -29,8 +29,6 @@ SMALLEST_COMPONENT: Final = 1e-9
 """Direction components nearer to zero are taken as this large, which keeps the slab test finite."""
 FAR: Final = 16.0
 """End of an unbounded ray, in half sides of the scene's cube."""
-
-
 SEGMENT: Final = 8
 """Lattice points that are tested as one before they are tested one by one."""
 
