@@ -3,49 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import torch
-from torch import Tensor
-
 from neurocity.contract import SceneInfo
-from neurocity.data.datasets import RayBatch
-from neurocity.errors import ConfigError, TrainingError
+from neurocity.errors import ConfigError
 from neurocity.instant_ngp.config import Preset
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
-from neurocity.rendering.hull import possible_cells
-from neurocity.rendering.occupancy import NEVER, OCCUPIED
-from neurocity.training.config import TrainingConfig
-from neurocity.training.data import SceneDataModule
-from neurocity.training.module import RadianceFieldModule
-
-MOST_RAYS = 2**18
+from neurocity.training.occupancy import MarchedFieldConfig, MarchedFieldModule
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstantNGPLightningConfig(TrainingConfig):
+class InstantNGPLightningConfig(MarchedFieldConfig):
     """Training of Instant-NGP; defaults are the paper's."""
-
-    samples_per_batch: int = 2**18
-    """Samples that a batch is evaluated at; the number of rays adapts to meet it."""
-    visible_transmittance: float = 1e-4
-    """Samples that less light than this reaches are not evaluated."""
-    occupancy_interval: int = 16
-    """Steps between updates of the occupancy grid."""
-    occupancy_warmup: int = 256
-    """Steps in which updates draw from all cells alike."""
-    occupancy_share: float = 1.0
-    """Share of the possible cells that an update draws; a quarter of it after the warm-up, and as many
-    occupied cells."""
-    occupancy_decay: float = 0.95
-    """Decay of a cell's density at an update."""
-    occupancy_threshold: float = 0.01
-    """Opacity of one step at which a cell counts as occupied."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.samples_per_batch < 1024:
-            raise ConfigError(f"samples_per_batch: got {self.samples_per_batch}, expected at least 1024")
-        if not 0.0 < self.occupancy_share <= 1.0:
-            raise ConfigError(f"occupancy_share: got {self.occupancy_share}, expected 0 < share <= 1")
 
     @classmethod
     def preset(cls, name: Preset, **changes: Any) -> Self:
@@ -59,7 +26,7 @@ class InstantNGPLightningConfig(TrainingConfig):
         return replace(cls(), **{**presets[name], **changes})
 
 
-class InstantNGPLightningModule(RadianceFieldModule):
+class InstantNGPLightningModule(MarchedFieldModule):
     """Trains an `InstantNGP`; configurations may be plain dictionaries, as a checkpoint has them."""
 
     family = "instant_ngp"
@@ -80,77 +47,3 @@ class InstantNGPLightningModule(RadianceFieldModule):
             InstantNGP(model_config), lightning_config or InstantNGPLightningConfig(), self.scene_of(scene)
         )
         self.save_hyperparameters(self.record(model_config))
-
-    def on_fit_start(self) -> None:
-        """Before the first step: start from the visual hull, or else from the sparse points."""
-        data = getattr(self.trainer, "datamodule", None)
-        if self.trainer.global_step or not isinstance(data, SceneDataModule):
-            return
-        if not self.model.config.unbounded:
-            self.start_from_hull(data)
-        if self.background is None and data.scene.points is not None:
-            self.model.start_from_points(torch.from_numpy(data.scene.points).to(self.device))
-
-    def start_from_hull(self, data: SceneDataModule) -> None:
-        """Exclude what no camera sees and what some camera sees through."""
-        marcher = self.model.marcher
-        possible = possible_cells(
-            data.alpha_views(), low=marcher.low.tolist(), side=marcher.side, resolution=marcher.grid
-        )
-        self.model.occupancy.restrict(possible.to(self.device))
-        if self.model.occupancy.occupied_share() == 0.0:
-            raise TrainingError(
-                f"no part of the scene's bounds {self.model.config.scene_bounds} is seen by the cameras as "
-                "opaque; check the bounds and the poses' convention"
-            )
-
-    def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
-        target, background = self.target(batch)
-        render = self.model.render_training(
-            batch["ray_origins"].t(),
-            batch["ray_directions"].t(),
-            batch["noise"][:, 3],
-            self.visible_transmittance(),
-        )
-        if render.evaluated == 0 and not self.model.sky_enabled:
-            raise TrainingError(
-                f"no ray of step {self.trainer.global_step} meets occupied space: the scene became empty. A "
-                "smaller learning_rate or occupancy_threshold may help"
-            )
-        loss = torch.mean((render.rgb + background * (1.0 - render.opacity) - target) ** 2)
-        rays = batch["rgba"].shape[0]
-        self.log_training(loss, rays=rays, samples=render.evaluated)
-        wanted = rays * min(2.0, self.config.samples_per_batch / max(render.evaluated, 1))
-        self.rays_per_batch = int(min(max(wanted, 64), MOST_RAYS))
-        return loss
-
-    def visible_transmittance(self) -> float:
-        """Before surfaces form, all samples are visible and looking for hidden ones costs time only."""
-        warming_up = self.trainer.global_step < self.config.occupancy_warmup
-        return 0.0 if warming_up else self.config.visible_transmittance
-
-    def on_train_batch_end(self, outputs: Any, batch: RayBatch, index: int) -> None:  # noqa: ARG002
-        if self.trainer.global_step % self.config.occupancy_interval == 0:
-            self.update_occupancy()
-
-    def update_occupancy(self) -> None:
-        """Refresh the occupancy grid; which cells are drawn depends on the seed and the step alone."""
-        occupancy, step = self.model.occupancy, self.trainer.global_step
-        generator = torch.Generator(self.device).manual_seed(hash((self.config.seed, -step)) % 2**63)
-        pools = [(occupancy.density != NEVER).nonzero()[:, 0]]
-        count = int(self.config.occupancy_share * len(pools[0]))
-        if step > self.config.occupancy_warmup:
-            pools.append((occupancy.jump == OCCUPIED).nonzero()[:, 0])
-            count //= 4
-        drawn = [
-            pool[torch.randint(len(pool), (count,), generator=generator, device=self.device)]
-            for pool in pools
-            if len(pool)
-        ]
-        occupancy.update(
-            lambda points: self.model.density(points)[1] * self.model.marcher.step,
-            cells=torch.cat(drawn),
-            decay=self.config.occupancy_decay,
-            threshold=self.config.occupancy_threshold,
-            generator=generator,
-        )

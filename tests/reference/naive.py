@@ -48,7 +48,7 @@ def render(model: InstantNGP, ray_origins: Tensor, ray_directions: Tensor, sampl
     transmittance = torch.cumprod(torch.cat([torch.ones_like(alpha[:, :1]), 1.0 - alpha], 1), 1)[:, :-1]
     weights = transmittance * alpha
     basis = spherical_harmonics(ray_directions.t()).repeat_interleave(samples, 0)
-    color = model.color(geometry, basis).view(*t.shape, 3)
+    color = model.color(unit.view(-1, 3).t(), geometry, basis).view(*t.shape, 3)
     opacity = weights.sum(1)
     depth = (weights * t).sum(1) / opacity.clamp_min(1e-6)
     return RayRender((weights[..., None] * color).sum(1), depth, opacity)

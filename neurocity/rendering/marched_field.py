@@ -1,0 +1,142 @@
+"""A field of density and colour, rendered by an occupancy-guided march (Müller et al. 2022, appendix E).
+
+In eval mode `MarchedField.forward` is the render graph of `neurocity.contract`: it survives
+`torch.jit.script`, `torch.jit.trace`, `torch.export` and ONNX export. Training renders with
+`render_training`.
+
+Notation
+    R rays; N samples of all rays together, packed as in `rendering.marching`; C features of a sample
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from neurocity.rendering.compositing import compositing_weights, segment_sum, transmittance
+from neurocity.rendering.marching import PackedSamples, RayMarcher
+from neurocity.rendering.occupancy import OccupancyGrid, jump_field
+from neurocity.rendering.render import RayRender
+from neurocity.rendering.sky import SkyNet
+from neurocity.rendering.spherical_harmonics import spherical_harmonics
+
+VISIBLE_LIGHT = 1.0 / 255.0
+"""Samples whose weights cannot add up to this along a ray get no colour in eval."""
+
+
+class TrainingRender(NamedTuple):
+    """A differentiable render of training rays: rgb [3, R], opacity [R], and how many samples it took."""
+
+    rgb: Tensor
+    opacity: Tensor
+    evaluated: int
+
+
+class MarchedField(nn.Module):
+    """March, compositing and sky around a field; a family defines `density` and `color`.
+
+    marcher: the lattice of the scene's box. sky: learn a colour behind everything; opacity is then 1.
+    """
+
+    needs_ray_radii = False
+
+    def __init__(self, marcher: RayMarcher, *, sky: bool) -> None:
+        super().__init__()
+        self.marcher = marcher
+        self.sky_enabled = sky
+        self.visible_weight = VISIBLE_LIGHT / marcher.points
+        self.occupancy = OccupancyGrid(marcher.grid)
+        self.sky_net = SkyNet()
+
+    def density(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit-cube points [3, N] -> features [N, C] for `color`, density [N] per world unit."""
+        raise NotImplementedError
+
+    def color(self, points: Tensor, features: Tensor, basis: Tensor) -> Tensor:
+        """Unit-cube points [3, N], features [N, C], direction basis [N, 16] -> sRGB [N, 3] in (0, 1)."""
+        raise NotImplementedError
+
+    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
+        origins, directions = ray_origins.t(), ray_directions.t()
+        midpoints = torch.full_like(origins[0], 0.5)
+        samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
+        features, weights = self.weigh(samples)
+        opacity = segment_sum(weights, samples.offsets)
+        depth = segment_sum(weights * samples.t, samples.offsets)
+        basis = spherical_harmonics(directions)
+        seen = (weights > self.visible_weight).nonzero().flatten()
+        color = self.color(
+            samples.points.index_select(1, seen),
+            features.index_select(0, seen),
+            basis.index_select(0, samples.ray_index.index_select(0, seen)),
+        ).t()
+        light = torch.zeros_like(samples.points).index_copy(1, seen, color * weights.index_select(0, seen))
+        rgb = segment_sum(light, samples.offsets)
+        if self.sky_enabled:
+            rest = (1.0 - opacity).clamp_min(0.0)
+            rgb = rgb + rest * self.sky_net(basis).t()
+            depth = depth + rest * self.marcher.far
+            opacity = torch.ones_like(opacity)
+        opacity = opacity.clamp(0.0, 1.0)
+        return RayRender(rgb.t(), depth / opacity.clamp_min(1e-6), opacity)
+
+    def weigh(self, samples: PackedSamples) -> tuple[Tensor, Tensor]:
+        """Features [N, C] and compositing weights [N] of packed samples."""
+        features, density = self.density(samples.points)
+        return features, compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+
+    @torch.jit.unused
+    def start_from_points(self, points: Tensor) -> None:
+        """Expect matter near sparse world points [N, 3] first; it can grow from there.
+
+        Without this a scene that no alpha carves starts as fog, and most samples are spent on clearing it.
+        """
+        grid = self.marcher.grid
+        near = torch.zeros(grid**3, dtype=torch.bool, device=points.device)
+        near[self.marcher.cell(points.t().float())] = True
+        self.occupancy.guess(jump_field(near, grid) <= 0.0)
+
+    def sample_budget(self) -> dict[str, float]:
+        """What bounds the samples of a ray in the render graph: its lattice, nothing else."""
+        return {"lattice_points": float(self.marcher.points)}
+
+    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
+        """Which rays [R, 3] the render graph ends too early: none, it packs every occupied lattice point."""
+        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
+
+    @torch.jit.unused
+    def render_training(
+        self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float = 1e-4
+    ) -> TrainingRender:
+        """Render rays [3, R] with jitter [R] in [0, 1), differentiably and without background.
+
+        Samples that less than the share `visible` of light reaches are left out.
+        """
+        samples = self.marcher(origins, directions, self.occupancy.jump, jitter)
+        if visible > 0.0:
+            samples = self.visible(samples, visible)
+        features, weights = self.weigh(samples)
+        basis = spherical_harmonics(directions)
+        color = self.color(samples.points, features, basis.index_select(0, samples.ray_index)).t()
+        summed = segment_sum(torch.cat([color * weights, weights[None]]), samples.offsets)
+        rgb, opacity = summed[:3], summed[3]
+        if self.sky_enabled:
+            rgb, opacity = rgb + (1.0 - opacity) * self.sky_net(basis).t(), torch.ones_like(opacity)
+        return TrainingRender(rgb, opacity, len(samples.t))
+
+    @torch.no_grad()
+    def visible(self, samples: PackedSamples, least: float) -> PackedSamples:
+        """The samples that more than the share `least` of light reaches."""
+        _, density = self.density(samples.points)
+        kept = transmittance(density * samples.delta, samples.offsets, samples.ray_index) > least
+        counts = torch.zeros(len(samples.offsets) - 1, dtype=torch.int64, device=kept.device)
+        counts.index_add_(0, samples.ray_index, kept.long())
+        index = kept.nonzero().flatten()
+        return PackedSamples(
+            samples.points.index_select(1, index),
+            samples.t[index],
+            samples.delta[index],
+            samples.ray_index[index],
+            nn.functional.pad(counts.cumsum(0), (1, 0)),
+        )
