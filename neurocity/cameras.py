@@ -152,6 +152,21 @@ class Camera:
         origins = np.broadcast_to(self.position.astype(np.float32), directions.shape)
         return np.ascontiguousarray(origins), directions
 
+    def ray_radii(self) -> npt.NDArray[np.float32]:
+        """Radius at unit distance of each pixel's cone [H*W] (Barron et al. 2021, section 3.1).
+
+        A pixel's width, the distance between the unit directions of neighbouring columns, times 2 / sqrt(12):
+        the cone's circle then has the variance of the pixel's square in x and y.
+        Raises CameraError as `camera_directions` does.
+        """
+        grid = self.camera_directions().reshape(self.height, self.width, 3)
+        if self.width == 1:
+            widths = np.full((self.height, 1), 1.0 / self.fl_x)
+        else:
+            widths = np.linalg.norm(np.diff(grid, axis=1), axis=-1)
+            widths = np.concatenate([widths, widths[:, -1:]], axis=1)
+        return (widths.reshape(-1) * (2.0 / np.sqrt(12.0))).astype(np.float32)
+
     def project(self, points_world: Array) -> tuple[Array, Array]:
         """World points [N, 3] to pixel coordinates [N, 2] as (x, y), and z-depth [N] along the viewing axis.
 

@@ -334,3 +334,22 @@ def test_orbit_errors_name_the_field(arguments, field):
     with pytest.raises(CameraError) as caught:
         orbit(*arguments)
     assert caught.value.field == field
+
+
+def test_a_cone_is_as_wide_as_its_pixel():
+    """Its disc has, along x and y, the variance of the pixel's square: r^2 / 4 = (2 w / sqrt 12)^2 / 4."""
+    camera = Camera.from_fov_y(np.eye(4), 64, 48, 30.0)
+    radii = camera.ray_radii().reshape(48, 64)
+    assert radii.dtype == np.float32
+    width_at_unit_distance = 1.0 / camera.fl_x
+    assert radii[24, 32] == pytest.approx(width_at_unit_distance * 2.0 / np.sqrt(12.0), rel=1e-3)
+    assert radii[24, 32] ** 2 / 4.0 == pytest.approx(width_at_unit_distance**2 / 12.0, rel=2e-3)
+    assert radii[0, 0] < radii[24, 32], "a pixel at the border covers a smaller angle"
+    np.testing.assert_array_equal(radii[:, -1], radii[:, -2])
+    halved = camera.downscaled(2).ray_radii().reshape(24, 32)
+    assert halved[12, 16] == pytest.approx(2.0 * radii[24, 32], rel=1e-3)
+
+
+def test_a_picture_of_one_column_has_cones_too():
+    narrow = Camera.from_fov_y(np.eye(4), 1, 5, 30.0)
+    np.testing.assert_allclose(narrow.ray_radii(), 2.0 / np.sqrt(12.0) / narrow.fl_x, rtol=1e-6)

@@ -48,6 +48,7 @@ def test_every_ray_of_a_batch_is_the_ray_of_its_pixel(frames: tuple[Frame, ...])
     assert {name: tuple(value.shape) for name, value in batch.items()} == {
         "ray_origins": (400, 3),
         "ray_directions": (400, 3),
+        "ray_radii": (400, 1),
         "rgba": (400, 4),
         "noise": (400, 4),
     }

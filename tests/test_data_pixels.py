@@ -24,6 +24,7 @@ def oracle(table_frames):
     return (
         np.concatenate([origins for origins, _ in rays]),
         np.concatenate([directions for _, directions in rays]),
+        np.concatenate([frame.camera.ray_radii()[:, None] for frame in table_frames]),
         np.concatenate([frame.load_image().reshape(-1, 4) for frame in table_frames]),
     )
 
@@ -45,16 +46,17 @@ def mixed_sizes(root):
 def test_any_pixels_have_the_rays_and_colours_of_their_frames(tmp_path, write):
     train = load_scene(write(tmp_path)).splits["train"]
     table = PixelTable.load(train)
-    origins, directions, rgba = oracle(train)
+    origins, directions, radii, rgba = oracle(train)
     assert table.rgba.shape == (len(origins), 4)
     assert table.starts[-1] == len(origins)
     assert table.trainable is None
     chosen = np.random.default_rng(0).permutation(len(origins))
     rays = TrainingRays(train).rays(torch.from_numpy(chosen))
-    ray_origins, ray_directions, colors = (tensor.numpy() for tensor in rays)
+    ray_origins, ray_directions, ray_radii, colors = (tensor.numpy() for tensor in rays)
     assert ray_origins.dtype == ray_directions.dtype == np.float32
     np.testing.assert_array_equal(ray_origins, origins[chosen])
     np.testing.assert_allclose(ray_directions, directions[chosen], atol=2e-7)
+    np.testing.assert_array_equal(ray_radii, radii[chosen])
     np.testing.assert_array_equal(colors, rgba[chosen])
 
 

@@ -35,6 +35,30 @@ def test_rays_are_rendered_in_calls_and_stay_in_order(number: int, monkeypatch: 
     assert max(model.calls) <= 8
 
 
+@pytest.mark.parametrize("needs_ray_radii", [False, True])
+def test_radii_go_to_the_models_that_need_them(
+    needs_ray_radii: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cones:
+        def __init__(self) -> None:
+            self.needs_ray_radii = needs_ray_radii
+
+        def __call__(
+            self, ray_origins: torch.Tensor, _: torch.Tensor, radii: torch.Tensor | None = None
+        ) -> RayRender:
+            depth = torch.zeros(len(ray_origins)) if radii is None else radii[:, 0]
+            return RayRender(ray_origins, depth, depth)
+
+    monkeypatch.setattr(views, "RAYS_PER_CALL", 4)
+    origins, radii = torch.rand(10, 3), torch.rand(10, 1)
+    with_radii, without = (
+        render_rays(Cones(), origins, origins, radii),
+        render_rays(Cones(), origins, origins),
+    )
+    assert torch.equal(with_radii.depth, radii[:, 0] * needs_ray_radii)
+    assert not bool(without.depth.any())
+
+
 def test_background_shows_where_nothing_is() -> None:
     rgb = torch.tensor([[0.25, 0.0, 0.0], [0.0, 0.0, 0.0], [0.9, 0.9, 0.9]])
     opacity = torch.tensor([0.5, 0.0, 1.0])
@@ -54,7 +78,13 @@ def test_an_image_and_its_truth_lie_on_the_same_background() -> None:
     origins = torch.rand(number, 3)
     rgba = torch.rand(number, 4)
     view = ViewBatch(
-        ray_origins=origins, ray_directions=rgba[:, :3], rgba=rgba, height=2, width=3, name="view"
+        ray_origins=origins,
+        ray_directions=rgba[:, :3],
+        ray_radii=rgba[:, :1],
+        rgba=rgba,
+        height=2,
+        width=3,
+        name="view",
     )
     image, truth = render_view(Recorder(), view, (0.2, 0.4, 0.6))
     assert image.shape == truth.shape == (2, 3, 3)

@@ -27,7 +27,7 @@ def run(arguments: Evaluate) -> None:
     rows: list[dict[str, Any]] = []
     for index in range(len(views)):
         view = views[index]
-        for key in ("ray_origins", "ray_directions", "rgba"):
+        for key in ("ray_origins", "ray_directions", "ray_radii", "rgba"):
             view[key] = view[key].to(arguments.device)
         began = time.perf_counter()
         image, truth = (picture.cpu() for picture in render_view(model, view, checkpoint.info.background))

@@ -14,12 +14,14 @@ from neurocity.data.scene import Frame
 class RayBatch(TypedDict):
     """Training rays.
 
-    ray_origins, ray_directions [R, 3] in world units, unit directions. rgba [R, 4] in [0, 1] with straight
-    alpha. noise [R, 4] uniform in [0, 1): a background colour and a jitter for each ray.
+    ray_origins, ray_directions [R, 3] in world units, unit directions. ray_radii [R, 1]: of the pixels' cones
+    at unit distance. rgba [R, 4] in [0, 1] with straight alpha. noise [R, 4] uniform in [0, 1): a background
+    colour and a jitter for each ray.
     """
 
     ray_origins: Tensor
     ray_directions: Tensor
+    ray_radii: Tensor
     rgba: Tensor
     noise: Tensor
 
@@ -29,6 +31,7 @@ class ViewBatch(TypedDict):
 
     ray_origins: Tensor
     ray_directions: Tensor
+    ray_radii: Tensor
     rgba: Tensor
     height: int
     width: int
@@ -60,6 +63,7 @@ class TrainingRays(Dataset[RayBatch]):
         self.rotations = torch.from_numpy(table.rotations)
         self.origins = torch.from_numpy(table.origins)
         self.directions = torch.from_numpy(table.directions)
+        self.radii = torch.from_numpy(table.radii)
         self.direction_starts = torch.from_numpy(table.direction_starts)
         self.trainable = (
             None if table.trainable is None else torch.from_numpy(table.trainable).nonzero()[:, 0]
@@ -83,20 +87,21 @@ class TrainingRays(Dataset[RayBatch]):
         pixels = torch.randint(number, (count,), generator=generator, device=device)
         if self.trainable is not None:
             pixels = self.trainable[pixels]
-        origins, directions, rgba = self.rays(pixels)
+        origins, directions, radii, rgba = self.rays(pixels)
         return RayBatch(
             ray_origins=origins,
             ray_directions=directions,
+            ray_radii=radii,
             rgba=rgba.float() / 255.0,
             noise=torch.rand(count, 4, generator=generator, device=device),
         )
 
-    def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Origins [N, 3], unit directions [N, 3] and uint8 RGBA [N, 4] of flat pixel indices [N]."""
+    def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Origins [N, 3], unit directions [N, 3], radii [N, 1] and uint8 RGBA [N, 4] of flat pixels [N]."""
         views = torch.searchsorted(self.starts, pixels, right=True) - 1
-        local = self.directions[self.direction_starts[views] + pixels - self.starts[views]]
-        directions = torch.einsum("nij,nj->ni", self.rotations[views], local)
-        return self.origins[views], directions, self.rgba[pixels]
+        entries = self.direction_starts[views] + pixels - self.starts[views]
+        directions = torch.einsum("nij,nj->ni", self.rotations[views], self.directions[entries])
+        return self.origins[views], directions, self.radii[entries, None], self.rgba[pixels]
 
 
 class Views(Dataset[ViewBatch]):
@@ -114,6 +119,7 @@ class Views(Dataset[ViewBatch]):
         return ViewBatch(
             ray_origins=torch.from_numpy(origins),
             ray_directions=torch.from_numpy(directions),
+            ray_radii=torch.from_numpy(frame.camera.ray_radii())[:, None],
             rgba=torch.from_numpy(frame.load_image().reshape(-1, 4)).float() / 255.0,
             height=frame.camera.height,
             width=frame.camera.width,

@@ -22,6 +22,7 @@ class PixelTable:
     trainable: bool [P], False where a mask excludes the pixel; None when no view has a mask.
     rotations: float32 [V, 3, 3], camera to world. origins: float32 [V, 3], camera centres in world units.
     directions: float32 [D, 3], unit directions in OpenGL camera axes; view v's begin at direction_starts[v].
+    radii: float32 [D], cone radii at unit distance that go with `directions`.
     direction_starts: int64 [V].
     """
 
@@ -31,6 +32,7 @@ class PixelTable:
     rotations: npt.NDArray[np.float32]
     origins: npt.NDArray[np.float32]
     directions: npt.NDArray[np.float32]
+    radii: npt.NDArray[np.float32]
     direction_starts: npt.NDArray[np.int64]
 
     @classmethod
@@ -59,7 +61,7 @@ class PixelTable:
             for _ in pool.map(load_view, range(len(frames))):
                 if on_frame is not None:
                     on_frame()
-        directions, direction_starts = _shared_directions(frames)
+        directions, radii, direction_starts = _shared_directions(frames)
         poses = np.stack([frame.camera.camera_to_world for frame in frames]).astype(np.float32)
         return cls(
             rgba=rgba,
@@ -68,14 +70,16 @@ class PixelTable:
             rotations=np.ascontiguousarray(poses[:, :3, :3]),
             origins=np.ascontiguousarray(poses[:, :3, 3]),
             directions=directions,
+            radii=radii,
             direction_starts=direction_starts,
         )
 
 
 def _shared_directions(
     frames: Sequence[Frame],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     blocks: list[npt.NDArray[np.float32]] = []
+    radii: list[npt.NDArray[np.float32]] = []
     begin_of: dict[tuple[object, ...], int] = {}
     begins, total = [], 0
     for frame in frames:
@@ -84,9 +88,10 @@ def _shared_directions(
         if key not in begin_of:
             try:
                 blocks.append(camera.camera_directions().astype(np.float32))
+                radii.append(camera.ray_radii())
             except CameraError as error:
                 raise DataError(f"{frame.image_path}: frame {frame.name!r}: {error}") from error
             begin_of[key] = total
             total += len(blocks[-1])
         begins.append(begin_of[key])
-    return np.concatenate(blocks), np.array(begins, dtype=np.int64)
+    return np.concatenate(blocks), np.concatenate(radii), np.array(begins, dtype=np.int64)

@@ -7,21 +7,26 @@ from torch import Tensor
 
 from neurocity.rendering.render import RayRender
 
-RaysToLight = Callable[[Tensor, Tensor], RayRender]
+RaysToLight = Callable[..., RayRender]
+"""Ray origins [R, 3], directions [R, 3] and, where the model takes them, radii [R, 1] -> their render."""
 
 RAYS_PER_CALL = 4096
 """Keeps a call's intermediate tensors small enough that the allocator reuses their memory."""
 
 
-def render_rays(model: RaysToLight, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
-    """Render any number of rays [R, 3] in calls of `RAYS_PER_CALL`, without gradients."""
+def render_rays(
+    model: RaysToLight, ray_origins: Tensor, ray_directions: Tensor, ray_radii: Tensor | None = None
+) -> RayRender:
+    """Render any number of rays [R, 3] in calls of `RAYS_PER_CALL`, without gradients.
+
+    ray_radii [R, 1]: for models that need them; without, these take the mean of their training cameras.
+    """
+    rays = [ray_origins, ray_directions]
+    if ray_radii is not None and getattr(model, "needs_ray_radii", False):
+        rays.append(ray_radii)
+    calls = zip(*(planes.split(RAYS_PER_CALL) for planes in rays), strict=True)
     with torch.no_grad():
-        parts = [
-            model(origins, directions)
-            for origins, directions in zip(
-                ray_origins.split(RAYS_PER_CALL), ray_directions.split(RAYS_PER_CALL), strict=True
-            )
-        ]
+        parts = [model(*planes) for planes in calls]
     return RayRender(*(torch.cat(planes) for planes in zip(*parts, strict=True)))
 
 

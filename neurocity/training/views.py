@@ -13,7 +13,7 @@ def render_view(
 ) -> tuple[Tensor, Tensor]:
     """The view as `model` renders it and as it is, both over `background`: [H, W, 3] in [0, 1]."""
     shape = (int(view["height"]), int(view["width"]), 3)
-    render = render_rays(model, view["ray_origins"], view["ray_directions"])
+    render = render_rays(model, view["ray_origins"], view["ray_directions"], view["ray_radii"])
     color, alpha = view["rgba"][:, :3], view["rgba"][:, 3]
     image = over_background(render.rgb, render.opacity, background)
     truth = over_background(color * alpha[:, None], alpha, background)
