@@ -1,0 +1,92 @@
+"""Configuration of SVRaster: what the model is, apart from how it is trained."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Self
+
+from neurocity.errors import ConfigError
+
+Preset = Literal["paper", "cpu"]
+
+MAX_LEVELS: Final = 16
+"""Levels below the octree's root at most: on the finest lattice, corners are whole numbers up to 2^16."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SVRasterConfig:
+    """SVRaster (Sun et al. 2024). Defaults are the paper's; `preset("cpu")` learns in minutes."""
+
+    scene_bounds: tuple[float, float, float, float, float, float] = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
+    """Box of the content (x0, y0, z0, x1, y1, z1), world units; its cube has its centre and longest side."""
+    unbounded: bool = False
+    """Surround the box's cube with shells of ever larger voxels, for scenes with surroundings."""
+    sky: bool = False
+    """Learn a colour by direction behind everything; opacity is then 1 everywhere."""
+    max_octree_levels: int = 12
+    """Voxels are never smaller than the box's cube halved this many times; with shells, 16 in all."""
+    base_resolution: int = 64
+    """Voxels of the untrained model along an axis of the box's cube, a power of two."""
+    outside_levels: int = 4
+    """Shells of an unbounded scene; each doubles the side of the cube that is modelled."""
+    sh_degree: int = 3
+    """Bands of spherical harmonics that a voxel's colour has beyond its constant, 0 to 3."""
+    samples_per_voxel: int = 1
+    """Points at which density is evaluated on a ray's way through a voxel, 1 to 3."""
+    initial_density: float = -10.0
+    """Raw density of the untrained model, before activation."""
+    max_voxels: int = 10_000_000
+    """Subdivision stops at this many voxels."""
+    near: float = 0.0
+    """Nothing is seen nearer to the camera than this, world units."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scene_bounds[:3], self.scene_bounds[3:]
+        if len(self.scene_bounds) != 6 or not all(a < b for a, b in zip(low, high, strict=True)):
+            raise ConfigError(f"scene_bounds: got {self.scene_bounds}, expected x0 < x1, y0 < y1, z0 < z1")
+        if not 1 <= self.max_octree_levels <= MAX_LEVELS:
+            raise ConfigError(f"max_octree_levels: got {self.max_octree_levels}, expected 1 to {MAX_LEVELS}")
+        base = self.base_resolution
+        if base < 2 or base & (base - 1) or base > 2**self.max_octree_levels:
+            raise ConfigError(
+                f"base_resolution: got {base}, expected a power of two from 2 to 2^max_octree_levels = "
+                f"{2**self.max_octree_levels}"
+            )
+        if self.outside_levels < 1 or (self.unbounded and self.octree_levels > MAX_LEVELS):
+            raise ConfigError(
+                f"outside_levels: got {self.outside_levels} with max_octree_levels {self.max_octree_levels}, "
+                f"expected at least 1 and at most {MAX_LEVELS} together"
+            )
+        if not 0 <= self.sh_degree <= 3:
+            raise ConfigError(f"sh_degree: got {self.sh_degree}, expected 0 to 3")
+        if not 1 <= self.samples_per_voxel <= 3:
+            raise ConfigError(f"samples_per_voxel: got {self.samples_per_voxel}, expected 1 to 3")
+        if self.near < 0.0 or self.max_voxels < 1:
+            raise ConfigError(
+                f"near and max_voxels: got {self.near} and {self.max_voxels}, expected >= 0 and >= 1"
+            )
+
+    @property
+    def octree_levels(self) -> int:
+        """Levels below the octree's root, the shells' included."""
+        return self.max_octree_levels + self.bounds_level
+
+    @property
+    def bounds_level(self) -> int:
+        """How many times the octree's root is halved to the side of the box's cube; 0 when bounded."""
+        return self.outside_levels if self.unbounded else 0
+
+    @classmethod
+    def preset(cls, name: Preset, **changes: Any) -> Self:
+        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
+        if name not in _PRESETS:
+            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
+        return replace(cls(), **{**_PRESETS[name], **changes})
+
+    def for_scene(self, bounds: tuple[float, float, float, float, float, float], unbounded: bool) -> Self:
+        """This configuration for a scene's box; an unbounded scene gets shells and a sky."""
+        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "cpu": {"max_octree_levels": 9, "base_resolution": 32, "sh_degree": 2, "max_voxels": 1_000_000},
+}

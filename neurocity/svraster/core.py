@@ -1,0 +1,193 @@
+"""SVRaster: sparse voxels of an octree with densities at shared corners (Sun et al. 2024).
+
+In eval mode `SVRaster.forward` is the render graph of `neurocity.contract`: it survives `torch.jit.script`,
+`torch.jit.trace`, `torch.export` and ONNX export.
+
+Notation
+    N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
+"""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from neurocity.errors import ConfigError
+from neurocity.rendering.render import RayRender
+from neurocity.rendering.sky import SkyNet
+from neurocity.rendering.spherical_harmonics import spherical_harmonics
+from neurocity.svraster import octree, shading
+from neurocity.svraster.config import SVRasterConfig
+from neurocity.svraster.layout import base_voxels, possible_voxels
+from neurocity.svraster.traversal import VoxelIntervals, descend, inverse_directions
+
+__all__ = ["SVRaster", "SVRasterConfig"]
+
+DENSITY_PER_SIDE: Final = 300.0
+"""Optical depth across the box's cube at activated density 1: the paper's 100 a unit, in its cube of 3."""
+
+
+class SVRaster(nn.Module):
+    """Radiance field of sparse voxels; see `SVRasterConfig`.
+
+    Parameters: density [M], raw, at grid points; sh0 [N, 3] and shs [N, B, 3], spherical harmonics of each
+    voxel's colour, the constant and the others. Voxels are `voxel_level` [N] and `voxel_cell` [N, 3] (see
+    `octree`); everything else is derived from these two, by `set_voxels`.
+    """
+
+    voxel_level: Tensor
+    voxel_cell: Tensor
+    voxel_points: Tensor
+    voxel_low: Tensor
+    voxel_scale: Tensor
+    grid_points: Tensor
+    node_children: Tensor
+    node_centers: Tensor
+    root_low: Tensor
+
+    def __init__(self, config: SVRasterConfig) -> None:
+        super().__init__()
+        self.config = config
+        low, high = torch.tensor(config.scene_bounds[:3]), torch.tensor(config.scene_bounds[3:])
+        side = float((high - low).max())
+        self.root_side = side * 2.0**config.bounds_level
+        self.density_scale = DENSITY_PER_SIDE / side
+        self.near = config.near
+        self.far = self.root_side
+        self.samples = config.samples_per_voxel
+        self.sky_enabled = config.sky
+        self.rounds = 0
+        self.basis_size = (config.sh_degree + 1) ** 2 - 1
+        self.sky_net = SkyNet()
+        self.register_buffer("root_low", (low + high) / 2 - self.root_side / 2, persistent=False)
+        self.set_voxels(*base_voxels(config))
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def set_voxels(self, level: Tensor, cell: Tensor) -> None:
+        """Make exactly these voxels the model's: level [N] and cell [N, 3] int64, in this order.
+
+        All parameters are made anew, with their initial values, and are the caller's to fill; optimisers must
+        be given the new ones. Raises ConfigError if voxels overlap or are outside the octree.
+        """
+        device = self.root_low.device
+        level, cell = level.to(device, torch.int64), cell.to(device, torch.int64)
+        if len(level) and int(level.max()) > self.config.octree_levels:
+            raise ConfigError(
+                f"voxel level: got {int(level.max())}, expected at most {self.config.octree_levels}"
+            )
+        tree = octree.build(level, cell)
+        voxel_points, points = octree.grid_points(level, cell)
+        scale = torch.exp2(level.float())
+        self.rounds = max(1, int(level.max())) if len(level) else 1
+        self.register_buffer("voxel_level", level)
+        self.register_buffer("voxel_cell", cell)
+        for name, tensor in (
+            ("voxel_points", voxel_points),
+            ("voxel_low", (cell.float() / scale[:, None]).t().contiguous()),
+            ("voxel_scale", scale),
+            ("grid_points", points),
+            ("node_children", tree.children),
+            ("node_centers", tree.centers),
+        ):
+            self.register_buffer(name, tensor, persistent=False)
+        number = len(level)
+        self.density = nn.Parameter(torch.full((len(points),), self.config.initial_density, device=device))
+        self.sh0 = nn.Parameter(torch.zeros(number, 3, device=device))
+        self.shs = nn.Parameter(torch.zeros(number, self.basis_size, 3, device=device))
+
+    @torch.jit.unused
+    def start_from_hull(self, possible: Tensor) -> None:
+        """Begin with voxels where `possible` [resolution^3] bool, x fastest, is true in the box's cube.
+
+        The resolution is a power of two; an unbounded model keeps its shells.
+        """
+        self.set_voxels(*possible_voxels(self.config, possible))
+
+    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
+        origins, directions = ray_origins.t(), ray_directions.t()
+        intervals = self.traverse(origins, directions)
+        tau = self.optical_depth(intervals, origins, directions)
+        weights = shading.visible_weights(tau, intervals.offsets, intervals.ray_index)
+        colors = self.colors(intervals, origins).clamp(0.0, 1.0)
+        middle = (intervals.near + intervals.far) * 0.5
+        render = shading.composite(weights, colors, middle, intervals.offsets)
+        if self.sky_enabled:
+            return self.before_sky(render, directions)
+        return render
+
+    def before_sky(self, render: RayRender, directions: Tensor) -> RayRender:
+        """The render of rays with unit directions [3, R] before the learnt sky: opacity is 1."""
+        rest = 1.0 - render.opacity
+        sky = self.sky_net(spherical_harmonics(directions))
+        depth = render.depth * render.opacity + rest * self.far
+        return RayRender(render.rgb + rest[:, None] * sky, depth, torch.ones_like(depth))
+
+    def to_unit(self, origins: Tensor) -> Tensor:
+        """World points [3, R] in the octree's unit cube."""
+        return (origins - self.root_low[:, None]) / self.root_side
+
+    def traverse(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
+        """All voxels that rays [3, R] cross over a positive length, front to back; world units."""
+        inverse = inverse_directions(directions / self.root_side)
+        return descend(
+            self.to_unit(origins), inverse, self.near, self.node_children, self.node_centers, self.rounds
+        )
+
+    def optical_depth(self, intervals: VoxelIntervals, origins: Tensor, directions: Tensor) -> Tensor:
+        """Optical depths [K] of intervals on rays [3, R]."""
+        voxel, ray = intervals.voxel, intervals.ray_index
+        points = self.voxel_points.index_select(0, voxel)
+        raw = self.density.index_select(0, points.flatten()).view(-1, 8)
+        scale = self.voxel_scale.index_select(0, voxel)
+        start = self.to_unit(origins).index_select(1, ray) - self.voxel_low.index_select(1, voxel)
+        speed = (directions / self.root_side).index_select(1, ray)
+        depth = shading.optical_depth(
+            raw, start * scale, speed * scale, intervals.near, intervals.far, self.samples
+        )
+        return depth * self.density_scale
+
+    def colors(self, intervals: VoxelIntervals, origins: Tensor) -> Tensor:
+        """Colours [K, 3] of intervals on rays from `origins` [3, R], before they are clamped to [0, 1]."""
+        voxel = intervals.voxel
+        center = self.voxel_low.index_select(1, voxel) + 0.5 / self.voxel_scale.index_select(0, voxel)
+        views = center - self.to_unit(origins).index_select(1, intervals.ray_index)
+        views = views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12)
+        return shading.voxel_colors(self.sh0.index_select(0, voxel), self.shs.index_select(0, voxel), views)
+
+    def sample_budget(self) -> dict[str, float]:
+        """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""
+        return {"octree_levels": float(self.rounds), "samples_per_voxel": float(self.samples)}
+
+    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
+        """Which rays [R, 3] the render graph ends too early: none, it packs every voxel that they cross."""
+        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
+
+    @torch.jit.unused
+    def get_voxel_statistics(self) -> dict[str, float]:
+        """Figures of the voxels, by name; what `voxel_stats/*` shows during training."""
+        levels = self.voxel_level.float()
+        raw = self.density.detach()
+        tensors = (*self.parameters(), *self.buffers())
+        figures = {
+            "num_voxels": float(len(levels)),
+            "num_grid_points": float(len(raw)),
+            "num_nodes": float(len(self.node_children)),
+            "memory_mib": sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20,
+        }
+        if len(levels):
+            figures["min_level"] = float(levels.min())
+            figures["max_level"] = float(levels.max())
+            figures["mean_level"] = float(levels.mean())
+            figures["mean_raw_density"] = float(raw.mean())
+            figures["mean_density"] = float(shading.explin(raw).mean() * self.density_scale)
+        counts = torch.bincount(self.voxel_level, minlength=1).tolist()
+        return figures | {f"level_{level}": float(count) for level, count in enumerate(counts) if count}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """A checkpoint's voxels become the model's before its parameters are copied."""
+        level, cell = (state_dict.get(f"{prefix}voxel_{name}") for name in ("level", "cell"))
+        if level is not None and cell is not None:
+            self.set_voxels(level, cell)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,95 @@
+"""Light along packed voxel intervals: density, colour, compositing (Sun et al. 2024, section 3.1).
+
+Notation
+    R rays, K intervals of all rays together, S samples in an interval, N voxels, M grid points
+    raw      density before activation, at grid points; trilinear inside a voxel
+    tau [K]  optical depth of an interval
+    w [K]    compositing weight of an interval
+
+These functions are differentiable and define both training and the render graph.
+"""
+
+import torch
+from torch import Tensor
+
+from neurocity.rendering.compositing import segment_sum, transmittance
+from neurocity.rendering.render import RayRender
+from neurocity.rendering.spherical_harmonics import spherical_harmonics
+
+
+def explin(raw: Tensor) -> Tensor:
+    """Activation of raw densities: an exponential that continues as x from 1.1 on, value and slope alike."""
+    return torch.where(raw > 1.1, raw, torch.exp(raw.clamp_max(1.1) / 1.1 - 0.904689820196))
+
+
+def interpolate(corners: Tensor, points: Tensor) -> Tensor:
+    """Trilinear values [K] at points [3, K] in [0, 1] of voxels with corner values [K, 8]."""
+    x, y, z = points[0], points[1], points[2]
+    faces = corners[:, :4] + x[:, None] * (corners[:, 4:] - corners[:, :4])
+    edges = faces[:, :2] + y[:, None] * (faces[:, 2:] - faces[:, :2])
+    return edges[:, 0] + z * (edges[:, 1] - edges[:, 0])
+
+
+def optical_depth(
+    raw: Tensor, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, samples: int
+) -> Tensor:
+    """Integral of density over intervals, by the midpoint rule with `samples` points -> [K].
+
+    raw [K, 8]: of the voxels' corners. origins, directions [3, K]: of the rays, in units and axes of their
+    voxel, whose low corner is 0 and whose high corner is 1. near, far [K]. Density is per unit of depth.
+    """
+    width = (far - near) / samples
+    total = torch.zeros_like(width)
+    for index in range(samples):
+        t = near + (index + 0.5) * width
+        total = total + explin(interpolate(raw, (origins + directions * t).clamp(0.0, 1.0)))
+    return total * width
+
+
+def visible_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor) -> Tensor:
+    """Weights [K] of intervals with optical depths [K], packed as in `rendering.compositing`.
+
+    A ray ends where 1e-4 of its light is left, and what is left there is given to the rest in proportion: an
+    end without a step, so that kernels may stop there and still agree to the last digits.
+    """
+    least = 1e-4
+    left = transmittance(tau, offsets, ray_index)
+    taken = torch.minimum(left * -torch.expm1(-tau), (left - least).clamp_min(0.0))
+    return taken / (1.0 - least)
+
+
+def voxel_colors(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
+    """Colours [K, 3] of voxels seen along unit `views` [3, K], before they are clamped to [0, 1].
+
+    sh0 [K, 3], shs [K, B, 3]: coefficients of the constant and of the first B further basis functions.
+    """
+    basis = spherical_harmonics(views)
+    color = 0.5 + sh0 * basis[:, :1]
+    return color + (shs * basis[:, 1 : 1 + shs.shape[1], None]).sum(1)
+
+
+class _Clamp(torch.autograd.Function):
+    """Clamp to [0, 1] whose gradient passes straight through: a colour that has left finds back."""
+
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:  # noqa: ARG004
+        return values.clamp(0.0, 1.0)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return gradient
+
+
+def clamp_straight(values: Tensor) -> Tensor:
+    """Clamp to [0, 1] whose gradient passes straight through; for training, outside the render graph."""
+    clamped: Tensor = _Clamp.apply(values)
+    return clamped
+
+
+def composite(weights: Tensor, colors: Tensor, depths: Tensor, offsets: Tensor) -> RayRender:
+    """Sums along rays of weights [K], times colours [K, 3] and depths [K]; depth is divided by opacity."""
+    summed = segment_sum(
+        torch.cat([(colors * weights[:, None]).t(), (weights * depths)[None], weights[None]]), offsets
+    )
+    opacity = summed[4].clamp(0.0, 1.0)
+    return RayRender(summed[:3].t(), summed[3] / opacity.clamp_min(1e-6), opacity)
