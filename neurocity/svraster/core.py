@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
+from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
@@ -20,6 +21,7 @@ from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.traversal import VoxelIntervals, descend, inverse_directions
+from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
 
@@ -130,10 +132,16 @@ class SVRaster(nn.Module):
 
     def traverse(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
         """All voxels that rays [3, R] cross over a positive length, front to back; world units."""
-        inverse = inverse_directions(directions / self.root_side)
-        return descend(
-            self.to_unit(origins), inverse, self.near, self.node_children, self.node_centers, self.rounds
-        )
+        start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
+        if torch.jit.is_scripting():
+            return self.descend(start, inverse)
+        elif kernels_apply(origins):
+            return VoxelIntervals(*walk_cpu(start, inverse, self.near, self.node_children))
+        return self.descend(start, inverse)
+
+    def descend(self, origins: Tensor, inverse: Tensor) -> VoxelIntervals:
+        """`traverse` by its definition, of prepared rays [3, R]; see `traversal.descend`."""
+        return descend(origins, inverse, self.near, self.node_children, self.node_centers, self.rounds)
 
     def optical_depth(self, intervals: VoxelIntervals, origins: Tensor, directions: Tensor) -> Tensor:
         """Optical depths [K] of intervals on rays [3, R]."""

@@ -1,0 +1,138 @@
+"""Compiled CPU kernel of the traversal: one walk down the octree a ray, in the arithmetic of `descend`.
+
+A kernel of its own follows a ray like this, and may stop whenever it likes:
+
+    nodes, pieces = np.empty(STACK, np.int64), np.empty((STACK, 6), np.float32)   # once for many rays
+    ray = (ox, oy, oz, ix, iy, iz)        # origin in the unit cube, inverse direction as `descend` takes it
+    top = enter(ray, nearest, nodes, pieces)
+    while top > 0:
+        voxel, near, far, top = next_voxel(children, ray, nodes, pieces, top)
+        if voxel < 0:
+            break
+        ...
+"""
+
+from functools import partial
+from typing import Final
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.svraster.config import MAX_LEVELS
+
+STACK: Final = 3 * MAX_LEVELS + 4
+"""Room for the pieces of one ray: a node gives its place to at most four, and one of them is looked into."""
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def enter(ray, nearest, nodes, pieces):  # type: ignore[no-untyped-def]
+    """Put a ray's piece in the root on the empty stack; the height of the stack, 0 if the ray misses."""
+    ox, oy, oz, ix, iy, iz = ray
+    one, half = np.float32(1.0), np.float32(0.5)
+    x0, y0, z0 = -ox * ix, -oy * iy, -oz * iz
+    x1, y1, z1 = (one - ox) * ix, (one - oy) * iy, (one - oz) * iz
+    a = max(min(x0, x1), min(y0, y1), min(z0, z1), nearest)
+    b = min(max(x0, x1), max(y0, y1), max(z0, z1))
+    if not a < b:
+        return 0
+    nodes[0] = 0
+    pieces[0, 0], pieces[0, 1] = a, b
+    pieces[0, 2] = pieces[0, 3] = pieces[0, 4] = half
+    pieces[0, 5] = np.float32(0.25)
+    return 1
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def next_voxel(children, ray, nodes, pieces, top):  # type: ignore[no-untyped-def]
+    """The next voxel that the ray crosses: (voxel, near, far, height of the stack); voxel -1 at the end.
+
+    children [nodes, 8]: the octree's table. nodes, pieces: the stack; a row of `pieces` holds the begin and
+    end of a piece of the ray, the centre of the node that it is in, and a quarter of that node's side.
+    """
+    ox, oy, oz, ix, iy, iz = ray
+    while top > 0:
+        top -= 1
+        node = nodes[top]
+        a, b = pieces[top, 0], pieces[top, 1]
+        if node < 0:
+            return -2 - node, a, b, top
+        cx, cy, cz, quarter = pieces[top, 2], pieces[top, 3], pieces[top, 4], pieces[top, 5]
+        x = min(max((cx - ox) * ix, a), b)
+        y = min(max((cy - oy) * iy, a), b)
+        z = min(max((cz - oz) * iz, a), b)
+        less, more = min(x, y), max(x, y)
+        first, last = min(less, z), max(more, z)
+        middle = min(more, max(less, z))
+        end = b
+        # The last piece goes onto the stack first.
+        for start in (last, middle, first, a):
+            if start < end:
+                right, back, up = (x <= start) == (ix > 0), (y <= start) == (iy > 0), (z <= start) == (iz > 0)
+                child = children[node, 4 * right + 2 * back + up]
+                if child != -1:
+                    nodes[top] = child
+                    pieces[top, 0], pieces[top, 1] = start, end
+                    pieces[top, 2] = cx + quarter if right else cx - quarter
+                    pieces[top, 3] = cy + quarter if back else cy - quarter
+                    pieces[top, 4] = cz + quarter if up else cz - quarter
+                    pieces[top, 5] = quarter * np.float32(0.5)
+                    top += 1
+            end = start
+    return -1, np.float32(0.0), np.float32(0.0), 0
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _walk(origins, inverse, nearest, children, fill, out, begin, end):  # type: ignore[no-untyped-def]
+    """Count the voxels of rays [begin, end) into `offsets`, or write the intervals when `fill`."""
+    voxels, nears, fars, rays, offsets = out
+    nodes, pieces = np.empty(STACK, np.int64), np.empty((STACK, 6), np.float32)
+    for r in range(begin, end):
+        ray = (origins[0, r], origins[1, r], origins[2, r], inverse[0, r], inverse[1, r], inverse[2, r])
+        top = enter(ray, nearest, nodes, pieces)
+        n = offsets[r]
+        found = 0
+        while top > 0:
+            voxel, near, far, top = next_voxel(children, ray, nodes, pieces, top)
+            if voxel < 0:
+                break
+            if fill:
+                voxels[n], nears[n], fars[n], rays[n] = voxel, near, far, r
+            n += 1
+            found += 1
+        if not fill:
+            offsets[r + 1] = found
+
+
+def walk_cpu(origins: Tensor, inverse: Tensor, nearest: float, children: Tensor) -> tuple[Tensor, ...]:
+    """`traversal.descend` for CPU tensors: voxel, near, far, ray_index, offsets."""
+    number = origins.shape[1]
+    offsets = torch.zeros(number + 1, dtype=torch.int64)
+    scene = (
+        origins.detach().contiguous().numpy(),
+        inverse.detach().contiguous().numpy(),
+        np.float32(nearest),
+        children.numpy(),
+    )
+
+    def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
+        task = partial(_walk, *scene, fill, tuple(tensor.numpy() for tensor in out))
+        run_parallel(task, split(number, smallest=64))
+
+    walk(False, (*_intervals(0), offsets))
+    torch.cumsum(offsets, 0, out=offsets)
+    intervals = _intervals(int(offsets[-1]))
+    walk(True, (*intervals, offsets))
+    return (*intervals, offsets)
+
+
+def _intervals(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Room for voxel, near, far and ray index of `count` intervals."""
+    return (
+        torch.empty(count, dtype=torch.int64),
+        torch.empty(count),
+        torch.empty(count),
+        torch.empty(count, dtype=torch.int64),
+    )
