@@ -9,15 +9,73 @@ from pytorch_lightning.callbacks import Callback
 from neurocity.errors import ConfigError
 
 
-class TrainingBudget(Callback):
+class TrainingClock(Callback):
+    """Counts the seconds of training: batches, and what a family does between epochs.
+
+    Validation, checkpoints and start-up are not counted. The time spent travels in the checkpoint. In several
+    processes all read the clock of the first.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since: float | None = None
+
+    def go(self) -> None:
+        """Count from now on; does nothing while the clock runs."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+    def stop(self) -> None:
+        """Count up to now and no further; does nothing while the clock stands."""
+        if self._since is not None:
+            self.seconds += time.monotonic() - self._since
+            self._since = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self.go()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self.go()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.go()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:  # noqa: ARG002
+        self.stop()
+        self.go()
+        if trainer.world_size > 1:
+            self.seconds = trainer.strategy.broadcast(self.seconds)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self.stop()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self.go()
+
+    def on_save_checkpoint(self, *_: Any) -> None:
+        """What follows is writing; the next batch or the end of the epoch starts the clock again."""
+        self.stop()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self.stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        running = 0.0 if self._since is None else time.monotonic() - self._since
+        return {"seconds": self.seconds + running}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = float(state_dict["seconds"])
+
+
+class TrainingBudget(TrainingClock):
     """Stops training when its steps or minutes are spent, and knows how much of them is.
 
-    Only time in training batches counts; validation, checkpoints and start-up do not. The time already spent
-    travels in the checkpoint. With a budget in minutes the number of steps, and so the weights, depend on the
-    machine's speed; with one in steps a seed gives the same weights.
+    With a budget in minutes the number of steps, and so the weights, depend on the machine's speed; with one
+    in steps a seed gives the same weights.
     """
 
     def __init__(self, *, max_steps: int | None, max_minutes: float | None) -> None:
+        super().__init__()
         for name, value in (("max_steps", max_steps), ("max_minutes", max_minutes)):
             if value is not None and value <= 0:
                 raise ConfigError(f"{name}: got {value}, expected more than 0")
@@ -25,8 +83,6 @@ class TrainingBudget(Callback):
             raise ConfigError("training needs an end: give max_steps, max_minutes or both")
         self.max_steps = max_steps
         self.max_seconds = None if max_minutes is None else 60.0 * max_minutes
-        self.seconds = 0.0
-        self._resumed_at = 0.0
 
     def spent(self, step: int) -> float:
         """Share of the budget that is spent at optimiser step `step`, in [0, 1]."""
@@ -37,21 +93,7 @@ class TrainingBudget(Callback):
             shares.append(self.seconds / self.max_seconds)
         return min(max(shares), 1.0)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self._resumed_at = time.monotonic()
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self._resumed_at = time.monotonic()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        now = time.monotonic()
-        self.seconds += now - self._resumed_at
-        self._resumed_at = now
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        super().on_train_batch_end(trainer, pl_module)
         if self.spent(trainer.global_step) >= 1.0:
             trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = float(state_dict["seconds"])

@@ -1,4 +1,4 @@
-"""Image quality: PSNR with peak 1, and SSIM."""
+"""Image quality: PSNR with peak 1, SSIM, and LPIPS where its weights are."""
 
 import math
 
@@ -7,8 +7,16 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from neurocity.errors import DataError
+from neurocity.training.perceptual import lpips
 
 SSIM_WINDOW = 11
+
+
+def image_metrics(image: Tensor, truth: Tensor) -> dict[str, float]:
+    """`psnr` and `ssim`, and `lpips` where it can be measured, of images [H, W, 3] with values in [0, 1]."""
+    metrics = {"psnr": psnr(image, truth), "ssim": ssim(image, truth)}
+    perceptual = lpips(image, truth)
+    return metrics if perceptual is None else {**metrics, "lpips": perceptual}
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:

@@ -11,19 +11,22 @@ from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelChec
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from neurocity.checkpoint import read_content
+from neurocity.data.datasets import training_datasets
 from neurocity.data.scene import Scene
+from neurocity.data.scene_info import scene_info
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import Family
 from neurocity.training.budget import TrainingBudget
 from neurocity.training.callbacks import (
+    GradientNorm,
     ProgressBar,
     ProgressLines,
+    RenderingCallback,
     Throughput,
-    ValidationPicture,
     WeightAverage,
 )
 from neurocity.training.config import TrainingConfig
-from neurocity.training.data import SceneDataModule, scene_info
+from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
 
 # What Lightning says of its own use of torch, and of a run that goes on in its folder or in another.
@@ -60,10 +63,12 @@ def train(
     """
     accelerator = accelerator_of(options.device)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    module = family.lightning_module_class()(model_config, config, scene_info(scene))
+    rays, views = training_datasets(scene, seed=config.seed, batches=config.steps_per_epoch)
+    info = scene_info(rays, views, model_config.scene_bounds)
+    module = family.lightning_module_class()(model_config, config, info)
     if options.resume is not None:
         _check_same_model(options.resume, module)
-    data = SceneDataModule(scene, seed=config.seed, steps_per_epoch=config.steps_per_epoch)
+    data = SceneDataModule(rays, views)
     checkpoints = options.out / "checkpoints"
     if options.resume is None and checkpoints.exists() and any(checkpoints.iterdir()):
         raise ConfigError(
@@ -122,7 +127,8 @@ def _callbacks(config: TrainingConfig, options: RunOptions, checkpoints: Path) -
         TrainingBudget(max_steps=options.max_steps, max_minutes=options.max_minutes),
         Throughput(),
         LearningRateMonitor(),
-        ValidationPicture(options.out / "validation"),
+        GradientNorm(),
+        RenderingCallback(options.out / "validation"),
         ModelCheckpoint(
             dirpath=checkpoints,
             filename="step-{step:06d}-psnr-{val/psnr:.2f}",
