@@ -1,14 +1,17 @@
 """torch datasets over a scene's frames: random training rays, and whole views for validation."""
 
-from collections.abc import Callable, Sequence
-from typing import TypedDict
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, TypedDict
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from neurocity.cameras import Camera
 from neurocity.data.pixels import PixelTable
-from neurocity.data.scene import Frame
+from neurocity.data.scene import Frame, Scene
+from neurocity.errors import DataError
 
 
 class RayBatch(TypedDict):
@@ -43,21 +46,32 @@ class TrainingRays(Dataset[RayBatch]):
 
     Item (step, count) is a batch of `count` rays that depends on nothing but the seed and the step, so that a
     resumed run sees what an uninterrupted one sees. An item of one number takes `rays_per_batch` rays.
+
+    frames: a scene's training frames. scene: where they are from; `training_datasets` gives it. seed: of the
+    random rays. batches: how many items an epoch has. on_frame: called once per decoded image.
+    Raises DataError as `PixelTable.load` does.
+
+    points: the scene's sparse points [N, 3], float32 world units, or None. unbounded: whether the images show
+    more than the scene's bounds hold; without a scene, whether no pixel is transparent.
     """
 
     def __init__(
         self,
         frames: Sequence[Frame],
         *,
+        scene: Scene | None = None,
         seed: int = 0,
         batches: int = 1000,
         rays_per_batch: int = 4096,
         on_frame: Callable[[], None] | None = None,
     ) -> None:
         table = PixelTable.load(frames, on_frame=on_frame)
+        self.frames = tuple(frames)
+        self.scene = scene
         self.seed = seed
         self.batches = batches
         self.rays_per_batch = rays_per_batch
+        self.rank, self.ranks = 0, 1
         self.rgba = torch.from_numpy(table.rgba)
         self.starts = torch.from_numpy(table.starts)
         self.rotations = torch.from_numpy(table.rotations)
@@ -68,23 +82,50 @@ class TrainingRays(Dataset[RayBatch]):
         self.trainable = (
             None if table.trainable is None else torch.from_numpy(table.trainable).nonzero()[:, 0]
         )
+        points = None if scene is None else scene.points
+        self.points = None if points is None else torch.from_numpy(points).float()
+        self.unbounded = bool((self.rgba[:, 3] == 255).all()) if scene is None else scene.unbounded
 
-    def to(self, device: torch.device) -> "TrainingRays":
-        """Keep pixels and cameras on `device`; batches are made there."""
+    def to(self, device: torch.device) -> Self:
+        """These rays with pixels and cameras on `device`, where batches are then made."""
+        moved = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                setattr(self, name, value.to(device))
-        return self
+                setattr(moved, name, value.to(device))
+        return moved
+
+    def part(self, rank: int, ranks: int) -> Self:
+        """These rays for one of `ranks` processes: of every batch each takes another part, of equal size."""
+        partial = copy.copy(self)
+        partial.rank, partial.ranks = rank, ranks
+        return partial
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """The training cameras."""
+        return tuple(frame.camera for frame in self.frames)
+
+    def alpha_views(self) -> list[tuple[Camera, Tensor]]:
+        """Each training camera with its image's alpha [H, W] in [0, 1], on the CPU."""
+        alpha = self.rgba[:, 3].cpu().float() / 255.0
+        edges = self.starts.tolist()
+        return [
+            (camera, alpha[begin:end].view(camera.height, camera.width))
+            for camera, begin, end in zip(self.cameras, edges[:-1], edges[1:], strict=True)
+        ]
 
     def __len__(self) -> int:
         return self.batches
 
     def __getitem__(self, index: int | tuple[int, int]) -> RayBatch:
         step, count = index if isinstance(index, tuple) else (index, self.rays_per_batch)
+        count = -(-count // self.ranks) * self.ranks
         device = self.rgba.device
         generator = torch.Generator(device).manual_seed(hash((self.seed, step)) % 2**63)
         number = len(self.rgba) if self.trainable is None else len(self.trainable)
         pixels = torch.randint(number, (count,), generator=generator, device=device)
+        noise = torch.rand(count, 4, generator=generator, device=device)
+        pixels = pixels[self.rank :: self.ranks]
         if self.trainable is not None:
             pixels = self.trainable[pixels]
         origins, directions, radii, rgba = self.rays(pixels)
@@ -93,7 +134,7 @@ class TrainingRays(Dataset[RayBatch]):
             ray_directions=directions,
             ray_radii=radii,
             rgba=rgba.float() / 255.0,
-            noise=torch.rand(count, 4, generator=generator, device=device),
+            noise=noise[self.rank :: self.ranks],
         )
 
     def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -125,3 +166,44 @@ class Views(Dataset[ViewBatch]):
             width=frame.camera.width,
             name=frame.name,
         )
+
+
+def training_datasets(
+    scene: Scene,
+    *,
+    seed: int = 0,
+    batches: int = 1000,
+    rays_per_batch: int = 4096,
+    on_frame: Callable[[], None] | None = None,
+) -> tuple[TrainingRays, Views]:
+    """The training rays of a scene, as `TrainingRays` takes them, and its held-out views.
+
+    Raises DataError as `TrainingRays` does, and when nothing is held out to judge a model by.
+    """
+    if not scene.held_out:
+        raise DataError(f"{scene.root}: has no val or test frames; a model is judged and exported by them")
+    rays = TrainingRays(
+        scene.splits["train"],
+        scene=scene,
+        seed=seed,
+        batches=batches,
+        rays_per_batch=rays_per_batch,
+        on_frame=on_frame,
+    )
+    return rays, Views(scene.held_out)
+
+
+def uncollated(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A `RayBatch` or `ViewBatch` from a loader with or without a batch axis, without it.
+
+    Batches of rays are joined to one. Raises DataError for more than one view: views differ in size.
+    """
+    if batch["rgba"].dim() == 2:
+        return dict(batch)
+    if "height" not in batch:
+        return {name: rays.flatten(0, 1) for name, rays in batch.items()}
+    if len(batch["name"]) != 1:
+        raise DataError(
+            f"got {len(batch['name'])} views in a batch, expected one: DataLoader(val_dataset, batch_size=1)"
+        )
+    return {name: values[0] for name, values in batch.items()}

@@ -118,17 +118,22 @@ class Scene:
 
         Raises DataError when a file cannot be read.
         """
-        digest = hashlib.sha256()
-        for split in sorted(self.splits):
-            for frame in self.splits[split]:
-                camera = frame.camera
-                intrinsics = (camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy)
-                digest.update(repr((split, frame.name, frame.downscale, intrinsics, camera.lens)).encode())
-                digest.update(camera.camera_to_world.tobytes())
-                for path in (frame.image_path, frame.mask_path):
-                    if path is not None:
-                        digest.update(_file_digest(path, frame.name))
-        return digest.hexdigest()
+        return fingerprint(self.splits)
+
+
+def fingerprint(splits: Splits) -> str:
+    """SHA-256 (hex) of frames by split; see `Scene.fingerprint`."""
+    digest = hashlib.sha256()
+    for split in sorted(splits):
+        for frame in splits[split]:
+            camera = frame.camera
+            intrinsics = (camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy)
+            digest.update(repr((split, frame.name, frame.downscale, intrinsics, camera.lens)).encode())
+            digest.update(camera.camera_to_world.tobytes())
+            for path in (frame.image_path, frame.mask_path):
+                if path is not None:
+                    digest.update(_file_digest(path, frame.name))
+    return digest.hexdigest()
 
 
 def _file_digest(path: Path, frame: str) -> bytes:

@@ -1,18 +1,38 @@
 """Training of Instant-NGP with Lightning (Müller et al. 2022, section 5.4 and appendix E)."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from neurocity.contract import SceneInfo
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.config import Preset
-from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+from neurocity.instant_ngp.core import InstantNGP
 from neurocity.training.occupancy import MarchedFieldConfig, MarchedFieldModule
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstantNGPLightningConfig(MarchedFieldConfig):
     """Training of Instant-NGP; defaults are the paper's."""
+
+    learning_rate: float = 1e-2
+    """Peak learning rate."""
+    weight_decay: float = 1e-6
+    """L2 penalty on network weights (not on feature tables)."""
+    optimizer_type: Literal["adam", "adamw"] = "adam"
+    """Optimiser."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of the optimiser's running means of the gradient and its square."""
+    epsilon: float = 1e-15
+    """So small that a feature which is rarely met learns as fast as others."""
+    scheduler_type: Literal["cosine", "exponential", "step", "none"] = "exponential"
+    """How the learning rate falls from its peak to `final_learning_rate`."""
+    final_learning_rate: float = 3e-2
+    """Learning rate at the end, as a share of the peak."""
+    warmup_steps: int = 20
+    """Steps over which the learning rate rises to its peak."""
+    gradient_clip_val: float | None = None
+    """Gradients are not clipped."""
+    ema_decay: float = 0.98
+    """Decay of the average per step."""
 
     @classmethod
     def preset(cls, name: Preset, **changes: Any) -> Self:
@@ -32,18 +52,3 @@ class InstantNGPLightningModule(MarchedFieldModule):
     family = "instant_ngp"
     model: InstantNGP
     config: InstantNGPLightningConfig
-
-    def __init__(
-        self,
-        model_config: InstantNGPConfig | dict[str, Any],
-        lightning_config: InstantNGPLightningConfig | dict[str, Any] | None = None,
-        scene: SceneInfo | dict[str, Any] | None = None,
-    ) -> None:
-        if isinstance(model_config, dict):
-            model_config = InstantNGPConfig(**model_config)
-        if isinstance(lightning_config, dict):
-            lightning_config = InstantNGPLightningConfig(**lightning_config)
-        super().__init__(
-            InstantNGP(model_config), lightning_config or InstantNGPLightningConfig(), self.scene_of(scene)
-        )
-        self.save_hyperparameters(self.record(model_config))

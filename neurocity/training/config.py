@@ -1,41 +1,72 @@
 """What the families share of a training configuration."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from neurocity.errors import ConfigError
+
+_CHOICES = {
+    "optimizer_type": ("adam", "adamw"),
+    "scheduler_type": ("cosine", "exponential", "step", "none"),
+    "gradient_clip_algorithm": ("norm", "value"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """Optimiser, schedule and averaging; a family's configuration adds its own fields."""
 
-    learning_rate: float = 1e-2
-    """Peak learning rate."""
-    final_learning_rate: float = 3e-2
-    """Learning rate at the end, as a share of the peak; the decay is exponential."""
-    warmup_steps: int = 20
+    model_config: Any = None
+    """The model's configuration, for modules that are made from this one alone."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of parameters whose group names no other."""
+    weight_decay: float = 1e-5
+    """Weight decay of network matrices (not of feature tables): L2 with adam, decoupled with adamw."""
+    optimizer_type: Literal["adam", "adamw"] = "adamw"
+    """Optimiser."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the optimiser's running means of the gradient and its square."""
+    epsilon: float = 1e-8
+    """What the optimiser adds to the root of the mean squared gradient."""
+    scheduler_type: Literal["cosine", "exponential", "step", "none"] = "cosine"
+    """How the learning rate falls from its peak to `final_learning_rate`; see `training.schedules`."""
+    final_learning_rate: float = 0.01
+    """Learning rate at the end, as a share of the peak; "none" keeps the peak."""
+    step_milestones: tuple[float, ...] = (0.5, 0.75, 0.9)
+    """Shares of training after which the "step" schedule lowers the rate, each time by the same factor."""
+    warmup_steps: int = 0
     """Steps over which the learning rate rises to its peak."""
-    weight_decay: float = 1e-6
-    """L2 penalty on network weights (not on feature tables)."""
-    optimizer_type: Literal["adam", "adamw"] = "adam"
-    """Optimiser; its betas are 0.9 and 0.99 and its epsilon 1e-15, as in Instant-NGP."""
-    gradient_clip_val: float | None = None
-    """Clip gradients at this norm; none by default."""
+    gradient_clip_val: float | None = 0.5
+    """Clip gradients at this norm or value; None does not."""
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    """Whether the norm of all gradients is limited, or each value."""
     use_ema: bool = True
     """Keep an exponential moving average of the weights; evaluation and export use it."""
-    ema_decay: float = 0.98
+    ema_decay: float = 0.999
     """Decay of the average per step."""
     steps_per_epoch: int = 1000
-    """Steps between validations."""
+    """Training batches of an epoch, where this configuration decides on them; a validation follows each."""
     seed: int = 0
     """Seed of initial weights, rays, jitter and backgrounds."""
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "final_learning_rate", "steps_per_epoch"):
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}, expected {' or '.join(choices)}")
+        for name in ("learning_rate", "final_learning_rate", "steps_per_epoch", "epsilon"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected more than 0")
-        if self.optimizer_type not in ("adam", "adamw"):
-            raise ConfigError(f"optimizer_type: got {self.optimizer_type!r}, expected adam or adamw")
-        if not 0.0 <= self.ema_decay < 1.0:
-            raise ConfigError(f"ema_decay: got {self.ema_decay}, expected 0 <= ema_decay < 1")
+        for name in ("weight_decay", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
+        for name, share in (("ema_decay", self.ema_decay), *(("betas", beta) for beta in self.betas)):
+            if not 0.0 <= share < 1.0:
+                raise ConfigError(f"{name}: got {share}, expected 0 <= {name} < 1")
+        if self.gradient_clip_val is not None and self.gradient_clip_val <= 0:
+            raise ConfigError(
+                f"gradient_clip_val: got {self.gradient_clip_val}, expected more than 0, or None for no limit"
+            )
+        if not all(0.0 < share < 1.0 for share in self.step_milestones):
+            raise ConfigError(
+                f"step_milestones: got {self.step_milestones}, expected shares of training between 0 and 1"
+            )

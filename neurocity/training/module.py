@@ -1,60 +1,102 @@
 """The LightningModule that all families share: optimiser, schedule, validation, checkpoint contents."""
 
 import math
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor, WeightAveraging
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from neurocity.checkpoint import FORMAT_VERSION
 from neurocity.contract import SceneInfo, scene_info_from_dict, to_dict
-from neurocity.data.datasets import RayBatch, ViewBatch
-from neurocity.errors import TrainingError
+from neurocity.data.datasets import RayBatch, TrainingRays, ViewBatch, Views, uncollated
+from neurocity.data.scene_info import scene_info
+from neurocity.errors import ConfigError, TrainingError
+from neurocity.families import find_family
 from neurocity.training.budget import TrainingBudget
 from neurocity.training.config import TrainingConfig
-from neurocity.training.metrics import psnr, ssim
+from neurocity.training.metrics import image_metrics
+from neurocity.training.schedules import learning_rate_factor
 from neurocity.training.views import render_view
+
+_Kind = TypeVar("_Kind")
 
 WHITE = (1.0, 1.0, 1.0)
 
+FINITE_CHECK_STEPS = 50
+"""On a GPU the loss is looked at this often, and before a checkpoint: to look at it waits for the GPU."""
+
 
 class RadianceFieldModule(pl.LightningModule):
-    """Trains `self.model`, a family's render model. A family overrides `training_step` and names its parts.
+    """Trains `self.model`, a family's render model. A family has a name and overrides `training_step`.
 
-    family: name in `neurocity.families`. rays_per_batch: how many rays the next batch should have.
+    model_config, lightning_config: the family's configurations, or plain dictionaries as a checkpoint has
+    them; `lightning_config.model_config` may stand in for the first. scene: what the model is trained on;
+    when None, it is taken from the datasets when training starts.
+    Raises ConfigError for configurations that are missing, of another kind, or contradict each other.
+
+    family: name in `neurocity.families`. rays_per_batch: how many rays the next batch should have, over all
+    processes.
     """
 
     family: str
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, scene: SceneInfo | None) -> None:
+    def __init__(
+        self,
+        model_config: Any = None,
+        lightning_config: Any = None,
+        scene: SceneInfo | dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.model = model
-        self.config = config
-        self.scene = scene
+        family = find_family(self.family)
+        if isinstance(model_config, TrainingConfig) and lightning_config is None:
+            model_config, lightning_config = None, model_config
+        self.config = _configuration(
+            "lightning_config", lightning_config or {}, family.lightning_config_class()
+        )
+        given = [config for config in (model_config, self.config.model_config) if config is not None]
+        configs = [_configuration("model_config", config, family.config_class()) for config in given]
+        if not configs:
+            raise ConfigError(
+                f"model_config: got none, expected a {family.config_class().__name__}, alone or as the "
+                "lightning_config's model_config"
+            )
+        if configs[0] != configs[-1]:
+            raise ConfigError(
+                f"model_config: got {configs[0]}, but the lightning_config holds {configs[-1]}; give one"
+            )
+        self.model: Any = family.model_class()(configs[0])
+        self.scene = scene_info_from_dict(scene) if isinstance(scene, dict) else scene
         self.rays_per_batch = 4096
         self.trained_rays = 0
         self.trained_samples = 0
         self.validation_metrics: dict[str, float] = {}
-        self.validation_images: list[tuple[Tensor, Tensor]] = []
+        self._fresh = True
+        self._finite: Tensor | None = None
+        self.save_hyperparameters(
+            {
+                "format_version": FORMAT_VERSION,
+                "family": self.family,
+                "model_config": asdict(configs[0]),
+                "lightning_config": asdict(replace(self.config, model_config=None)),
+                "scene": None if self.scene is None else to_dict(self.scene),
+                "metrics": {},
+            }
+        )
 
-    def record(self, model_config: Any) -> dict[str, Any]:
-        """The plain hyper-parameters that a checkpoint carries; see `neurocity.checkpoint`."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "family": self.family,
-            "model_config": asdict(model_config),
-            "lightning_config": asdict(self.config),
-            "scene": None if self.scene is None else to_dict(self.scene),
-            "metrics": {},
-        }
+    def forward(self, *rays: Tensor) -> Any:
+        """Render as the model does: origins [R, 3], directions [R, 3] and, where it takes them, radii."""
+        return self.model(*rays)
 
-    @staticmethod
-    def scene_of(scene: SceneInfo | dict[str, Any] | None) -> SceneInfo | None:
-        """A scene given as such or, from a checkpoint, as plain data."""
-        return scene_info_from_dict(scene) if isinstance(scene, dict) else scene
+    def start(self, rays: TrainingRays) -> None:
+        """Called before the first step of a model that was never trained, in every process."""
 
     @property
     def background(self) -> tuple[float, float, float] | None:
@@ -69,8 +111,60 @@ class RadianceFieldModule(pl.LightningModule):
         steps = self.trainer.estimated_stepping_batches
         return min(self.trainer.global_step / steps, 1.0) if math.isfinite(steps) else 0.0
 
+    def generator(self, stream: int = 0) -> torch.Generator:
+        """Randomness of this step, on the module's device: it depends on the seed and the step alone.
+
+        stream: tells apart the uses that a step has for it.
+        """
+        seed = hash((self.config.seed, -1 - self.trainer.global_step, stream)) % 2**63
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def sum_over_processes(self, value: float) -> float:
+        """The sum of what every process gives; all of them must call this."""
+        if self.trainer.world_size == 1:
+            return value
+        total = torch.tensor(float(value), dtype=torch.float64, device=self.device)
+        return float(self.trainer.strategy.reduce(total, reduce_op="sum"))
+
+    def averaged_models(self) -> list[nn.Module]:
+        """The render models that hold averages of the weights; they change size as `self.model` does."""
+        averages = [
+            callback._average_model
+            for callback in self.trainer.callbacks  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging)
+        ]
+        return [cast(nn.Module, average.module.model) for average in averages if average is not None]
+
+    def parameters_replaced(self) -> None:
+        """To be called in every process after parameters became other tensors: DDP starts anew with them."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, DDPStrategy):
+            strategy.model = self
+            strategy.configure_ddp()
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What every trainer gets: figures, and the average of the weights unless it keeps one of its own."""
+        from neurocity.training.callbacks import GradientNorm, Throughput, WeightAverage  # noqa: PLC0415, cycle
+
+        callbacks: list[Callback] = [GradientNorm(), Throughput()]
+        if self.trainer.loggers:
+            callbacks.append(LearningRateMonitor())
+        others = [type(callback) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
+        others = [kind for kind in others if issubclass(kind, WeightAveraging) and kind is not WeightAverage]
+        if self.config.use_ema and not others:
+            callbacks.append(WeightAverage(self.config.ema_decay))
+        return callbacks
+
+    def setup(self, stage: str) -> None:
+        """Let DDP expect steps that leave some parameters out: no sky, no samples, a stage's other branch."""
+        if stage == "fit" and isinstance(self.trainer.strategy, DDPStrategy):
+            self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Feature tables (three or more axes) without weight decay, network matrices with it."""
+        """Feature tables (three or more axes) without weight decay, network matrices with it.
+
+        A group may carry an "lr" of its own; the schedule's factor applies to it likewise.
+        """
         tables = [p for p in self.model.parameters() if p.dim() > 2]
         networks = [p for p in self.model.parameters() if p.dim() <= 2]
         return [
@@ -81,15 +175,50 @@ class RadianceFieldModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         kind = torch.optim.Adam if self.config.optimizer_type == "adam" else torch.optim.AdamW
         optimizer = kind(
-            self.parameter_groups(), lr=self.config.learning_rate, betas=(0.9, 0.99), eps=1e-15, fused=True
+            self.parameter_groups(),
+            lr=self.config.learning_rate,
+            betas=self.config.betas,
+            eps=self.config.epsilon,
+            # A fused optimiser unscales float16 gradients in its step, too late for clipping.
+            fused=getattr(self.trainer.precision_plugin, "scaler", None) is None,
         )
 
         def factor(step: int) -> float:
-            warm = min(1.0, (step + 1) / max(self.config.warmup_steps, 1))
-            return warm * self.config.final_learning_rate ** self.progress()
+            return learning_rate_factor(self.config, step=step, progress=self.progress())
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer says, or else as the configuration says."""
+        if gradient_clip_val is None:
+            gradient_clip_val = self.config.gradient_clip_val
+            gradient_clip_algorithm = gradient_clip_algorithm or self.config.gradient_clip_algorithm
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002
+        return uncollated(batch)
+
+    def on_train_start(self) -> None:
+        rays = _dataset(self.trainer.train_dataloader, TrainingRays)
+        if rays is None:
+            rank_zero_warn(
+                f"{type(self).__name__}: the training data is no TrainingRays. Training starts "
+                "without what these tell of the scene, and a checkpoint can be exported only if the module got a `scene`"
+            )
+            return
+        if self.scene is None:
+            views = _dataset(self.trainer.val_dataloaders, Views)
+            self.scene = scene_info(rays, views, tuple(self.hparams["model_config"]["scene_bounds"]))
+            self.hparams["scene"] = to_dict(self.scene)
+        if self._fresh:
+            self.start(rays)
+            self._fresh = False
 
     def target(self, batch: RayBatch) -> tuple[Tensor, Tensor]:
         """Images over a random background: colours and backgrounds, [3, R] each."""
@@ -97,38 +226,71 @@ class RadianceFieldModule(pl.LightningModule):
         background = batch["noise"][:, :3].t()
         return color * alpha + background * (1.0 - alpha), background
 
-    def log_training(self, loss: Tensor, *, rays: int, samples: int) -> None:
-        """Log the loss and its PSNR, count rays and samples, and stop at a loss that is not finite."""
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {self.trainer.global_step}; the last good checkpoint is kept. "
-                "A smaller learning_rate or gradient_clip_val may help"
-            )
+    def log_training(self, loss: Tensor, *, rays: int, samples: int, mse: Tensor | None = None) -> None:
+        """Log the loss and the PSNR, count rays and samples, and stop at a loss that is not finite.
+
+        mse: mean squared error of colours, where the loss is not just that. Raises TrainingError.
+        """
+        loss = loss.detach()
+        self._finite = loss.isfinite() if self._finite is None else self._finite & loss.isfinite()
+        if loss.device.type == "cpu" or self.trainer.global_step % FINITE_CHECK_STEPS == 0:
+            self._check_finite(lambda: f"the loss is {loss.item()} at step {self.trainer.global_step}")
         self.trained_rays += rays
         self.trained_samples += samples
-        self.log("train/loss", value, batch_size=rays)
-        self.log("train/psnr", -10.0 * math.log10(max(value, 1e-10)), batch_size=rays, prog_bar=True)
+        error = loss if mse is None else mse.detach()
+        self.log("train/loss", loss, batch_size=rays)
+        self.log("train/psnr", -10.0 * error.clamp_min(1e-10).log10(), batch_size=rays, prog_bar=True)
+
+    def _check_finite(self, what: Callable[[], str]) -> None:
+        if self._finite is not None and not bool(self._finite):
+            raise TrainingError(
+                f"{what()}; the last good checkpoint is kept. "
+                "A smaller learning_rate or gradient_clip_val may help"
+            )
 
     def on_validation_epoch_start(self) -> None:
-        self.validation_images = []
         self.validation_metrics = {}
 
-    def validation_step(self, batch: ViewBatch, index: int) -> None:
-        """Render a view; log PSNR and SSIM against the image over the scene's background."""
+    def validation_step(self, batch: ViewBatch, index: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Render a view; log its loss and metrics against the image over the scene's background.
+
+        Returns both as `image` and `truth`, [H, W, 3] in [0, 1], for callbacks that show them.
+        """
         image, truth = render_view(self.model, batch, self.background)
-        if index == 0:
-            self.validation_images.append((image.cpu(), truth.cpu()))
-        for name, value in (("val/psnr", psnr(image, truth)), ("val/ssim", ssim(image, truth))):
-            self.log(name, value, batch_size=1, prog_bar=name == "val/psnr", sync_dist=True)
+        metrics = {"loss": torch.mean((image - truth) ** 2).item(), **image_metrics(image, truth)}
+        for name, value in metrics.items():
+            self.log(f"val/{name}", value, batch_size=1, prog_bar=name == "psnr", sync_dist=True)
+        return {"image": image, "truth": truth}
 
     def on_validation_epoch_end(self) -> None:
         metrics = self.trainer.callback_metrics
         self.validation_metrics = {name: float(metrics[name]) for name in metrics if name.startswith("val/")}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check_finite(lambda: f"the loss was not finite before step {self.trainer.global_step}")
         checkpoint["hyper_parameters"]["metrics"] = dict(self.validation_metrics)
         checkpoint["rays_per_batch"] = self.rays_per_batch
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.rays_per_batch = int(checkpoint["rays_per_batch"])
+        self._fresh = False
+
+
+def _configuration(name: str, given: Any, kind: type) -> Any:
+    """A configuration given as such or as plain data. Raises ConfigError for anything else."""
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, dict):
+        raise ConfigError(f"{name}: got a {type(given).__name__}, expected a {kind.__name__}")
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _dataset(loader: Any, kind: type[_Kind]) -> _Kind | None:
+    """The dataset behind a loader, or behind subsets of it; None when it is of another kind."""
+    dataset = getattr(loader, "dataset", None)
+    while dataset is not None and not isinstance(dataset, kind):
+        dataset = getattr(dataset, "dataset", None)
+    return dataset

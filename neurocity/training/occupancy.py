@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurocity.data.datasets import RayBatch
+from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.errors import ConfigError, TrainingError
 from neurocity.rendering.hull import possible_cells
 from neurocity.rendering.marched_field import MarchedField, TrainingRender
 from neurocity.rendering.occupancy import NEVER, OCCUPIED
 from neurocity.training.config import TrainingConfig
-from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
 
 MOST_RAYS = 2**18
@@ -55,21 +54,18 @@ class MarchedFieldModule(RadianceFieldModule):
     model: MarchedField
     config: MarchedFieldConfig
 
-    def on_fit_start(self) -> None:
-        """Before the first step: start from the visual hull, or else from the sparse points."""
-        data = getattr(self.trainer, "datamodule", None)
-        if self.trainer.global_step or not isinstance(data, SceneDataModule):
-            return
+    def start(self, rays: TrainingRays) -> None:
+        """Start from the visual hull, or else from the sparse points."""
         if not self.model.marcher.unbounded:
-            self.start_from_hull(data)
-        if self.background is None and data.scene.points is not None:
-            self.model.start_from_points(torch.from_numpy(data.scene.points).to(self.device))
+            self.start_from_hull(rays)
+        if self.background is None and rays.points is not None:
+            self.model.start_from_points(rays.points.to(self.device))
 
-    def start_from_hull(self, data: SceneDataModule) -> None:
+    def start_from_hull(self, rays: TrainingRays) -> None:
         """Exclude what no camera sees and what some camera sees through."""
         marcher = self.model.marcher
         possible = possible_cells(
-            data.alpha_views(), low=marcher.low.tolist(), side=marcher.side, resolution=marcher.grid
+            rays.alpha_views(), low=marcher.low.tolist(), side=marcher.side, resolution=marcher.grid
         )
         self.model.occupancy.restrict(possible.to(self.device))
         if self.model.occupancy.occupied_share() == 0.0:
@@ -86,15 +82,16 @@ class MarchedFieldModule(RadianceFieldModule):
             batch["noise"][:, 3],
             self.visible_transmittance(),
         )
-        if render.evaluated == 0 and not self.model.sky_enabled:
+        rays = self.sum_over_processes(batch["rgba"].shape[0])
+        samples = self.sum_over_processes(render.evaluated)
+        if samples == 0 and not self.model.sky_enabled:
             raise TrainingError(
                 f"no ray of step {self.trainer.global_step} meets occupied space: the scene became empty. A "
                 "smaller learning_rate or occupancy_threshold may help"
             )
         loss = self.loss(render, target, background)
-        rays = batch["rgba"].shape[0]
-        self.log_training(loss, rays=rays, samples=render.evaluated)
-        wanted = rays * min(2.0, self.config.samples_per_batch / max(render.evaluated, 1))
+        self.log_training(loss, rays=len(batch["rgba"]), samples=render.evaluated)
+        wanted = rays * min(2.0, self.config.samples_per_batch / max(samples, 1))
         self.rays_per_batch = int(min(max(wanted, 64), MOST_RAYS))
         return loss
 
@@ -114,7 +111,7 @@ class MarchedFieldModule(RadianceFieldModule):
     def update_occupancy(self) -> None:
         """Refresh the occupancy grid; which cells are drawn depends on the seed and the step alone."""
         occupancy, step = self.model.occupancy, self.trainer.global_step
-        generator = torch.Generator(self.device).manual_seed(hash((self.config.seed, -step)) % 2**63)
+        generator = self.generator()
         pools = [(occupancy.density != NEVER).nonzero()[:, 0]]
         count = int(self.config.occupancy_share * len(pools[0]))
         if step > self.config.occupancy_warmup:

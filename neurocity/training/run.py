@@ -34,6 +34,7 @@ _EXPECTED_WARNINGS = (
     ("`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning),
     ("Checkpoint directory .* exists and is not empty", UserWarning),
     ("The dirpath has changed from", UserWarning),
+    ("You have overridden `on_after_batch_transfer` in `LightningModule`", UserWarning),
 )
 
 
