@@ -20,6 +20,7 @@ from neurocity.rendering.spherical_harmonics import spherical_harmonics
 from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.layout import base_voxels, possible_voxels
+from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import VoxelIntervals, descend, inverse_directions
 from neurocity.svraster.traversal_kernels import walk_cpu
 
@@ -54,6 +55,8 @@ class SVRaster(nn.Module):
         side = float((high - low).max())
         self.root_side = side * 2.0**config.bounds_level
         self.density_scale = DENSITY_PER_SIDE / side
+        # TorchScript reads attributes, not globals.
+        self.faintest = shading.FAINTEST
         self.near = config.near
         self.far = self.root_side
         self.samples = config.samples_per_voxel
@@ -109,15 +112,40 @@ class SVRaster(nn.Module):
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
-        intervals = self.traverse(origins, directions)
-        tau = self.optical_depth(intervals, origins, directions)
-        weights = shading.visible_weights(tau, intervals.offsets, intervals.ray_index)
-        colors = self.colors(intervals, origins).clamp(0.0, 1.0)
-        middle = (intervals.near + intervals.far) * 0.5
-        render = shading.composite(weights, colors, middle, intervals.offsets)
+        if torch.jit.is_scripting():
+            render = self.render(origins, directions)
+        elif kernels_apply(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
+            render = self.render_fused(origins, directions)
+        else:
+            render = self.render(origins, directions)
         if self.sky_enabled:
             return self.before_sky(render, directions)
         return render
+
+    def render(self, origins: Tensor, directions: Tensor) -> RayRender:
+        """The voxels' light on rays [3, R], without the sky."""
+        intervals = self.traverse(origins, directions)
+        tau = self.optical_depth(intervals, origins, directions)
+        weights = shading.visible_weights(tau, intervals.offsets, intervals.ray_index)
+        seen = (weights > self.faintest).nonzero().flatten()
+        rays = intervals.ray_index.index_select(0, seen)
+        colors = self.colors(intervals.voxel.index_select(0, seen), origins, rays, self.basis_size)
+        light = (colors.clamp(0.0, 1.0) * weights.index_select(0, seen)[:, None]).t()
+        light = torch.zeros_like(weights).expand(3, -1).index_copy(1, seen, light)
+        middle = (intervals.near + intervals.far) * 0.5
+        return shading.composite(weights, light, middle, intervals.offsets)
+
+    @torch.jit.unused
+    def render_fused(self, origins: Tensor, directions: Tensor) -> RayRender:
+        """`render` by the compiled CPU kernel, without gradients."""
+        speed = directions / self.root_side
+        return render_cpu(
+            (self.to_unit(origins), speed, inverse_directions(speed)),
+            (self.node_children, self.voxel_points),
+            (self.density, self.sh0, self.shs),
+            (self.near, self.density_scale),
+            self.samples,
+        )
 
     def before_sky(self, render: RayRender, directions: Tensor) -> RayRender:
         """The render of rays with unit directions [3, R] before the learnt sky: opacity is 1."""
@@ -156,13 +184,16 @@ class SVRaster(nn.Module):
         )
         return depth * self.density_scale
 
-    def colors(self, intervals: VoxelIntervals, origins: Tensor) -> Tensor:
-        """Colours [K, 3] of intervals on rays from `origins` [3, R], before they are clamped to [0, 1]."""
-        voxel = intervals.voxel
+    def colors(self, voxel: Tensor, origins: Tensor, ray_index: Tensor, basis_size: int) -> Tensor:
+        """Colours [K, 3] of voxels [K] seen on rays [K] from `origins` [3, R], not yet clamped to [0, 1].
+
+        basis_size: how many of the coefficients `shs` count.
+        """
         center = self.voxel_low.index_select(1, voxel) + 0.5 / self.voxel_scale.index_select(0, voxel)
-        views = center - self.to_unit(origins).index_select(1, intervals.ray_index)
+        views = center - self.to_unit(origins).index_select(1, ray_index)
         views = views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12)
-        return shading.voxel_colors(self.sh0.index_select(0, voxel), self.shs.index_select(0, voxel), views)
+        shs = self.shs[:, :basis_size].index_select(0, voxel)
+        return shading.voxel_colors(self.sh0.index_select(0, voxel), shs, views)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""

@@ -9,12 +9,19 @@ Notation
 These functions are differentiable and define both training and the render graph.
 """
 
+from typing import Final
+
 import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum, transmittance
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
+
+LEAST_LIGHT: Final = 1e-4
+"""A ray ends where this share of its light is left."""
+FAINTEST: Final = 1e-6
+"""Intervals of less weight get no colour in eval."""
 
 
 def explin(raw: Tensor) -> Tensor:
@@ -46,13 +53,12 @@ def optical_depth(
     return total * width
 
 
-def visible_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor) -> Tensor:
+def visible_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor, least: float = LEAST_LIGHT) -> Tensor:
     """Weights [K] of intervals with optical depths [K], packed as in `rendering.compositing`.
 
-    A ray ends where 1e-4 of its light is left, and what is left there is given to the rest in proportion: an
+    A ray ends where the share `least` of its light is left, which is given to its intervals in proportion: an
     end without a step, so that kernels may stop there and still agree to the last digits.
     """
-    least = 1e-4
     left = transmittance(tau, offsets, ray_index)
     taken = torch.minimum(left * -torch.expm1(-tau), (left - least).clamp_min(0.0))
     return taken / (1.0 - least)
@@ -86,10 +92,8 @@ def clamp_straight(values: Tensor) -> Tensor:
     return clamped
 
 
-def composite(weights: Tensor, colors: Tensor, depths: Tensor, offsets: Tensor) -> RayRender:
-    """Sums along rays of weights [K], times colours [K, 3] and depths [K]; depth is divided by opacity."""
-    summed = segment_sum(
-        torch.cat([(colors * weights[:, None]).t(), (weights * depths)[None], weights[None]]), offsets
-    )
+def composite(weights: Tensor, light: Tensor, depths: Tensor, offsets: Tensor) -> RayRender:
+    """Sums along rays of weights [K], light [3, K] (weights times colours), and weights times depths [K]."""
+    summed = segment_sum(torch.cat([light, (weights * depths)[None], weights[None]]), offsets)
     opacity = summed[4].clamp(0.0, 1.0)
     return RayRender(summed[:3].t(), summed[3] / opacity.clamp_min(1e-6), opacity)
