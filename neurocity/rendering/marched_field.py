@@ -65,14 +65,7 @@ class MarchedField(nn.Module):
         opacity = segment_sum(weights, samples.offsets)
         depth = segment_sum(weights * samples.t, samples.offsets)
         basis = spherical_harmonics(directions)
-        seen = (weights > self.visible_weight).nonzero().flatten()
-        color = self.color(
-            samples.points.index_select(1, seen),
-            features.index_select(0, seen),
-            basis.index_select(0, samples.ray_index.index_select(0, seen)),
-        ).t()
-        light = torch.zeros_like(samples.points).index_copy(1, seen, color * weights.index_select(0, seen))
-        rgb = segment_sum(light, samples.offsets)
+        rgb = segment_sum(self.light(samples, features, weights, basis), samples.offsets)
         if self.sky_enabled:
             rest = (1.0 - opacity).clamp_min(0.0)
             rgb = rgb + rest * self.sky_net(basis).t()
@@ -85,6 +78,16 @@ class MarchedField(nn.Module):
         """Features [N, C] and compositing weights [N] of packed samples."""
         features, density = self.density(samples.points)
         return features, compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+
+    def light(self, samples: PackedSamples, features: Tensor, weights: Tensor, basis: Tensor) -> Tensor:
+        """Weighted colours [3, N] of samples; zero where they are too faint to be seen."""
+        seen = (weights > self.visible_weight).nonzero().flatten()
+        color = self.color(
+            samples.points.index_select(1, seen),
+            features.index_select(0, seen),
+            basis.index_select(0, samples.ray_index.index_select(0, seen)),
+        ).t()
+        return torch.zeros_like(samples.points).index_copy(1, seen, color * weights.index_select(0, seen))
 
     @torch.jit.unused
     def start_from_points(self, points: Tensor) -> None:
@@ -113,13 +116,25 @@ class MarchedField(nn.Module):
 
         Samples that less than the share `visible` of light reaches are left out.
         """
-        samples = self.marcher(origins, directions, self.occupancy.jump, jitter)
-        if visible > 0.0:
-            samples = self.visible(samples, visible)
+        samples = self.training_samples(origins, directions, jitter, visible)
         features, weights = self.weigh(samples)
         basis = spherical_harmonics(directions)
-        color = self.color(samples.points, features, basis.index_select(0, samples.ray_index)).t()
-        summed = segment_sum(torch.cat([color * weights, weights[None]]), samples.offsets)
+        return self.composite(samples, self.light(samples, features, weights, basis), weights, basis)
+
+    @torch.jit.unused
+    def training_samples(
+        self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float
+    ) -> PackedSamples:
+        """The samples of training rays; arguments as for `render_training`."""
+        samples = self.marcher(origins, directions, self.occupancy.jump, jitter)
+        return self.visible(samples, visible) if visible > 0.0 else samples
+
+    @torch.jit.unused
+    def composite(
+        self, samples: PackedSamples, light: Tensor, weights: Tensor, basis: Tensor
+    ) -> TrainingRender:
+        """Sum light [3, N] and weights [N] of samples along their rays, over the sky if there is one."""
+        summed = segment_sum(torch.cat([light, weights[None]]), samples.offsets)
         rgb, opacity = summed[:3], summed[3]
         if self.sky_enabled:
             rgb, opacity = rgb + (1.0 - opacity) * self.sky_net(basis).t(), torch.ones_like(opacity)

@@ -3,6 +3,7 @@
 Müller et al. 2022, appendix E.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ class MarchedFieldConfig(TrainingConfig):
 
 
 class MarchedFieldModule(RadianceFieldModule):
-    """Trains a `MarchedField`; a family may add to `loss`."""
+    """Trains a `MarchedField`; a family may have its own `renders` and `penalty`."""
 
     model: MarchedField
     config: MarchedFieldConfig
@@ -76,28 +77,40 @@ class MarchedFieldModule(RadianceFieldModule):
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
         target, background = self.target(batch)
-        render = self.model.render_training(
+        renders = self.renders(
             batch["ray_origins"].t(),
             batch["ray_directions"].t(),
             batch["noise"][:, 3],
             self.visible_transmittance(),
         )
+        evaluated = renders[0].evaluated
         rays = self.sum_over_processes(batch["rgba"].shape[0])
-        samples = self.sum_over_processes(render.evaluated)
+        samples = self.sum_over_processes(evaluated)
         if samples == 0 and not self.model.sky_enabled:
             raise TrainingError(
                 f"no ray of step {self.trainer.global_step} meets occupied space: the scene became empty. A "
                 "smaller learning_rate or occupancy_threshold may help"
             )
-        loss = self.loss(render, target, background)
-        self.log_training(loss, rays=len(batch["rgba"]), samples=render.evaluated)
+        errors = torch.stack([self.error(render, target, background) for render in renders])
+        loss = errors.sum() + self.penalty()
+        self.log_training(loss, rays=len(batch["rgba"]), samples=evaluated, mse=errors[0])
         wanted = rays * min(2.0, self.config.samples_per_batch / max(samples, 1))
         self.rays_per_batch = int(min(max(wanted, 64), MOST_RAYS))
         return loss
 
-    def loss(self, render: TrainingRender, target: Tensor, background: Tensor) -> Tensor:
+    def renders(
+        self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float
+    ) -> Sequence[TrainingRender]:
+        """Renders of training rays [3, R] whose errors add up; a family with two branches gives two."""
+        return [self.model.render_training(origins, directions, jitter, visible)]
+
+    def error(self, render: TrainingRender, target: Tensor, background: Tensor) -> Tensor:
         """Mean squared error of colours [3, R] over random backgrounds [3, R]."""
         return torch.mean((render.rgb + background * (1.0 - render.opacity) - target) ** 2)
+
+    def penalty(self) -> Tensor | float:
+        """What a family adds to the errors."""
+        return 0.0
 
     def visible_transmittance(self) -> float:
         """Before surfaces form, all samples are visible and looking for hidden ones costs time only."""

@@ -1,0 +1,133 @@
+"""Configuration of Grid-NeRF: what the model is, apart from how it is trained."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+from neurocity.errors import ConfigError
+
+Preset = Literal["paper", "cpu"]
+Axis = Literal["x", "y", "z"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridNeRFConfig:
+    """Grid-NeRF (Xu et al. 2023). Defaults are the paper's; `preset("cpu")` learns in minutes."""
+
+    scene_bounds: tuple[float, float, float, float, float, float] = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
+    """Box of the content (x0, y0, z0, x1, y1, z1), world units."""
+    unbounded: bool = False
+    """Contract all space outside the box into the field's cube, for scenes with surroundings."""
+    sky: bool = False
+    """Learn a colour by direction behind everything; opacity is then 1 everywhere."""
+    mode: Literal["city", "objects"] = "city"
+    """Ground plane times vertical line, for cities (the paper's); or all three planes with their lines, for
+    objects that are no height fields (TensoRF's vector-matrix form)."""
+    up_axis: Axis = "z"
+    """The vertical axis, which the line of a city's ground plane runs along."""
+    initial_resolution: int = 128
+    """Cube root of the number of voxels that the finest scale's vertices stand for when training begins."""
+    final_resolution: int = 1024
+    """The same at the end; each axis gets vertices in proportion to the box's extent."""
+    resolution_divisors: tuple[int, ...] = (1, 4, 16)
+    """A scale for each: the finest scale's resolution over it."""
+    density_components: int = 8
+    """Components of density features, for each scale and plane."""
+    appearance_components: int = 16
+    """Components of appearance features, for each scale and plane."""
+    hidden_dim: int = 128
+    """Width of the grid branch's density and colour networks."""
+    density_layers: int = 2
+    """Hidden layers of the density network."""
+    color_layers: int = 2
+    """Hidden layers of the colour network."""
+    nerf_frequencies: int = 16
+    """Frequencies of the NeRF branch's positional encoding, 2^0 to 2^(K-1)."""
+    nerf_width: int = 256
+    """Width of the NeRF branch."""
+    nerf_layers: int = 4
+    """Hidden layers of the NeRF branch."""
+    guide_weight: float = 1e-3
+    """The NeRF branch is sampled where a sample's weight in the grid branch's render exceeds this."""
+    render_branch: Literal["grid", "nerf"] = "grid"
+    """The branch that eval renders and exports hold. The paper's grid branch has the higher PSNR, its NeRF
+    branch the lower LPIPS."""
+    occupancy_resolution: int = 128
+    """Cells of the occupancy grid along an axis."""
+    march_steps: int = 1024
+    """Lattice points along the diagonal of the box's cube."""
+    step_growth: float = 1.0 / 256.0
+    """Relative growth of the step with distance, unbounded scenes only."""
+    initial_density: float = 1.0
+    """Density of the untrained field, per side of the box's cube: its optical depth across it."""
+    near: float = 0.0
+    """Nothing is sampled nearer to the camera than this, world units."""
+
+    def __post_init__(self) -> None:
+        # A checkpoint carries lists where a configuration has tuples.
+        object.__setattr__(self, "resolution_divisors", tuple(self.resolution_divisors))
+        for name, known in (
+            ("mode", ("city", "objects")),
+            ("up_axis", ("x", "y", "z")),
+            ("render_branch", ("grid", "nerf")),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        for name, least in (
+            ("density_components", 1),
+            ("appearance_components", 1),
+            ("hidden_dim", 1),
+            ("density_layers", 1),
+            ("color_layers", 1),
+            ("nerf_frequencies", 1),
+            ("nerf_width", 1),
+            ("nerf_layers", 2),
+            ("march_steps", 1),
+        ):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {least}")
+        if not 2 <= self.initial_resolution <= self.final_resolution:
+            raise ConfigError(
+                f"initial_resolution and final_resolution: got {self.initial_resolution} and "
+                f"{self.final_resolution}, expected 2 <= initial <= final"
+            )
+        if not self.resolution_divisors or min(self.resolution_divisors) < 1:
+            raise ConfigError(
+                f"resolution_divisors: got {self.resolution_divisors}, expected whole numbers from 1"
+            )
+        if not 8 <= self.occupancy_resolution <= 512:
+            raise ConfigError(f"occupancy_resolution: got {self.occupancy_resolution}, expected 8 to 512")
+        for name in ("initial_density", "guide_weight", "step_growth"):
+            if getattr(self, name) <= 0.0:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected > 0")
+        if self.near < 0.0:
+            raise ConfigError(f"near: got {self.near}, expected >= 0")
+
+    @classmethod
+    def preset(cls, name: Preset, **changes: Any) -> Self:
+        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
+        if name not in _PRESETS:
+            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
+        return replace(cls(), **{**_PRESETS[name], **changes})
+
+    def for_scene(self, bounds: tuple[float, float, float, float, float, float], unbounded: bool) -> Self:
+        """This configuration for a scene's box; an unbounded scene gets contraction and a sky."""
+        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "cpu": {
+        "mode": "objects",
+        "initial_resolution": 64,
+        "final_resolution": 256,
+        "resolution_divisors": (1, 4),
+        "density_components": 8,
+        "appearance_components": 16,
+        "hidden_dim": 64,
+        "density_layers": 1,
+        "color_layers": 1,
+        "nerf_frequencies": 8,
+        "nerf_width": 64,
+        "march_steps": 512,
+    },
+}

@@ -1,0 +1,165 @@
+"""Grid-NeRF: planes and lines of features, read by a grid branch and a NeRF branch (Xu et al., CVPR 2023).
+
+Notation
+    G_sigma, G_c [N, .] density and appearance features of the grid at N points
+    grid branch   sigma = MLP(G_sigma), c = MLP(G_c, direction)
+    NeRF branch   sigma', c' = MLP(G_sigma, G_c, PE(x), direction), sampled where the grid branch sees matter
+"""
+
+import torch
+from torch import Tensor
+
+from neurocity.grid_nerf.config import GridNeRFConfig
+from neurocity.grid_nerf.nerf_branch import NeRFBranch
+from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
+from neurocity.rendering.compositing import compositing_weights
+from neurocity.rendering.marched_field import MarchedField, TrainingRender
+from neurocity.rendering.marching import PackedSamples, RayMarcher
+from neurocity.rendering.mlp import MLP
+from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
+
+__all__ = ["GridNeRF", "GridNeRFConfig"]
+
+
+class GridNeRF(MarchedField):
+    """Radiance field of planes, lines and two branches; see `GridNeRFConfig`.
+
+    It is made with few vertices (`initial_resolution`); training grows them.
+    """
+
+    extents: Tensor
+
+    def __init__(self, config: GridNeRFConfig) -> None:
+        marcher = RayMarcher(
+            bounds=config.scene_bounds,
+            unbounded=config.unbounded,
+            steps=config.march_steps,
+            growth=config.step_growth,
+            near=config.near,
+            grid=config.occupancy_resolution,
+        )
+        super().__init__(marcher, sky=config.sky)
+        self.config = config
+        self.guide_weight = config.guide_weight
+        self.nerf_rendered = config.render_branch == "nerf"
+        # Density is per side of the scene's cube, so that a scene's units do not matter.
+        self.density_scale = config.initial_density / marcher.side
+        extents = (marcher.high - marcher.low) / marcher.side
+        if config.unbounded:  # contracted space fills the cube
+            extents = torch.ones(3)
+        self.register_buffer("extents", extents[:, None], persistent=False)
+        self.density_features = self._features(config.density_components)
+        self.appearance_features = self._features(config.appearance_components)
+        hidden = config.hidden_dim
+        self.density_net = MLP(self.density_features.width, *(hidden,) * config.density_layers, 1)
+        inputs = self.appearance_features.width + COEFFICIENTS
+        self.color_net = MLP(inputs, *(hidden,) * config.color_layers, 3)
+        self.nerf = NeRFBranch(
+            density_features=self.density_features.width,
+            appearance_features=self.appearance_features.width,
+            frequencies=config.nerf_frequencies,
+            width=config.nerf_width,
+            layers=config.nerf_layers,
+        )
+
+    def _features(self, components: int) -> PlaneLineFeatures:
+        return PlaneLineFeatures(
+            initial=self.vertices(self.config.initial_resolution),
+            final=self.vertices(self.config.final_resolution),
+            modes=modes_of(self.config),
+            divisors=self.config.resolution_divisors,
+            components=components,
+        )
+
+    @torch.jit.unused
+    def vertices(self, resolution: float) -> tuple[int, int, int]:
+        """Vertices along x, y, z for cubic voxels as large as resolution^3 equal ones of the box."""
+        extents = self.extents[:, 0].double()
+        voxel = float(extents.prod()) ** (1 / 3) / resolution
+        x, y, z = (max(2, round(float(extent) / voxel)) for extent in extents)
+        return x, y, z
+
+    def in_box(self, points: Tensor) -> Tensor:
+        """Points [3, N] of the unit cube, along the box: [0, 1] on every axis."""
+        return (points / self.extents).clamp(0.0, 1.0)
+
+    def density(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit-cube points [3, N] -> density features [N, .], grid branch's density [N] per world unit."""
+        features = self.density_features(self.in_box(points))
+        return features, self.activated(self.density_net(features)[:, 0])
+
+    def activated(self, log_density: Tensor) -> Tensor:
+        """Density [N] per world unit of a network's output [N]."""
+        return torch.exp(log_density.clamp(-15.0, 15.0)) * self.density_scale
+
+    def color(self, points: Tensor, features: Tensor, basis: Tensor) -> Tensor:
+        """Points [3, N], what `weigh` gave, direction basis [N, 16] -> sRGB [N, 3] of the rendered branch."""
+        appearance = self.appearance_features(self.in_box(points))
+        if self.nerf_rendered:
+            return self.nerf.color(features, appearance, basis)
+        return self.grid_color(appearance, basis)
+
+    def grid_color(self, appearance: Tensor, basis: Tensor) -> Tensor:
+        """Appearance features [N, .], direction basis [N, 16] -> sRGB [N, 3] of the grid branch."""
+        return torch.sigmoid(self.color_net(torch.cat([appearance, basis], dim=1)))
+
+    def weigh(self, samples: PackedSamples) -> tuple[Tensor, Tensor]:
+        """Features [N, .] for `color` and compositing weights [N] of packed samples, rendered branch's."""
+        features, density = self.density(samples.points)
+        weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        if self.nerf_rendered:
+            return self.weigh_nerf(samples, features, weights)
+        return features, weights
+
+    def weigh_nerf(self, samples: PackedSamples, features: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]:
+        """The NeRF branch's hidden layer [N, .] and weights [N], given those of the grid branch."""
+        seen = (guide > self.guide_weight).nonzero().flatten()
+        points = self.in_box(samples.points.index_select(1, seen))
+        hidden, log_density = self.nerf(points, features.index_select(0, seen))
+        # Fading in, up to twice the least guide weight, keeps renders continuous in rays and weights.
+        fade = (guide.detach().index_select(0, seen) / self.guide_weight - 1.0).clamp(0.0, 1.0)
+        tau = self.activated(log_density) * fade * samples.delta.index_select(0, seen)
+        tau = torch.zeros_like(guide).index_copy(0, seen, tau)
+        everywhere = torch.zeros(guide.shape[0], hidden.shape[1], dtype=hidden.dtype, device=hidden.device)
+        return (
+            everywhere.index_copy(0, seen, hidden),
+            compositing_weights(tau, samples.offsets, samples.ray_index),
+        )
+
+    @torch.jit.unused
+    def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:
+        """Density and appearance features."""
+        return self.density_features, self.appearance_features
+
+    @torch.jit.unused
+    def render_both(
+        self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float = 1e-4
+    ) -> tuple[TrainingRender, TrainingRender]:
+        """Training rays by the grid branch and by the NeRF branch; arguments as for `render_training`."""
+        samples = self.training_samples(origins, directions, jitter, visible)
+        features, density = self.density(samples.points)
+        weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        hidden, nerf_weights = self.weigh_nerf(samples, features, weights)
+        # The guide leaves the NeRF branch no weight where the grid branch has none to be seen.
+        seen = (weights > self.visible_weight).nonzero().flatten()
+        appearance = self.appearance_features(self.in_box(samples.points.index_select(1, seen)))
+        basis = spherical_harmonics(directions)
+        basis_seen = basis.index_select(0, samples.ray_index.index_select(0, seen))
+        renders = []
+        for branch_weights, color in (
+            (weights, self.grid_color(appearance, basis_seen)),
+            (nerf_weights, self.nerf.color(hidden.index_select(0, seen), appearance, basis_seen)),
+        ):
+            light = color.t() * branch_weights.index_select(0, seen)
+            light = torch.zeros_like(samples.points).index_copy(1, seen, light)
+            renders.append(self.composite(samples, light, branch_weights, basis))
+        return renders[0], renders[1]
+
+
+def modes_of(config: GridNeRFConfig) -> list[Mode]:
+    """The planes and lines of a scene: the ground with the vertical, for objects all three pairs."""
+    vertical = "xyz".index(config.up_axis)
+    ground = [axis for axis in range(3) if axis != vertical]
+    if config.mode == "city":
+        return [(ground[0], ground[1], vertical)]
+    return [(0, 1, 2), (0, 2, 1), (1, 2, 0)]

@@ -1,0 +1,146 @@
+"""Training of Grid-NeRF with Lightning (Xu et al. 2023, sections 3.3 and 4.1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+from torch import Tensor
+
+from neurocity.data.datasets import RayBatch
+from neurocity.errors import ConfigError
+from neurocity.grid_nerf.config import Preset
+from neurocity.grid_nerf.core import GridNeRF
+from neurocity.grid_nerf.regularizers import sparsity, total_variation
+from neurocity.rendering.marched_field import TrainingRender
+from neurocity.training.occupancy import MarchedFieldConfig, MarchedFieldModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridNeRFLightningConfig(MarchedFieldConfig):
+    """Training of Grid-NeRF; defaults are the paper's, where it states them.
+
+    Shares are shares of training: the paper's first stage has 10,000 iterations of 110,000.
+    """
+
+    learning_rate: float = 2e-2
+    """Peak learning rate of planes and lines."""
+    network_learning_rate: float = 1e-2
+    """Peak learning rate of the networks."""
+    weight_decay: float = 0.0
+    """Weight decay of network matrices."""
+    optimizer_type: Literal["adam", "adamw"] = "adam"
+    """Optimiser."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of the optimiser's running means of the gradient and its square."""
+    epsilon: float = 1e-15
+    """So small that a feature which is rarely met learns as fast as others."""
+    scheduler_type: Literal["cosine", "exponential", "step", "none"] = "exponential"
+    """How the learning rate falls from its peak to `final_learning_rate`."""
+    final_learning_rate: float = 0.1
+    """Learning rate at the end, as a share of the peak."""
+    warmup_steps: int = 20
+    """Steps over which the learning rate rises to its peak."""
+    gradient_clip_val: float | None = None
+    """Gradients are not clipped."""
+    ema_decay: float = 0.98
+    """Decay of the average per step."""
+    growth_shares: tuple[float, ...] = (0.02, 0.03, 0.04, 0.05, 0.065)
+    """When planes and lines grow: the resolution rises to its final one in as many equal ratios."""
+    joint_share: float = 1.0 / 11.0
+    """When the second stage begins, in which the NeRF branch is trained with the grid branch, losses 1:1;
+    1 leaves it out, and the NeRF branch untrained."""
+    sparsity_weight: float = 0.0
+    """Weight of the mean absolute density features."""
+    variation_weight: float = 0.0
+    """Weight of the total variation of all features."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = self.growth_shares
+        if sorted(shares) != list(shares) or not all(0.0 <= share < 1.0 for share in shares):
+            raise ConfigError(f"growth_shares: got {shares}, expected rising shares of training below 1")
+        if not 0.0 <= self.joint_share <= 1.0:
+            raise ConfigError(f"joint_share: got {self.joint_share}, expected 0 <= share <= 1")
+        for name in ("network_learning_rate", "sparsity_weight", "variation_weight"):
+            if getattr(self, name) < 0.0:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
+
+    @classmethod
+    def preset(cls, name: Preset, **changes: Any) -> Self:
+        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
+        presets: dict[str, dict[str, Any]] = {
+            "paper": {},
+            "cpu": {
+                "samples_per_batch": 2**15,
+                "occupancy_share": 0.25,
+                "growth_shares": (0.1, 0.2, 0.3, 0.4),
+                "joint_share": 0.5,
+            },
+        }
+        if name not in presets:
+            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(presets)}")
+        return replace(cls(), **{**presets[name], **changes})
+
+
+class GridNeRFLightningModule(MarchedFieldModule):
+    """Trains a `GridNeRF` in two stages, while its planes and lines grow."""
+
+    family = "grid_nerf"
+    model: GridNeRF
+    config: GridNeRFLightningConfig
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Planes and lines at their own learning rate and without weight decay; networks."""
+        tables = [p for features in self.model.feature_sets() for p in features.parameters()]
+        networks = [p for p in self.model.parameters() if all(p is not table for table in tables)]
+        rate = self.config.network_learning_rate
+        return [
+            {"params": tables, "weight_decay": 0.0},
+            {"params": networks, "weight_decay": self.config.weight_decay, "lr": rate},
+        ]
+
+    def renders(
+        self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float
+    ) -> Sequence[TrainingRender]:
+        """The grid branch's render; in the second stage the NeRF branch's as well."""
+        if self.progress() < self.config.joint_share:
+            return super().renders(origins, directions, jitter, visible)
+        return self.model.render_both(origins, directions, jitter, visible)
+
+    def penalty(self) -> Tensor | float:
+        """Sparsity of density features, total variation of all."""
+        total: Tensor | float = 0.0
+        if self.config.sparsity_weight:
+            total = total + self.config.sparsity_weight * sparsity(self.model.density_features)
+        if self.config.variation_weight:
+            variation = sum(total_variation(features) for features in self.model.feature_sets())
+            total = total + self.config.variation_weight * variation
+        return total
+
+    def on_train_batch_end(self, outputs: Any, batch: RayBatch, index: int) -> None:
+        super().on_train_batch_end(outputs, batch, index)
+        self.grow()
+
+    def grow(self) -> None:
+        """Bring planes and lines to the resolution of this share of training, with all that follows them.
+
+        The optimiser's moments and the averages are spread like the entries themselves.
+        """
+        progress, shares = self.progress(), self.config.growth_shares
+        stage = sum(progress >= share for share in shares) / max(len(shares), 1)
+        config = self.model.config
+        ratio = config.final_resolution / config.initial_resolution
+        vertices = self.model.vertices(config.initial_resolution * ratio**stage)
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list), "configure_optimizers makes one"
+        for number, features in enumerate(self.model.feature_sets()):
+            if not features.smaller_than(vertices):
+                continue
+            states = [optimizer.state[table] for table in (features.planes, features.lines)]
+            moments = [
+                (states[0][key], states[1][key]) for key in ("exp_avg", "exp_avg_sq") if key in states[0]
+            ]
+            features.grow(vertices, moments)
+            for average in self.averaged_models():
+                assert isinstance(average, GridNeRF)
+                average.feature_sets()[number].grow(vertices)

@@ -1,0 +1,121 @@
+"""Compiled CPU kernels of plane and line features: the same values as the PyTorch twin in `planes`, fused.
+
+One pass per part (a plane, its line) keeps weights, both interpolations and their product in registers where
+the twin writes [P, N, C] to memory. Backward runs part by part, so that threads never write to the same rows.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurocity.rendering.cpu_kernels import run_parallel, split
+
+
+@numba.njit(inline="always")
+def _cell(coordinate, size):  # type: ignore[no-untyped-def]
+    """Lower vertex and fraction of a coordinate in [0, 1] among `size` vertices."""
+    position = coordinate * np.float32(size - 1)
+    index = min(int(position), size - 2)
+    return index, position - np.float32(index)
+
+
+@cache
+def _compiled(components: int) -> tuple[Callable[..., Any], ...]:
+    """(forward, backward) for a number of components; the closure constant lets LLVM unroll over them."""
+    one = np.float32(1.0)
+
+    @numba.njit(nogil=True, cache=True, error_model="numpy")
+    def forward(points, planes, lines, axes, sizes, starts, out, begin, end):  # type: ignore[no-untyped-def]
+        for part in range(len(axes)):
+            u, v, w = points[axes[part, 0]], points[axes[part, 1]], points[axes[part, 2]]
+            size_u, size_v, size_w = sizes[part]
+            plane_start, line_start = starts[part]
+            first = part * components
+            for n in range(begin, end):
+                iu, fu = _cell(u[n], size_u)
+                iv, fv = _cell(v[n], size_v)
+                iw, fw = _cell(w[n], size_w)
+                low = plane_start + iv * size_u + iu
+                line = line_start + iw
+                w00, w10 = (one - fu) * (one - fv), fu * (one - fv)
+                w01, w11 = (one - fu) * fv, fu * fv
+                for c in range(components):
+                    on_plane = (
+                        w00 * planes[low, c]
+                        + w10 * planes[low + 1, c]
+                        + w01 * planes[low + size_u, c]
+                        + w11 * planes[low + size_u + 1, c]
+                    )
+                    on_line = (one - fw) * lines[line, c] + fw * lines[line + 1, c]
+                    out[n, first + c] = on_plane * on_line
+
+    @numba.njit(nogil=True, cache=True, error_model="numpy")
+    def backward(  # type: ignore[no-untyped-def]
+        points, planes, lines, axes, sizes, starts, grad_out, grad_planes, grad_lines, begin, end
+    ):
+        for part in range(begin, end):
+            u, v, w = points[axes[part, 0]], points[axes[part, 1]], points[axes[part, 2]]
+            size_u, size_v, size_w = sizes[part]
+            plane_start, line_start = starts[part]
+            first = part * components
+            for n in range(points.shape[1]):
+                iu, fu = _cell(u[n], size_u)
+                iv, fv = _cell(v[n], size_v)
+                iw, fw = _cell(w[n], size_w)
+                low = plane_start + iv * size_u + iu
+                line = line_start + iw
+                w00, w10 = (one - fu) * (one - fv), fu * (one - fv)
+                w01, w11 = (one - fu) * fv, fu * fv
+                for c in range(components):
+                    grad = grad_out[n, first + c]
+                    on_plane = (
+                        w00 * planes[low, c]
+                        + w10 * planes[low + 1, c]
+                        + w01 * planes[low + size_u, c]
+                        + w11 * planes[low + size_u + 1, c]
+                    )
+                    on_line = (one - fw) * lines[line, c] + fw * lines[line + 1, c]
+                    to_plane = grad * on_line
+                    to_line = grad * on_plane
+                    grad_planes[low, c] += w00 * to_plane
+                    grad_planes[low + 1, c] += w10 * to_plane
+                    grad_planes[low + size_u, c] += w01 * to_plane
+                    grad_planes[low + size_u + 1, c] += w11 * to_plane
+                    grad_lines[line, c] += (one - fw) * to_line
+                    grad_lines[line + 1, c] += fw * to_line
+
+    return forward, backward
+
+
+class PlaneLineCPU(torch.autograd.Function):
+    """points [3, N] in [0, 1], tables [rows, C] -> features [N, P C]; differentiable in the tables only."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, planes: Tensor, lines: Tensor, *layout: Tensor) -> Tensor:
+        kernel, _ = _compiled(planes.shape[1])
+        axes, sizes, starts = layout
+        out = torch.empty(points.shape[1], len(axes) * planes.shape[1])
+        arrays = [t.detach().contiguous().numpy() for t in (points, planes, lines, axes, sizes, starts)]
+        run_parallel(
+            lambda begin, end: kernel(*arrays, out.numpy(), begin, end),
+            split(points.shape[1], smallest=512),
+        )
+        ctx.save_for_backward(points, planes, lines, axes, sizes, starts)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        _, planes, lines, axes, _, _ = ctx.saved_tensors
+        _, kernel = _compiled(planes.shape[1])
+        grad_planes, grad_lines = torch.zeros_like(planes), torch.zeros_like(lines)
+        arrays = [t.detach().contiguous().numpy() for t in (*ctx.saved_tensors, grad_out)]
+        run_parallel(
+            lambda begin, end: kernel(*arrays, grad_planes.numpy(), grad_lines.numpy(), begin, end),
+            [(part, part + 1) for part in range(len(axes))],
+        )
+        return None, grad_planes, grad_lines, None, None, None
