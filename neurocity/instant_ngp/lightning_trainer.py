@@ -1,12 +1,21 @@
 """Training of Instant-NGP with Lightning (Müller et al. 2022, section 5.4 and appendix E)."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self
 
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.config import Preset
 from neurocity.instant_ngp.core import InstantNGP
 from neurocity.training.occupancy import MarchedFieldConfig, MarchedFieldModule
+from neurocity.training.one_call import create_lightning_trainer, train_any_model
+
+__all__ = [
+    "InstantNGPLightningConfig",
+    "InstantNGPLightningModule",
+    "create_lightning_trainer",
+    "train_instant_ngp_lightning",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +61,7 @@ class InstantNGPLightningModule(MarchedFieldModule):
     family = "instant_ngp"
     model: InstantNGP
     config: InstantNGPLightningConfig
+
+
+train_instant_ngp_lightning = partial(train_any_model, InstantNGPLightningModule.family)
+"""Train an `InstantNGP` in one call, as `neurocity.training.one_call.train_any_model` does."""

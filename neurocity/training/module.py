@@ -209,7 +209,8 @@ class RadianceFieldModule(pl.LightningModule):
         if rays is None:
             rank_zero_warn(
                 f"{type(self).__name__}: the training data is no TrainingRays. Training starts "
-                "without what these tell of the scene, and a checkpoint can be exported only if the module got a `scene`"
+                "without what these tell of the scene, and a checkpoint can be exported only if the module got "
+                "a `scene`"
             )
             return
         if self.scene is None:

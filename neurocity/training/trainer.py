@@ -1,0 +1,133 @@
+"""The Lightning trainer of the one-call API and of `neurocity train`."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+
+from neurocity.errors import ConfigError, MissingDependencyError
+from neurocity.training.config import TrainingConfig
+from neurocity.training.data import SceneDataModule
+from neurocity.training.module import RadianceFieldModule
+
+# What Lightning says of its own use of torch, of a run that goes on in its folder or in another, and of a
+# hook that it takes from the module, as it should.
+_EXPECTED_WARNINGS = (
+    ("`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning),
+    ("Checkpoint directory .* exists and is not empty", UserWarning),
+    ("The dirpath has changed from", UserWarning),
+    ("You have overridden `on_after_batch_transfer` in `LightningModule`", UserWarning),
+)
+
+
+class ConfiguredTrainer(pl.Trainer):
+    """A Lightning trainer that knows what it trains and on what: `fit()` needs no arguments.
+
+    What is given to `fit` replaces what it knows.
+    """
+
+    def __init__(self, module: RadianceFieldModule, data: SceneDataModule, **lightning: Any) -> None:
+        super().__init__(**lightning)
+        self.module = module
+        self.data = data
+
+    def fit(
+        self,
+        model: pl.LightningModule | None = None,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: pl.LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train as `pl.Trainer.fit` does."""
+        if train_dataloaders is None and val_dataloaders is None and datamodule is None:
+            datamodule = self.data
+        with _without_expected_warnings():
+            super().fit(
+                self.module if model is None else model,
+                train_dataloaders,
+                val_dataloaders,
+                datamodule,
+                ckpt_path,
+                weights_only,
+            )
+
+
+def build_trainer(
+    module: RadianceFieldModule,
+    data: SceneDataModule,
+    *,
+    gpus: int,
+    logger: Logger | bool = False,
+    checkpoint_dir: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    **lightning: Any,
+) -> ConfiguredTrainer:
+    """A trainer with the settings of the module's configuration.
+
+    It keeps the three best checkpoints by `val/psnr` and the last one, unless `callbacks` has a
+    ModelCheckpoint. gpus: how many of this machine; 0 trains on the CPU, -1 on all there are. checkpoint_dir: beside the logs
+    when None. lightning: further options of `pl.Trainer`, which win over those made here.
+    Raises ConfigError, and MissingDependencyError when GPUs are asked for that are not there.
+    """
+    config: TrainingConfig = module.config
+    devices = _devices(gpus)
+    if lightning.get("precision") in (16, "16", "16-mixed", "16-true") and devices["accelerator"] == "cpu":
+        raise ConfigError(
+            f"precision: got {lightning['precision']!r} with gpus=0, but float16 trains on GPUs only; "
+            "'bf16-mixed' and '32-true' work on the CPU"
+        )
+    if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
+        keep = ModelCheckpoint(
+            dirpath=checkpoint_dir,
+            filename="step-{step:06d}-psnr-{val/psnr:.2f}",
+            auto_insert_metric_name=False,
+            monitor="val/psnr",
+            mode="max",
+            save_top_k=3,
+            save_last=True,
+        )
+        callbacks = [*callbacks, keep]
+    settings: dict[str, Any] = {
+        **devices,
+        "logger": logger,
+        "callbacks": list(callbacks),
+        "gradient_clip_val": config.gradient_clip_val,
+        "gradient_clip_algorithm": config.gradient_clip_algorithm,
+        "log_every_n_steps": min(50, len(data.train_dataset)),
+        "num_sanity_val_steps": 0,
+        "enable_model_summary": False,
+        "benchmark": False,
+    }
+    return ConfiguredTrainer(module, data, **{**settings, **lightning})
+
+
+def _devices(gpus: int) -> dict[str, Any]:
+    """Lightning's options for a number of GPUs; never silently another device."""
+    if gpus == 0:
+        return {"accelerator": "cpu", "devices": 1}
+    there = torch.cuda.device_count()
+    if gpus < -1:
+        raise ConfigError(f"gpus: got {gpus}, expected 0 for the CPU, a number of GPUs, or -1 for all")
+    if there == 0:
+        raise MissingDependencyError(
+            f"gpus={gpus}: torch finds no CUDA device here; gpus=0 trains on the CPU"
+        )
+    if gpus > there:
+        raise MissingDependencyError(f"gpus={gpus}: torch finds {there} here; gpus={there} would work")
+    return {"accelerator": "gpu", "devices": gpus}
+
+
+@contextmanager
+def _without_expected_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for message, category in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message, category)
+        yield
