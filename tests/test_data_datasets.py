@@ -80,10 +80,11 @@ def test_masked_pixels_are_never_drawn(tmp_path: Path) -> None:
     (root / "transforms.json").write_text(json.dumps(document))
     frames = load_scene(root, bounds=(-1, -1, -1, 1, 1, 1)).splits["train"]
     allowed = {tuple(color) for frame in frames for color in frame.load_image()[:, 5].tolist()}
-    batch = TrainingRays(frames)[0, 300]
-    drawn = {tuple(color) for color in (batch["rgba"] * 255.0).round().int().tolist()}
-    assert drawn <= allowed
-    assert len(drawn) > 40
+    for side in (1, 3):
+        batch = TrainingRays(frames)[0, 300, side]
+        drawn = {tuple(color) for color in (batch["rgba"] * 255.0).round().int().tolist()}
+        assert drawn <= allowed
+        assert len(drawn) > 40
 
 
 def test_batches_work_in_a_plain_dataloader(frames: tuple[Frame, ...]) -> None:
@@ -104,3 +105,22 @@ def test_views_are_whole_frames_row_by_row(frames: tuple[Frame, ...]) -> None:
     image = (view["rgba"] * 255.0).round().view(8, 12, 4).numpy().astype(np.uint8)
     assert np.array_equal(image, frame.load_image())
     assert any(np.array_equal(image, pixels(index, 4)) for index in range(10))
+
+
+def test_squares_hold_neighbouring_pixels_and_all_pixels_alike(frames: tuple[Frame, ...]) -> None:
+    rays = TrainingRays(frames, seed=3)
+    square = rays._draw_squares(9, 3, torch.Generator().manual_seed(0))
+    rows, columns = square % 96 // 12, square % 12
+    assert torch.equal(rows.view(3, 3), (rows[0] + torch.arange(3)[:, None]).expand(3, 3) % 8)
+    assert torch.equal(columns.view(3, 3), (columns[0] + torch.arange(3)).expand(3, 3) % 12)
+    assert len(set((square // 96).tolist())) == 1
+    drawn = rays._draw_squares(90_000, 3, torch.Generator().manual_seed(0))
+    times = torch.bincount(drawn, minlength=len(rays.rgba)).double() * len(rays.rgba) / len(drawn)
+    assert times.min() > 0.5
+    assert times.max() < 1.5, "a pixel at a border as often as one in the middle"
+
+
+def test_a_batch_of_squares_has_the_size_that_is_asked_for(frames: tuple[Frame, ...]) -> None:
+    batch = TrainingRays(frames, seed=3)[5, 50, 3]
+    assert batch["rgba"].shape == (50, 4)
+    assert torch.equal(batch["ray_origins"][0].expand(9, 3), batch["ray_origins"][:9])

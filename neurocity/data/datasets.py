@@ -45,7 +45,8 @@ class TrainingRays(Dataset[RayBatch]):
     """Batches of rays drawn uniformly, with replacement, from all trainable pixels of some frames.
 
     Item (step, count) is a batch of `count` rays that depends on nothing but the seed and the step, so that a
-    resumed run sees what an uninterrupted one sees. An item of one number takes `rays_per_batch` rays.
+    resumed run sees what an uninterrupted one sees. An item of one number takes `rays_per_batch` rays. Item
+    (step, count, side) is one of rays in squares of `side` by `side` pixels, which meet the same places.
 
     frames: a scene's training frames. scene: where they are from; `training_datasets` gives it. seed: of the
     random rays. batches: how many items an epoch has. on_frame: called once per decoded image.
@@ -79,6 +80,7 @@ class TrainingRays(Dataset[RayBatch]):
         self.directions = torch.from_numpy(table.directions)
         self.radii = torch.from_numpy(table.radii)
         self.direction_starts = torch.from_numpy(table.direction_starts)
+        self.widths = torch.tensor([frame.camera.width for frame in frames])
         self.trainable = (
             None if table.trainable is None else torch.from_numpy(table.trainable).nonzero()[:, 0]
         )
@@ -117,17 +119,15 @@ class TrainingRays(Dataset[RayBatch]):
     def __len__(self) -> int:
         return self.batches
 
-    def __getitem__(self, index: int | tuple[int, int]) -> RayBatch:
-        step, count = index if isinstance(index, tuple) else (index, self.rays_per_batch)
+    def __getitem__(self, index: int | tuple[int, int] | tuple[int, int, int]) -> RayBatch:
+        step, count, *rest = index if isinstance(index, tuple) else (index, self.rays_per_batch)
         count = -(-count // self.ranks) * self.ranks
         device = self.rgba.device
         generator = torch.Generator(device).manual_seed(hash((self.seed, step)) % 2**63)
-        number = len(self.rgba) if self.trainable is None else len(self.trainable)
-        pixels = torch.randint(number, (count,), generator=generator, device=device)
+        side = rest[0] if rest else 1
+        pixels = self._draw(count, generator) if side == 1 else self._draw_squares(count, side, generator)
         noise = torch.rand(count, 4, generator=generator, device=device)
         pixels = pixels[self.rank :: self.ranks]
-        if self.trainable is not None:
-            pixels = self.trainable[pixels]
         origins, directions, radii, rgba = self.rays(pixels)
         return RayBatch(
             ray_origins=origins,
@@ -136,6 +136,32 @@ class TrainingRays(Dataset[RayBatch]):
             rgba=rgba.float() / 255.0,
             noise=noise[self.rank :: self.ranks],
         )
+
+    def _draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Flat indices [count] of trainable pixels."""
+        number = len(self.rgba) if self.trainable is None else len(self.trainable)
+        pixels = torch.randint(number, (count,), generator=generator, device=self.rgba.device)
+        return pixels if self.trainable is None else self.trainable[pixels]
+
+    def _draw_squares(self, count: int, side: int, generator: torch.Generator) -> Tensor:
+        """As `_draw`, in squares of pixels.
+
+        A square that leaves its image comes in again on the other side, and other pixels stand in for those
+        that a mask excludes, so that all pixels are equally likely.
+        """
+        device = self.rgba.device
+        corner = torch.randint(len(self.rgba), (-(-count // side**2), 1), generator=generator, device=device)
+        view = torch.searchsorted(self.starts, corner, right=True) - 1
+        start, width = self.starts[view], self.widths[view]
+        height = (self.starts[view + 1] - start) // width
+        step = torch.arange(side**2, device=device)
+        row = ((corner - start) // width + step // side) % height
+        column = ((corner - start) % width + step % side) % width
+        pixels = (start + row * width + column).flatten()[:count]
+        if self.trainable is None:
+            return pixels
+        place = torch.searchsorted(self.trainable, pixels).clamp(max=len(self.trainable) - 1)
+        return torch.where(self.trainable[place] == pixels, pixels, self._draw(count, generator))
 
     def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Origins [N, 3], unit directions [N, 3], radii [N, 1] and uint8 RGBA [N, 4] of flat pixels [N]."""
