@@ -114,7 +114,7 @@ class SVRaster(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         if torch.jit.is_scripting():
             render = self.render(origins, directions)
-        elif kernels_apply(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
+        elif self.is_kernels_turn(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
             render = self.render_fused(origins, directions)
         else:
             render = self.render(origins, directions)
@@ -147,6 +147,11 @@ class SVRaster(nn.Module):
             self.samples,
         )
 
+    @torch.jit.unused
+    def is_kernels_turn(self, origins: Tensor) -> bool:
+        """Whether compiled kernels, which compute in float32 alone, do the work for these rays."""
+        return kernels_apply(origins) and origins.dtype == self.density.dtype == torch.float32
+
     def before_sky(self, render: RayRender, directions: Tensor) -> RayRender:
         """The render of rays with unit directions [3, R] before the learnt sky: opacity is 1."""
         rest = 1.0 - render.opacity
@@ -163,7 +168,7 @@ class SVRaster(nn.Module):
         start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
         if torch.jit.is_scripting():
             return self.descend(start, inverse)
-        elif kernels_apply(origins):
+        elif self.is_kernels_turn(origins):
             return VoxelIntervals(*walk_cpu(start, inverse, self.near, self.node_children))
         return self.descend(start, inverse)
 
