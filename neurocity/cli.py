@@ -13,42 +13,96 @@ from typing import Annotated, Any, Literal, TypeAlias
 import tyro
 
 from neurocity.data.city.config import CityConfig
-from neurocity.errors import ConfigError, MissingDependencyError, NeuroCityError
+from neurocity.errors import (
+    ConfigError,
+    MissingDependencyError,
+    NeuroCityError,
+    TrainingInterruptedError,
+)
 from neurocity.families import FAMILIES
 
 _FamilyName: TypeAlias = Literal[tuple(FAMILIES)]  # type: ignore[valid-type]
 
 
+def _unless_configured(values: str, otherwise: str) -> Any:
+    """Help for an option whose value may come from --config."""
+    return tyro.conf.arg(metavar=values, help_behavior_hint=f"({otherwise})")
+
+
+_Required = "required without --config"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a model family on a dataset; ends with checkpoints under OUT/checkpoints."""
+    """Train a model family on a dataset; ends with checkpoints under OUT/checkpoints.
 
-    family: Annotated[_FamilyName, tyro.conf.Positional]
+    OUT/config.yaml holds the resolved configuration; --config gives one back, and options that are named
+    win over it. Ctrl-C saves, and says how to go on.
+    """
+
+    family: Annotated[
+        _FamilyName | None,
+        tyro.conf.Positional,
+        _unless_configured(f"{{{','.join(FAMILIES)}}}", _Required),
+    ] = None
     """Model family."""
-    data: Path
+    data: Annotated[Path | None, _unless_configured("FOLDER", _Required)] = None
     """Folder of the dataset: Blender synthetic, transforms.json (nerfstudio, instant-ngp) or COLMAP."""
-    out: Path
-    """Folder for checkpoints, TensorBoard logs and validation pictures."""
-    preset: Literal["paper", "cpu"] = "cpu"
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """Folder for checkpoints, logs, validation pictures and config.yaml."""
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Configuration to start from: the config.yaml of a run, or parts of one."""
+    preset: Annotated[
+        Literal["paper", "cpu"] | None, _unless_configured("{paper,cpu}", "default: cpu, or as --config")
+    ] = None
     """Size of model and batches: `cpu` learns in minutes on two cores, `paper` wants a GPU."""
-    max_minutes: float | None = None
+    set_: Annotated[
+        tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="")
+    ] = ()
+    """Single values of the configuration, as model.NAME=VALUE or training.NAME=VALUE."""
+    max_minutes: Annotated[float | None, _unless_configured("FLOAT", "default: no limit")] = None
     """End after so many minutes of training; validation is not counted."""
-    max_steps: int | None = None
+    max_steps: Annotated[int | None, _unless_configured("INT", "default: no limit")] = None
     """End after so many steps; the same seed then gives the same weights."""
-    seed: int = 0
-    """Seed of initial weights, rays, jitter and backgrounds."""
-    downscale: int = 1
-    """Divide image sizes by this whole number, with area filtering."""
-    bounds: tuple[float, float, float, float, float, float] | None = None
-    """Box of the content (x0 y0 z0 x1 y1 z1), world units, instead of the dataset's own or an estimate."""
-    unbounded: bool | None = None
-    """Whether the images show more than the bounds hold, instead of the rule in docs/conventions.md."""
-    steps_per_epoch: int = 1000
+    early_stopping_patience: Annotated[int | None, _unless_configured("INT", "default: never")] = None
+    """End after so many validations without a better PSNR."""
+    steps_per_epoch: Annotated[int | None, _unless_configured("INT", "default: the preset's")] = None
     """Steps between validations."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: Annotated[int | None, _unless_configured("INT", "default: 0")] = None
+    """Seed of initial weights, rays, jitter and backgrounds."""
+    downscale: Annotated[int | None, _unless_configured("INT", "default: 1")] = None
+    """Divide image sizes by this whole number, with area filtering."""
+    bounds: Annotated[
+        tuple[float, float, float, float, float, float] | None,
+        _unless_configured("X0 Y0 Z0 X1 Y1 Z1", "default: the dataset's own, or an estimate"),
+    ] = None
+    """Box of the content, world units."""
+    unbounded: Annotated[
+        bool | None, _unless_configured("{True,False}", "default: by the rule in docs/conventions.md")
+    ] = None
+    """Whether the images show more than the bounds hold."""
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None, _unless_configured("{auto,cpu,cuda}", "default: auto")
+    ] = None
     """Where to train; `auto` takes a GPU if there is one."""
-    resume: Path | None = None
-    """Checkpoint (`last.ckpt`) to go on from, exactly."""
+    devices: Annotated[int | None, _unless_configured("INT", "default: 1")] = None
+    """GPUs, or processes on the CPU, of each machine."""
+    num_nodes: Annotated[int | None, _unless_configured("INT", "default: 1")] = None
+    """Machines."""
+    strategy: Annotated[str | None, _unless_configured("NAME", "default: auto")] = None
+    """How several devices train together, as Lightning names it: ddp, ..."""
+    precision: Annotated[
+        Literal["32-true", "16-mixed", "bf16-mixed"] | None,
+        _unless_configured("{32-true,16-mixed,bf16-mixed}", "default: 32-true"),
+    ] = None
+    """Precision of training; the weights stay float32."""
+    logger: Annotated[
+        Literal["tensorboard", "wandb"] | None,
+        _unless_configured("{tensorboard,wandb}", "default: tensorboard"),
+    ] = None
+    """Where figures and pictures go besides OUT."""
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Checkpoint (last.ckpt) to go on from, exactly; a larger budget lengthens the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +158,7 @@ _COMMANDS = {
 _EXIT_CODES: tuple[tuple[type[NeuroCityError], int], ...] = (
     (ConfigError, 2),
     (MissingDependencyError, 5),
+    (TrainingInterruptedError, 130),
     (NeuroCityError, 1),
 )
 

@@ -33,6 +33,10 @@ class TrainingError(NeuroCityError):
     """Training cannot go on (loss not finite, no ray meets occupied space, ...)."""
 
 
+class TrainingInterruptedError(TrainingError):
+    """Training was ended by a signal; says what is saved."""
+
+
 class ManifestError(NeuroCityError):
     """A manifest is missing, malformed or of a schema version that this release does not read."""
 

@@ -53,8 +53,8 @@ def train_instant_ngp(
             family,
             load_scene(data),
             family.config_class()(**{**TINY_MODEL, **(model or {})}),
-            family.lightning_config_class()(**{**TINY_TRAINING, **(training or {})}),
-            RunOptions(out=out, device="cpu", **{"progress": "none", **options}),
+            config=family.lightning_config_class()(**{**TINY_TRAINING, **(training or {})}),
+            options=RunOptions(**{"out": out, "device": "cpu", "progress": "none", **options}),
         )
     finally:
         torch.set_num_threads(before)

@@ -12,7 +12,7 @@ from neurocity.commands.device import check_device
 from neurocity.data.datasets import Views
 from neurocity.data.load import load_scene
 from neurocity.errors import DataError
-from neurocity.training.metrics import psnr, ssim
+from neurocity.training.metrics import image_metrics
 from neurocity.training.views import render_view
 
 
@@ -32,19 +32,19 @@ def run(arguments: Evaluate) -> None:
         began = time.perf_counter()
         image, truth = (picture.cpu() for picture in render_view(model, view, checkpoint.info.background))
         seconds = time.perf_counter() - began
-        rows.append(
-            {"view": view["name"], "psnr": psnr(image, truth), "ssim": ssim(image, truth), "seconds": seconds}
-        )
-    mean = {key: sum(row[key] for row in rows) / len(rows) for key in ("psnr", "ssim", "seconds")}
+        rows.append({"view": view["name"], **image_metrics(image, truth), "seconds": seconds})
+    # LPIPS is left out of views that are too small for it.
+    names = [name for name in rows[0] if name != "view" and all(name in row for row in rows)]
+    mean = {name: sum(row[name] for row in rows) / len(rows) for name in names}
+    seconds_per_frame = mean.pop("seconds")
     report = {
         "checkpoint_sha256": checkpoint.sha256,
         "family": checkpoint.family,
         "step": checkpoint.step,
         "device": arguments.device,
         "threads": torch.get_num_threads(),
-        "psnr": mean["psnr"],
-        "ssim": mean["ssim"],
-        "seconds_per_frame": mean["seconds"],
+        **mean,
+        "seconds_per_frame": seconds_per_frame,
         "views": rows,
     }
     print(json.dumps(report, indent=2))

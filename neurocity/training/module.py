@@ -43,10 +43,11 @@ class RadianceFieldModule(pl.LightningModule):
     Raises ConfigError for configurations that are missing, of another kind, or contradict each other.
 
     family: name in `neurocity.families`. rays_per_batch: how many rays the next batch should have, over all
-    processes.
+    processes. square_side: pixels along the side of the squares in which they should come.
     """
 
     family: str
+    square_side = 1
 
     def __init__(
         self,
@@ -90,6 +91,14 @@ class RadianceFieldModule(pl.LightningModule):
                 "metrics": {},
             }
         )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """What a step computes has another shape each time, which `torch.compile` would compile anew or break
+        up, without our kernels: of a compiled module, `forward` is compiled and the steps run as they are.
+        """
+        super().__init_subclass__(**options)
+        if "training_step" in vars(cls):
+            cls.training_step = torch.compiler.disable(cls.training_step)  # type: ignore[method-assign]
 
     def forward(self, *rays: Tensor) -> Any:
         """Render as the model does: origins [R, 3], directions [R, 3] and, where it takes them, radii."""
@@ -143,17 +152,18 @@ class RadianceFieldModule(pl.LightningModule):
             strategy.configure_ddp()
 
     def configure_callbacks(self) -> list[Callback]:
-        """What every trainer gets: figures, and the average of the weights unless it keeps one of its own."""
-        from neurocity.training.callbacks import GradientNorm, Throughput, WeightAverage  # noqa: PLC0415, cycle
+        """What every trainer gets unless it has its own: figures, and the average of the weights."""
+        from neurocity.training import callbacks as ours  # noqa: PLC0415, cycle
 
-        callbacks: list[Callback] = [GradientNorm(), Throughput()]
+        callbacks: list[Callback] = [ours.GradientNorm(), ours.Throughput()]
+        if ours.has_voxel_statistics(self):
+            callbacks.append(ours.VoxelStatisticsCallback())
         if self.trainer.loggers:
             callbacks.append(LearningRateMonitor())
-        others = [type(callback) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
-        others = [kind for kind in others if issubclass(kind, WeightAveraging) and kind is not WeightAverage]
-        if self.config.use_ema and not others:
-            callbacks.append(WeightAverage(self.config.ema_decay))
-        return callbacks
+        present = [type(callback) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
+        if self.config.use_ema and not any(issubclass(kind, WeightAveraging) for kind in present):
+            callbacks.append(ours.WeightAverage(self.config.ema_decay))
+        return [callback for callback in callbacks if type(callback) not in present]
 
     def setup(self, stage: str) -> None:
         """Let DDP expect steps that leave some parameters out: no sky, no samples, a stage's other branch."""
@@ -209,8 +219,8 @@ class RadianceFieldModule(pl.LightningModule):
         if rays is None:
             rank_zero_warn(
                 f"{type(self).__name__}: the training data is no TrainingRays. Training starts "
-                "without what these tell of the scene, and a checkpoint can be exported only if the module got "
-                "a `scene`"
+                "without what these tell of the scene, and a checkpoint can be exported only if the "
+                "module got a `scene`"
             )
             return
         if self.scene is None:
@@ -252,6 +262,7 @@ class RadianceFieldModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.validation_metrics = {}
 
+    @torch.compiler.disable
     def validation_step(self, batch: ViewBatch, index: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Render a view; log its loss and metrics against the image over the scene's background.
 

@@ -1,14 +1,15 @@
 """A training run: scene in, checkpoints, logs and pictures out."""
 
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from neurocity.checkpoint import read_content
 from neurocity.data.datasets import training_datasets
@@ -17,86 +18,111 @@ from neurocity.data.scene_info import scene_info
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import Family
 from neurocity.training.budget import TrainingBudget
-from neurocity.training.callbacks import (
-    GradientNorm,
-    ProgressBar,
-    ProgressLines,
-    RenderingCallback,
-    Throughput,
-    WeightAverage,
-)
+from neurocity.training.callbacks import ProgressBar, ProgressLines, RenderingCallback
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
+from neurocity.training.trainer import build_trainer
 
-# What Lightning says of its own use of torch, and of a run that goes on in its folder or in another.
-_EXPECTED_WARNINGS = (
-    ("`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning),
-    ("Checkpoint directory .* exists and is not empty", UserWarning),
-    ("The dirpath has changed from", UserWarning),
-    ("You have overridden `on_after_batch_transfer` in `LightningModule`", UserWarning),
-)
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+LoggerName = Literal["tensorboard", "wandb"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where and how long a run goes.
+    """Where, how long and on what a run goes.
 
     out: folder of checkpoints, logs and validation pictures. resume: checkpoint to go on from. progress: a
-    bar for terminals, plain lines for logs.
+    bar for terminals, plain lines for logs. devices, num_nodes, strategy, precision: as Lightning's trainer
+    takes them. early_stopping_patience: end after so many validations without a better `val/psnr`.
     """
 
     out: Path
     max_steps: int | None = None
     max_minutes: float | None = None
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: Precision = "32-true"
+    logger: LoggerName = "tensorboard"
+    early_stopping_patience: int | None = None
     resume: Path | None = None
     progress: Literal["bar", "lines", "none"] = "bar"
 
+    @property
+    def last_checkpoint(self) -> Path:
+        """What `resume` takes to go on with this run."""
+        return self.out / "checkpoints" / "last.ckpt"
+
 
 def train(
-    family: Family, scene: Scene, model_config: Any, config: TrainingConfig, options: RunOptions
+    family: Family,
+    scene: Scene,
+    model_config: Any,
+    *,
+    config: TrainingConfig,
+    options: RunOptions,
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Train a family on a scene and return the last checkpoint, `<out>/checkpoints/last.ckpt`.
 
-    Beside it stand the three best by `val/psnr`. Raises ConfigError, DataError, TrainingError,
-    CheckpointError when `resume` is not one, and MissingDependencyError when CUDA is asked for and absent.
+    Beside it stand the three best by `val/psnr`. A resumed run equals one that was never stopped; with a
+    longer budget than before it goes on too, and only the learning rate's schedule, which is stretched to the
+    new end, is another than in a run that was that long from the start.
+
+    Raises ConfigError, DataError, TrainingError (loss not finite, disk full), TrainingInterruptedError after
+    SIGINT and SIGTERM, CheckpointError when `resume` is no checkpoint, and MissingDependencyError when a
+    device or package is asked for and absent.
     """
-    accelerator = accelerator_of(options.device)
+    gpus = _gpus(options)
+    budget = TrainingBudget(max_steps=options.max_steps, max_minutes=options.max_minutes)
+    prepare_folder(options)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     rays, views = training_datasets(scene, seed=config.seed, batches=config.steps_per_epoch)
     info = scene_info(rays, views, model_config.scene_bounds)
     module = family.lightning_module_class()(model_config, config, info)
     if options.resume is not None:
         _check_same_model(options.resume, module)
-    data = SceneDataModule(rays, views)
-    checkpoints = options.out / "checkpoints"
-    if options.resume is None and checkpoints.exists() and any(checkpoints.iterdir()):
-        raise ConfigError(
-            f"{checkpoints} already holds checkpoints; choose another folder, or resume with "
-            f"--resume {checkpoints / 'last.ckpt'}"
-        )
-    trainer = pl.Trainer(
-        accelerator=accelerator,
-        devices=1,
+    trainer = build_trainer(
+        module,
+        SceneDataModule(rays, views),
+        gpus=gpus,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=options.precision,
         max_steps=-1,
         max_epochs=-1,
         default_root_dir=options.out,
-        callbacks=_callbacks(config, options, checkpoints),
-        logger=TensorBoardLogger(options.out, name="tensorboard", version=""),
-        log_every_n_steps=min(50, config.steps_per_epoch),
-        num_sanity_val_steps=0,
+        checkpoint_dir=options.last_checkpoint.parent,
+        callbacks=[budget, *_callbacks(options), *callbacks],
+        logger=_logger(options, family.name),
         enable_progress_bar=options.progress == "bar",
-        enable_model_summary=False,
-        gradient_clip_val=config.gradient_clip_val,
-        use_distributed_sampler=False,
-        benchmark=False,
     )
-    with warnings.catch_warnings():
-        for message, category in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message, category)
-        trainer.fit(module, datamodule=data, ckpt_path=options.resume, weights_only=True)
-    return checkpoints / "last.ckpt"
+    trainer.fit(ckpt_path=options.resume, weights_only=True)
+    return options.last_checkpoint
+
+
+def prepare_folder(options: RunOptions) -> None:
+    """Make the folder of a run. Raises ConfigError when it cannot be written, or holds another run."""
+    checkpoints = options.last_checkpoint.parent
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        if options.resume is None and any(checkpoints.glob("*.ckpt")):
+            raise ConfigError(
+                f"{checkpoints} already holds checkpoints; choose another folder, or resume with "
+                f"--resume {options.last_checkpoint}"
+            )
+        (checkpoints / ".partial").touch()
+        (checkpoints / ".partial").unlink()
+    except OSError as error:
+        raise ConfigError(f"out: {options.out} cannot be written to ({error.strerror})") from None
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one of several that writes files and speaks."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _check_same_model(resume: Path, module: RadianceFieldModule) -> None:
@@ -112,38 +138,39 @@ def _check_same_model(resume: Path, module: RadianceFieldModule) -> None:
         raise ConfigError(f"resume: {resume} has another model: {'; '.join(changed)}")
 
 
-def accelerator_of(device: str) -> str:
-    """Lightning's accelerator for "auto", "cpu" or "cuda"; never a silent other device."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device: got {device!r}, expected auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
+def _gpus(options: RunOptions) -> int:
+    """How many GPUs the device stands for; never a silent other device."""
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device: got {options.device!r}, expected auto, cpu or cuda")
+    if options.device == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError("device cuda: torch finds no CUDA device here; use --device cpu")
-    if device == "auto":
-        return "gpu" if torch.cuda.is_available() else "cpu"
-    return "gpu" if device == "cuda" else "cpu"
+    on_cpu = options.device == "cpu" or not torch.cuda.is_available()
+    return 0 if on_cpu else options.devices
 
 
-def _callbacks(config: TrainingConfig, options: RunOptions, checkpoints: Path) -> list[Callback]:
-    callbacks: list[Callback] = [
-        TrainingBudget(max_steps=options.max_steps, max_minutes=options.max_minutes),
-        Throughput(),
-        LearningRateMonitor(),
-        GradientNorm(),
-        RenderingCallback(options.out / "validation"),
-        ModelCheckpoint(
-            dirpath=checkpoints,
-            filename="step-{step:06d}-psnr-{val/psnr:.2f}",
-            auto_insert_metric_name=False,
-            monitor="val/psnr",
-            mode="max",
-            save_top_k=3,
-            save_last=True,
-        ),
-    ]
-    if config.use_ema:
-        callbacks.append(WeightAverage(config.ema_decay))
+def _callbacks(options: RunOptions) -> list[Callback]:
+    callbacks: list[Callback] = [RenderingCallback(options.out / "validation")]
+    if options.early_stopping_patience is not None:
+        callbacks.append(
+            EarlyStopping(monitor="val/psnr", mode="max", patience=options.early_stopping_patience)
+        )
     if options.progress == "bar":
         callbacks.append(ProgressBar(refresh_rate=10))
     elif options.progress == "lines":
         callbacks.append(ProgressLines())
     return callbacks
+
+
+def _logger(options: RunOptions, family: str) -> Logger:
+    if options.logger == "tensorboard":
+        return TensorBoardLogger(options.out, name="tensorboard", version="")
+    if options.logger != "wandb":
+        raise ConfigError(f"logger: got {options.logger!r}, expected tensorboard or wandb")
+    try:
+        return WandbLogger(
+            project=f"neurocity-{family.replace('_', '-')}", name=options.out.name, save_dir=options.out
+        )
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "logger wandb: the package wandb is missing: pip install 'neurocity[wandb]'"
+        ) from error

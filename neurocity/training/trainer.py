@@ -1,5 +1,6 @@
 """The Lightning trainer of the one-call API and of `neurocity train`."""
 
+import errno
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
-from neurocity.errors import ConfigError, MissingDependencyError
+from neurocity.errors import ConfigError, MissingDependencyError, TrainingError, TrainingInterruptedError
+from neurocity.training.checkpoints import WholeCheckpointIO
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
+from neurocity.training.interruption import Interruption
 from neurocity.training.module import RadianceFieldModule
 
 # What Lightning says of its own use of torch, of a run that goes on in its folder or in another, and of a
@@ -25,6 +28,8 @@ _EXPECTED_WARNINGS = (
     ("You have overridden `on_after_batch_transfer` in `LightningModule`", UserWarning),
 )
 
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class ConfiguredTrainer(pl.Trainer):
     """A Lightning trainer that knows what it trains and on what: `fit()` needs no arguments.
@@ -33,6 +38,8 @@ class ConfiguredTrainer(pl.Trainer):
     """
 
     def __init__(self, module: RadianceFieldModule, data: SceneDataModule, **lightning: Any) -> None:
+        self.interruption = Interruption()
+        lightning["callbacks"] = [*lightning.get("callbacks", ()), self.interruption]
         super().__init__(**lightning)
         self.module = module
         self.data = data
@@ -46,18 +53,34 @@ class ConfiguredTrainer(pl.Trainer):
         ckpt_path: str | Path | None = None,
         weights_only: bool | None = None,
     ) -> None:
-        """Train as `pl.Trainer.fit` does."""
+        """Train as `pl.Trainer.fit` does.
+
+        Raises TrainingInterruptedError after SIGINT and SIGTERM, when `last.ckpt` is saved, and TrainingError
+        when the disk is full.
+        """
         if train_dataloaders is None and val_dataloaders is None and datamodule is None:
             datamodule = self.data
         with _without_expected_warnings():
-            super().fit(
-                self.module if model is None else model,
-                train_dataloaders,
-                val_dataloaders,
-                datamodule,
-                ckpt_path,
-                weights_only,
-            )
+            try:
+                super().fit(
+                    self.module if model is None else model,
+                    train_dataloaders,
+                    val_dataloaders,
+                    datamodule,
+                    ckpt_path,
+                    weights_only,
+                )
+            except SystemExit:  # Lightning's answer to KeyboardInterrupt
+                if self.interruption.requested:
+                    raise TrainingInterruptedError(self.interruption.outcome) from None
+                raise
+            except OSError as error:
+                if error.errno in _FULL_DISK:
+                    raise TrainingError(
+                        f"{self.default_root_dir}: cannot be written ({error.strerror}); checkpoints that "
+                        "were saved before are intact. Make room, and resume from the last"
+                    ) from error
+                raise
 
 
 def build_trainer(
@@ -105,6 +128,7 @@ def build_trainer(
         "num_sanity_val_steps": 0,
         "enable_model_summary": False,
         "benchmark": False,
+        "plugins": [WholeCheckpointIO()],
     }
     return ConfiguredTrainer(module, data, **{**settings, **lightning})
 

@@ -37,7 +37,10 @@ class WeightAverage(WeightAveraging):
         torch._foreach_lerp_(averages, weights, 1.0 - kept)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:  # noqa: ARG002
-        """An interrupted validation leaves the weights where they were."""
+        self.restore_weights(pl_module)
+
+    def restore_weights(self, pl_module: pl.LightningModule) -> None:
+        """After a validation that was broken off, give the module its own weights back."""
         if self._swapped:
             self._swap_models(pl_module)
 
