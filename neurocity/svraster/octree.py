@@ -91,10 +91,10 @@ def grid_points(level: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     Points are in units of 2^-MAX_LEVELS. Corners at the same place are the same point, whatever the sizes of
     their voxels.
     """
-    bits = torch.arange(8, device=cell.device)
-    corner = torch.stack([bits >> 2, bits >> 1 & 1, bits & 1], dim=-1)
-    lattice = (cell.long()[:, None] + corner) << (MAX_LEVELS - level)[:, None, None]
-    points, voxel_points = torch.unique(paths(lattice), return_inverse=True)
+    ends = torch.stack([cell, cell + 1], dim=-1).long() << (MAX_LEVELS - level)[:, None, None]
+    x, y, z = _spread(ends).unbind(1)
+    corners = 4 * x[:, :, None, None] + 2 * y[:, None, :, None] + z[:, None, None, :]
+    points, voxel_points = torch.unique(corners, return_inverse=True)
     return voxel_points.view(-1, 8), cells_of(points)
 
 
