@@ -31,8 +31,9 @@ def train_any_model(
     """Train a model and return its module in eval mode, with the averaged weights where it keeps them.
 
     family: a name of `neurocity.families.FAMILIES`. train_dataset, val_dataset: `training_datasets` makes
-    both of a scene. model_config, lightning_config: the family's; the first may be the second's `model_config`.
-    resume_from: a checkpoint to go on from, exactly. gpus, options: as `create_lightning_trainer` takes them.
+    both of a scene. model_config, lightning_config: the family's; the first may be the second's
+    `model_config`. resume_from: a checkpoint to go on from, exactly. gpus, options: as
+    `create_lightning_trainer` takes them.
     Raises ConfigError, DataError, TrainingError, and MissingDependencyError when GPUs are asked for that are
     not there.
     """
@@ -62,8 +63,9 @@ def create_lightning_trainer(
 ) -> ConfiguredTrainer:
     """A trainer whose `fit()` trains a model of `config`'s family on the datasets.
 
-    It logs to `logs/<experiment_name>/version_N`, with the checkpoints beside. An epoch has as many steps
-    as the training dataset has batches. gpus: how many; 0 trains on the CPU, None on a GPU where there is one.
+    It logs to `logs/<experiment_name>/version_N`, with the checkpoints beside. An epoch has as many
+    steps as the training dataset has batches. gpus: how many; 0 trains on the CPU, None on a GPU where
+    there is one.
     options: `logger`, `callbacks`, `checkpoint_dir`, and whatever else `pl.Trainer` takes (`precision`,
     `strategy`, `devices`, `num_nodes`, `profiler`, ...).
     Raises ConfigError, DataError, and MissingDependencyError when GPUs are asked for that are not there.
@@ -73,7 +75,7 @@ def create_lightning_trainer(
         if not isinstance(dataset, kind) and not (dataset is None and name == "val"):
             raise ConfigError(
                 f"{name}_dataset: got a {type(dataset).__name__}, expected {kind.__name__}, as "
-                "neurocity.data.datasets.training_datasets makes it; other data needs a pl.Trainer of your own"
+                "neurocity.data.datasets.training_datasets makes it; for other data make a pl.Trainer"
             )
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = family.lightning_module_class()(model_config, config)

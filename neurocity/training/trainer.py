@@ -96,8 +96,8 @@ def build_trainer(
     """A trainer with the settings of the module's configuration.
 
     It keeps the three best checkpoints by `val/psnr` and the last one, unless `callbacks` has a
-    ModelCheckpoint. gpus: how many of this machine; 0 trains on the CPU, -1 on all there are. checkpoint_dir: beside the logs
-    when None. lightning: further options of `pl.Trainer`, which win over those made here.
+    ModelCheckpoint. gpus: how many of this machine; 0 trains on the CPU, -1 on all there are.
+    checkpoint_dir: beside the logs when None. lightning: further options of `pl.Trainer`, which win over those made here.
     Raises ConfigError, and MissingDependencyError when GPUs are asked for that are not there.
     """
     config: TrainingConfig = module.config
@@ -107,7 +107,8 @@ def build_trainer(
             f"precision: got {lightning['precision']!r} with gpus=0, but float16 trains on GPUs only; "
             "'bf16-mixed' and '32-true' work on the CPU"
         )
-    if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
+    given = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    if not given and lightning.get("enable_checkpointing", True):
         keep = ModelCheckpoint(
             dirpath=checkpoint_dir,
             filename="step-{step:06d}-psnr-{val/psnr:.2f}",
