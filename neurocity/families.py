@@ -40,7 +40,13 @@ class Family:
         )
 
 
-FAMILIES = {family.name: family for family in (Family("instant_ngp", "InstantNGP"),)}
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("instant_ngp", "InstantNGP"),
+        Family("mip_nerf", "MipNeRF"),
+    )
+}
 
 
 def find_family(name: str) -> Family:

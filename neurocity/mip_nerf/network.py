@@ -1,0 +1,57 @@
+"""The network of Mip-NeRF: one for both passes (Barron et al. 2021, section 3.1 and appendix)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neurocity.mip_nerf.config import MipNeRFConfig
+
+
+class MipNetwork(nn.Module):
+    """Encoded positions and view directions -> raw densities and colours.
+
+    Hidden ReLU layers, one of which sees the encoding again; the density is read from the last, the colour
+    from a bottleneck of it and the view direction. Glorot-uniform, biases zero. Outputs have the precision
+    of the weights, whatever autocast multiplies in.
+    """
+
+    def __init__(self, config: MipNeRFConfig) -> None:
+        super().__init__()
+        positions, views = 6 * config.position_degrees, 3 + 6 * config.direction_degrees
+        self.skip_layer = config.skip_layer
+        self.bottleneck_width = config.bottleneck_width
+        inputs = [positions, *[config.width] * (config.depth - 1)]
+        if config.skip_layer + 1 < config.depth:
+            inputs[config.skip_layer + 1] += positions
+        self.hidden = nn.ModuleList(nn.Linear(count, config.width) for count in inputs)
+        self.density_layer = nn.Linear(config.width, 1)
+        self.bottleneck_layer = nn.Linear(config.width, config.bottleneck_width)
+        self.view_layer = nn.Linear(config.bottleneck_width + views, config.color_width)
+        self.color_layer = nn.Linear(config.color_width, 3)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def features(self, encoded: Tensor) -> Tensor:
+        """Encoded positions [..., 6 L] -> output of the hidden layers [..., width]."""
+        values = encoded
+        for index, layer in enumerate(self.hidden):
+            if index == self.skip_layer + 1:
+                values = torch.cat([values, encoded], dim=-1)
+            values = functional.relu(layer(values))
+        return values
+
+    def density(self, features: Tensor) -> Tensor:
+        """Features [..., width] -> raw densities [...]."""
+        raw: Tensor = self.density_layer(features)
+        return raw.squeeze(-1).to(self.density_layer.weight.dtype)
+
+    def color(self, features: Tensor, views: Tensor) -> Tensor:
+        """Features [R, N, width] and encoded view directions [R, V] -> raw colours [R, N, 3]."""
+        # The layer's product with the view direction is the same for all samples of a ray.
+        layer, split = self.view_layer, self.bottleneck_width
+        by_ray = functional.linear(views, layer.weight[:, split:], layer.bias)
+        by_sample = functional.linear(self.bottleneck_layer(features), layer.weight[:, :split])
+        raw: Tensor = self.color_layer(functional.relu(by_sample + by_ray[:, None]))
+        return raw.to(layer.weight.dtype)

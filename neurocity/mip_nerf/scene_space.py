@@ -1,0 +1,113 @@
+"""The space that the field lives in, and the part of a ray in which it can meet matter.
+
+Notation
+    R rays, S lattice points a ray, G cells along an axis of the hull's grid
+    t        distance along a ray, in half sides of the scene's cube
+    s        place of a fence post, in which the first pass is even: t itself in a bounded scene
+
+Field coordinates put the cube of the scene's box at [-1, 1]^3. Bounded scenes: a ray counts from the first to
+the last cell of the visual hull on its way. Unbounded scenes: from the camera to FAR, with s even in t near
+the camera and in 1/t from one half side on (Barron et al. 2022, section 3.1).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from neurocity.rendering.marching import FAR, SMALLEST_COMPONENT
+
+LATTICE_CELLS = 2.0
+"""Distance of lattice points, in cells. No point of a ray is further than a cell from one of them, so that
+with a border of one cell around the hull none is missed."""
+
+
+class SceneSpace(nn.Module):
+    """Maps world rays into the field's space.
+
+    bounds: (x0, y0, z0, x1, y1, z1) in world units. resolution: G. near: distance from the camera, world
+    units, before which nothing is sampled.
+    """
+
+    low: Tensor
+    high: Tensor
+    center: Tensor
+    possible: Tensor
+
+    def __init__(self, *, bounds: tuple[float, ...], unbounded: bool, resolution: int, near: float) -> None:
+        super().__init__()
+        low, high = torch.tensor(bounds[:3]), torch.tensor(bounds[3:])
+        self.unbounded = unbounded
+        self.resolution = resolution
+        self.half_side = float((high - low).max()) / 2.0
+        self.near = near / self.half_side
+        # TorchScript reads attributes, not globals.
+        self.far = FAR
+        self.smallest_component = SMALLEST_COMPONENT
+        self.spacing = LATTICE_CELLS * 2.0 / resolution
+        self.points = math.ceil(2.0 * 3**0.5 / self.spacing)
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("high", high, persistent=False)
+        self.register_buffer("center", (low + high) / 2, persistent=False)
+        cells = 0 if unbounded else resolution**3
+        self.register_buffer("possible", torch.ones(cells, dtype=torch.bool))
+
+    @torch.jit.unused
+    def restrict(self, possible: Tensor) -> None:
+        """Expect matter in `possible` [G^3] bool, x fastest, and in the cells around these alone.
+
+        The grid's cube has its low corner at that of the bounds.
+        """
+        grid = self.resolution
+        grown = possible.view(1, 1, grid, grid, grid).float()
+        grown = nn.functional.max_pool3d(grown, 3, stride=1, padding=1)
+        self.possible.copy_(grown.flatten() > 0.0)
+
+    def to_unit(self, points: Tensor) -> Tensor:
+        """World points [..., 3] in field coordinates."""
+        return (points - self.center) / self.half_side
+
+    def span(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Begin and end [R] of rays in t; the end is not beyond the begin where a ray can meet nothing.
+
+        origins [R, 3] in field coordinates, unit directions [R, 3].
+        """
+        if self.unbounded:
+            begin = torch.full_like(origins[:, 0], self.near)
+            return begin, torch.full_like(begin, self.far)
+        begin, end = self.box_span(origins, directions)
+        index = torch.arange(self.points, device=origins.device).to(origins.dtype)
+        t = begin[:, None] + (index + 0.5) * self.spacing
+        points = origins[:, None] + directions[:, None] * t[..., None]
+        found = self.possible.index_select(0, self.cell(points).flatten()).view_as(t)
+        found = found & (t - self.spacing * 0.5 < end[:, None])
+        first = torch.where(found, t, torch.inf).amin(1) - self.spacing * 0.5
+        last = torch.where(found, t, -torch.inf).amax(1) + self.spacing * 0.5
+        return torch.maximum(first, begin), torch.minimum(last, end)
+
+    def box_span(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Where rays enter and leave the scene's box, in t; not before the camera."""
+        small = torch.where(directions < 0.0, -self.smallest_component, self.smallest_component)
+        inverse = 1.0 / torch.where(directions.abs() < self.smallest_component, small, directions)
+        to_low = (self.to_unit(self.low) - origins) * inverse
+        to_high = (self.to_unit(self.high) - origins) * inverse
+        begin = torch.minimum(to_low, to_high).amax(1).clamp_min(self.near)
+        return begin, torch.maximum(to_low, to_high).amin(1)
+
+    def cell(self, points: Tensor) -> Tensor:
+        """Cell of the hull's grid [...] int64 of field points [..., 3]; points outside get a border cell."""
+        place = (points - self.to_unit(self.low)) * (self.resolution * 0.5)
+        x, y, z = place.floor().clamp(0.0, self.resolution - 1.0).long().unbind(-1)
+        return x + self.resolution * (y + self.resolution * z)
+
+    def place_of(self, t: Tensor) -> Tensor:
+        """s of distances t; in an unbounded scene from -1 at the camera to 0, where floats are dense."""
+        if not self.unbounded:
+            return t
+        return torch.where(t < 1.0, 0.5 * t - 1.0, -0.5 / t.clamp_min(1.0))
+
+    def distance_of(self, s: Tensor) -> Tensor:
+        """t of places s, the inverse of `place_of`."""
+        if not self.unbounded:
+            return s
+        return torch.where(s < -0.5, 2.0 * s + 2.0, -0.5 / s.clamp_max(-1e-6))
