@@ -1,86 +1,162 @@
-"""Quality after minutes of training: PSNR and SSIM on held-out views, speed and peak memory.
+"""Quality after minutes of training: PSNR and SSIM on held-out views, speed, peak memory, and curves.
 
-python -m benchmarks.training --data DIR --minutes 3 12
+    python -m benchmarks.training --data DIR --minutes 3 12 --out FOLDER
+
+Every family and budget is a run of its own, with a schedule of its own, in a process of its own. FOLDER gets
+`results.json`, `curves.png` and the runs. Runs that are finished are not made again, so the same command goes
+on after an interruption, and other families or budgets can be added.
+
+The procedural city, bounded and seen from the air, and unbounded and seen from the streets:
+
+    neurocity demo-data city/aerial --blocks 3 3 --cutout --street-share 0
+    neurocity demo-data city/street --blocks 3 3 --street-share 1
+    python -m benchmarks.training --data city/aerial --out benchmark-aerial
+    python -m benchmarks.training --data city/street --unbounded True --out benchmark-street
 """
 
 import json
+import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Literal
 
+import matplotlib as mpl
 import tyro
+from matplotlib.figure import Figure
 
-from benchmarks.machine import facts, peak_memory
-from neurocity.checkpoint import load_checkpoint
+from benchmarks.machine import facts
+from benchmarks.training_run import TrainingRun
 from neurocity.families import FAMILIES
 
+COLUMNS = (
+    "family",
+    "minutes",
+    "steps",
+    "PSNR, dB",
+    "SSIM",
+    "rays/s",
+    "samples/s",
+    "s a frame",
+    "peak memory, MiB",
+)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Train each family from scratch for each budget, in a process of its own."""
+    """Train families for budgets."""
 
     data: Path
     """Folder of the dataset."""
+    out: Path
+    """Folder for results, curves and runs."""
     minutes: tuple[float, ...] = (3.0, 12.0)
     """Training budgets; validation is not counted."""
     families: tuple[str, ...] = tuple(FAMILIES)
     """Model families."""
-    preset: str = "cpu"
+    preset: Literal["paper", "cpu"] = "cpu"
     """Size of model and batches."""
     seed: int = 0
     """Seed of every run."""
     downscale: int = 1
     """Divide image sizes by this whole number."""
+    unbounded: bool | None = None
+    """Whether the images show more than the bounds hold, instead of the rule in docs/conventions.md."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Precision of training."""
+    curve_views: int = 4
+    """Held-out views that the curves are the mean of."""
+
+    def runs(self) -> list[TrainingRun]:
+        """What is to be measured, family by family."""
+        shared = [f.name for f in fields(TrainingRun) if f.name not in ("family", "minutes")]
+        return [
+            TrainingRun(family=family, minutes=minutes, **{name: getattr(self, name) for name in shared})
+            for family in self.families
+            for minutes in self.minutes
+        ]
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables; write results and curves after every run."""
     arguments = tyro.cli(Arguments, description=__doc__)
+    store = arguments.out / "results.json"
+    known = json.loads(store.read_text()) if store.is_file() else {}
+    results: list[dict[str, Any]] = []
     print(f"{facts()}; {arguments.data.name}, preset {arguments.preset}, seed {arguments.seed}\n")
-    print("| family | minutes | steps | PSNR, dB | SSIM | s a frame | peak memory of training, MiB |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
+    for run in arguments.runs():
+        if run.key() not in known:
+            known[run.key()] = _measured(run, arguments.out / f"{run.family}-{run.minutes:g}min")
+            store.write_text(json.dumps(known, indent=2))
+        results.append(known[run.key()])
+        print(_row(results[-1]), flush=True)
+        plot_curves(results, arguments.out / "curves.png")
+    print(f"\n{_summary(results, arguments)}")
+
+
+def _measured(run: TrainingRun, out: Path) -> dict[str, Any]:
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    words = []
+    for item in fields(run):
+        value = getattr(run, item.name)
+        if value is not None:
+            words += [f"--{item.name.replace('_', '-')}", str(value)]
+    command = [sys.executable, "-m", "benchmarks.training_run", *words, "--out", str(out)]
+    with (out / "output.txt").open("w") as output:
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+    if code != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {code}:\n{(out / 'output.txt').read_text()}")
+    return json.loads((out / "result.json").read_text())
+
+
+def _row(result: Mapping[str, Any]) -> str:
+    run = result["run"]
+    rates = f"{result['rays/s']:.0f} | {result['samples/s']:.0f}"
+    quality = f"{result['psnr']:.2f} | {result['ssim']:.4f}"
+    costs = f"{result['seconds_per_frame']:.2f} | {result['peak_memory_mib']:.0f}"
+    return f"| {run['family']} | {run['minutes']:g} | {result['steps']} | {quality} | {rates} | {costs} |"
+
+
+def _summary(results: Sequence[Mapping[str, Any]], arguments: Arguments) -> str:
+    """PSNR alone, a row for each family."""
+    figures = {(result["run"]["family"], result["run"]["minutes"]): result["psnr"] for result in results}
+    heads = " | ".join(f"PSNR after {minutes:g} min" for minutes in arguments.minutes)
+    lines = [f"| family | {heads} |", f"|{'---|' * (1 + len(arguments.minutes))}"]
     for family in arguments.families:
-        for minutes in arguments.minutes:
-            with tempfile.TemporaryDirectory() as folder:
-                print(_row(arguments, family, minutes, Path(folder) / "run"), flush=True)
+        cells = " | ".join(f"{figures[family, minutes]:.2f}" for minutes in arguments.minutes)
+        lines.append(f"| {family} | {cells} |")
+    return "\n".join(lines)
 
 
-def _row(arguments: Arguments, family: str, minutes: float, out: Path) -> str:
-    data = ["--data", str(arguments.data), "--downscale", str(arguments.downscale)]
-    budget = ["--max-minutes", str(minutes), "--seed", str(arguments.seed), "--preset", arguments.preset]
-    peak = _run("train", family, *data, "--out", str(out), *budget, "--steps-per-epoch", "1000000")
-    checkpoint = out / "checkpoints" / "last.ckpt"
-    report = json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "neurocity", "evaluate", str(checkpoint), *data],
-            check=True,
-            capture_output=True,
-        ).stdout
+def plot_curves(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """PSNR against training minutes; a colour for each family, a line for each budget."""
+    figure = Figure(figsize=(8.0, 5.0), layout="constrained")
+    axes = figure.add_subplot(xlabel="minutes of training", ylabel="PSNR, dB")
+    families = list(dict.fromkeys(result["run"]["family"] for result in results))
+    longest = max(result["run"]["minutes"] for result in results)
+    for result in results:
+        run = result["run"]
+        seconds, quality = zip(*result["curve"], strict=True)
+        axes.plot(
+            [value / 60.0 for value in seconds],
+            quality,
+            color=mpl.colormaps["tab10"](families.index(run["family"])),
+            linestyle="-" if run["minutes"] == longest else "--",
+            marker=".",
+            label=f"{run['family']}, {run['minutes']:g} min",
+        )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    axes.set_title(
+        f"Mean of {results[0]['curve_views']} held-out views, averaged weights, validation not counted"
     )
-    steps = load_checkpoint(checkpoint).step
-    figures = f"{report['psnr']:.2f} | {report['ssim']:.4f} | {report['seconds_per_frame']:.2f}"
-    return f"| {family} | {minutes:g} | {steps} | {figures} | {peak / 2**20:.0f} |"
-
-
-def _run(*arguments: str) -> int:
-    """Run `neurocity` and return the peak resident memory of its process in bytes."""
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "neurocity", *arguments], stdout=log, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, peak_memory(process.pid))
-            time.sleep(0.5)
-        if process.returncode != 0:
-            log.seek(0)
-            raise SystemExit(log.read().decode())
-        return peak
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
-"""The benchmark of frame times runs and prints its tables, at a size that says nothing of speed."""
+"""The benchmarks run and print their tables, at sizes that say nothing of speed."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixtures_training import TINY_MODEL, TINY_TRAINING
+from PIL import Image
 
-from benchmarks import frame_time, machine
+from benchmarks import frame_time, machine, training, training_run
+from neurocity.families import find_family
 
 
 def test_frame_times_of_all_renderers(
@@ -27,3 +32,46 @@ def test_frame_times_of_all_renderers(
     assert ["16x16", "naive (150 rays, scaled)"] in [row[:2] for row in rows], "what was not measured is said"
     assert "row gathers" in output
     assert "times its bound" in output
+
+
+def test_training_of_families_for_budgets(
+    sphere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twice, the second time with nothing left to do. In this process, to save its start; a tiny preset."""
+    made: list[training_run.TrainingRun] = []
+
+    def measured(run: training_run.TrainingRun, out: Path) -> dict[str, Any]:
+        made.append(run)
+        return json.loads(json.dumps(training_run.measure(run, out)))
+
+    family = find_family("instant_ngp")
+    model, config = family.config_class(), family.lightning_config_class()
+    monkeypatch.setattr(training, "_measured", measured)
+    monkeypatch.setattr(model, "preset", lambda _: model(**TINY_MODEL))
+    monkeypatch.setattr(config, "preset", lambda _, **changes: config(**{**TINY_TRAINING, **changes}))
+    options = ["--data", sphere, "--out", tmp_path, "--families", "instant_ngp", "--device", "cpu"]
+    words = [str(word) for word in [*options, "--curve-views", "1", "--minutes", "0.002", "0.004"]]
+    monkeypatch.setattr(sys, "argv", ["training", *words])
+    for _ in range(2):
+        training.main()
+    assert [run.minutes for run in made] == [0.002, 0.004]
+    output = capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text()).values()
+    assert len(results) == 2
+    for result in results:
+        row = f"| instant_ngp | {result['run']['minutes']:g} | {result['steps']} | {result['psnr']:.2f} |"
+        assert output.count(row) == 2
+        seconds = [point[0] for point in result["curve"]]
+        assert seconds == sorted(seconds)
+        assert seconds[-1] >= 60.0 * result["run"]["minutes"]
+        assert all(5.0 < quality < 60.0 for _, quality in result["curve"])
+        assert min(result["rays/s"], result["samples/s"], result["peak_memory_mib"]) > 0.0
+    assert "| family | PSNR after 0.002 min | PSNR after 0.004 min |" in output
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (960, 600)
+
+
+def test_a_training_that_fails_says_why_and_keeps_what_was_measured(sphere: Path, tmp_path: Path) -> None:
+    run = training_run.TrainingRun(family="nerf", minutes=1.0, data=sphere)
+    with pytest.raises(SystemExit, match=r"family: got 'nerf', expected one of"):
+        training._measured(run, tmp_path / "nerf-1min")
