@@ -97,7 +97,8 @@ def build_trainer(
 
     It keeps the three best checkpoints by `val/psnr` and the last one, unless `callbacks` has a
     ModelCheckpoint. gpus: how many of this machine; 0 trains on the CPU, -1 on all there are.
-    checkpoint_dir: beside the logs when None. lightning: further options of `pl.Trainer`, which win over those made here.
+    checkpoint_dir: beside the logs when None. lightning: further options of `pl.Trainer`, which win over
+    those made here.
     Raises ConfigError, and MissingDependencyError when GPUs are asked for that are not there.
     """
     config: TrainingConfig = module.config
