@@ -75,7 +75,7 @@ class MipNeRFLightningConfig(TrainingConfig):
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "cpu": {
-        "learning_rate": 1e-2,
+        "learning_rate": 1.5e-2,
         "betas": (0.9, 0.99),
         "epsilon": 1e-15,
         "final_learning_rate": 0.05,
