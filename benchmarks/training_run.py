@@ -103,7 +103,7 @@ def measure(run: TrainingRun, out: Path) -> dict[str, Any]:
     """Train, and return the figures of the run as plain data; `out` keeps its checkpoints and logs."""
     family = find_family(run.family)
     scene = load_scene(run.data, downscale=run.downscale, unbounded=run.unbounded)
-    model_config = family.config_class().preset(run.preset).for_scene(scene.bounds, scene.unbounded)
+    model_config = family.config_class().preset(run.preset).for_scene(scene.bounds, scene.unbounded, scene.up)
     # One validation, at the end.
     config = family.lightning_config_class().preset(run.preset, seed=run.seed, steps_per_epoch=1_000_000)
     held_out = Views(scene.held_out)

@@ -43,6 +43,7 @@ class Family:
 FAMILIES = {
     family.name: family
     for family in (
+        Family("grid_nerf", "GridNeRF"),
         Family("instant_ngp", "InstantNGP"),
         Family("mip_nerf", "MipNeRF"),
     )

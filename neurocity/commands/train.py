@@ -37,13 +37,13 @@ def run(arguments: Train) -> None:
     changes = assignments(arguments.set_)
 
     preset = arguments.preset or "cpu"
-    model = family.config_class().preset(preset).for_scene(scene.bounds, scene.unbounded)
+    model = family.config_class().preset(preset).for_scene(scene.bounds, scene.unbounded, scene.up)
     training = family.lightning_config_class().preset(preset)
     if arguments.preset is None:
         model = with_values(model, given.model, where="model")
         training = with_values(training, given.training, where="training")
         if given.data and data != _data_options(Train(out=arguments.out), given):
-            model = model.for_scene(scene.bounds, scene.unbounded)
+            model = model.for_scene(scene.bounds, scene.unbounded, scene.up)
     model = with_values(model, changes["model"], where="model")
     named = {name: getattr(arguments, name) for name in ("seed", "steps_per_epoch")}
     named = {name: value for name, value in named.items() if value is not None}

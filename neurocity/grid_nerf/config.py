@@ -63,8 +63,6 @@ class GridNeRFConfig:
     """Nothing is sampled nearer to the camera than this, world units."""
 
     def __post_init__(self) -> None:
-        # A checkpoint carries lists where a configuration has tuples.
-        object.__setattr__(self, "resolution_divisors", tuple(self.resolution_divisors))
         for name, known in (
             ("mode", ("city", "objects")),
             ("up_axis", ("x", "y", "z")),
@@ -109,9 +107,19 @@ class GridNeRFConfig:
             raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
         return replace(cls(), **{**_PRESETS[name], **changes})
 
-    def for_scene(self, bounds: tuple[float, float, float, float, float, float], unbounded: bool) -> Self:
-        """This configuration for a scene's box; an unbounded scene gets contraction and a sky."""
-        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
+    def for_scene(
+        self,
+        bounds: tuple[float, float, float, float, float, float],
+        unbounded: bool,
+        up: tuple[float, float, float] = (0.0, 0.0, 1.0),
+    ) -> Self:
+        """This configuration for a scene's box; an unbounded scene gets contraction and a sky.
+
+        The axis nearest to `up` becomes the vertical one.
+        """
+        axes: tuple[Axis, ...] = ("x", "y", "z")
+        vertical = max(axes, key=lambda axis: abs(up[axes.index(axis)]))
+        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded, up_axis=vertical)
 
 
 _PRESETS: dict[str, dict[str, Any]] = {

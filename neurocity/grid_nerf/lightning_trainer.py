@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self
 
 from torch import Tensor
@@ -13,6 +14,14 @@ from neurocity.grid_nerf.core import GridNeRF
 from neurocity.grid_nerf.regularizers import sparsity, total_variation
 from neurocity.rendering.marched_field import TrainingRender
 from neurocity.training.occupancy import MarchedFieldConfig, MarchedFieldModule
+from neurocity.training.one_call import create_lightning_trainer, train_any_model
+
+__all__ = [
+    "GridNeRFLightningConfig",
+    "GridNeRFLightningModule",
+    "create_lightning_trainer",
+    "train_grid_nerf_lightning",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,3 +153,7 @@ class GridNeRFLightningModule(MarchedFieldModule):
             for average in self.averaged_models():
                 assert isinstance(average, GridNeRF)
                 average.feature_sets()[number].grow(vertices)
+
+
+train_grid_nerf_lightning = partial(train_any_model, GridNeRFLightningModule.family)
+"""Train a `GridNeRF` in one call, as `neurocity.training.one_call.train_any_model` does."""

@@ -40,24 +40,23 @@ def _compiled(components: int) -> tuple[Callable[..., Any], ...]:
                 iu, fu = _cell(u[n], size_u)
                 iv, fv = _cell(v[n], size_v)
                 iw, fw = _cell(w[n], size_w)
-                low = plane_start + iv * size_u + iu
-                line = line_start + iw
+                near, line = plane_start + iv * size_u + iu, line_start + iw
+                far = near + size_u
                 w00, w10 = (one - fu) * (one - fv), fu * (one - fv)
                 w01, w11 = (one - fu) * fv, fu * fv
+                # Rows of their own, so that the compiler sees vectors.
+                p00, p10, p01, p11 = planes[near], planes[near + 1], planes[far], planes[far + 1]
+                l0, l1 = lines[line], lines[line + 1]
+                product = out[n, first : first + components]
                 for c in range(components):
-                    on_plane = (
-                        w00 * planes[low, c]
-                        + w10 * planes[low + 1, c]
-                        + w01 * planes[low + size_u, c]
-                        + w11 * planes[low + size_u + 1, c]
-                    )
-                    on_line = (one - fw) * lines[line, c] + fw * lines[line + 1, c]
-                    out[n, first + c] = on_plane * on_line
+                    on_plane = w00 * p00[c] + w10 * p10[c] + w01 * p01[c] + w11 * p11[c]
+                    product[c] = on_plane * ((one - fw) * l0[c] + fw * l1[c])
 
     @numba.njit(nogil=True, cache=True, error_model="numpy")
     def backward(  # type: ignore[no-untyped-def]
         points, planes, lines, axes, sizes, starts, grad_out, grad_planes, grad_lines, begin, end
     ):
+        to_plane, to_line = np.empty(components, np.float32), np.empty(components, np.float32)
         for part in range(begin, end):
             u, v, w = points[axes[part, 0]], points[axes[part, 1]], points[axes[part, 2]]
             size_u, size_v, size_w = sizes[part]
@@ -67,27 +66,33 @@ def _compiled(components: int) -> tuple[Callable[..., Any], ...]:
                 iu, fu = _cell(u[n], size_u)
                 iv, fv = _cell(v[n], size_v)
                 iw, fw = _cell(w[n], size_w)
-                low = plane_start + iv * size_u + iu
-                line = line_start + iw
+                near, line = plane_start + iv * size_u + iu, line_start + iw
+                far = near + size_u
                 w00, w10 = (one - fu) * (one - fv), fu * (one - fv)
                 w01, w11 = (one - fu) * fv, fu * fv
+                p00, p10, p01, p11 = planes[near], planes[near + 1], planes[far], planes[far + 1]
+                g00, g10 = grad_planes[near], grad_planes[near + 1]
+                g01, g11 = grad_planes[far], grad_planes[far + 1]
+                l0, l1 = lines[line], lines[line + 1]
+                h0, h1 = grad_lines[line], grad_lines[line + 1]
+                grad = grad_out[n, first : first + components]
                 for c in range(components):
-                    grad = grad_out[n, first + c]
-                    on_plane = (
-                        w00 * planes[low, c]
-                        + w10 * planes[low + 1, c]
-                        + w01 * planes[low + size_u, c]
-                        + w11 * planes[low + size_u + 1, c]
-                    )
-                    on_line = (one - fw) * lines[line, c] + fw * lines[line + 1, c]
-                    to_plane = grad * on_line
-                    to_line = grad * on_plane
-                    grad_planes[low, c] += w00 * to_plane
-                    grad_planes[low + 1, c] += w10 * to_plane
-                    grad_planes[low + size_u, c] += w01 * to_plane
-                    grad_planes[low + size_u + 1, c] += w11 * to_plane
-                    grad_lines[line, c] += (one - fw) * to_line
-                    grad_lines[line + 1, c] += fw * to_line
+                    on_plane = w00 * p00[c] + w10 * p10[c] + w01 * p01[c] + w11 * p11[c]
+                    to_plane[c] = grad[c] * ((one - fw) * l0[c] + fw * l1[c])
+                    to_line[c] = grad[c] * on_plane
+                # A loop for each row: rows might overlap, as far as the compiler knows.
+                for c in range(components):
+                    g00[c] += w00 * to_plane[c]
+                for c in range(components):
+                    g10[c] += w10 * to_plane[c]
+                for c in range(components):
+                    g01[c] += w01 * to_plane[c]
+                for c in range(components):
+                    g11[c] += w11 * to_plane[c]
+                for c in range(components):
+                    h0[c] += (one - fw) * to_line[c]
+                for c in range(components):
+                    h1[c] += fw * to_line[c]
 
     return forward, backward
 

@@ -81,7 +81,12 @@ class SVRasterConfig:
             raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
         return replace(cls(), **{**_PRESETS[name], **changes})
 
-    def for_scene(self, bounds: tuple[float, float, float, float, float, float], unbounded: bool) -> Self:
+    def for_scene(
+        self,
+        bounds: tuple[float, float, float, float, float, float],
+        unbounded: bool,
+        up: tuple[float, float, float] = (0.0, 0.0, 1.0),  # noqa: ARG002, no direction is special here
+    ) -> Self:
         """This configuration for a scene's box; an unbounded scene gets shells and a sky."""
         return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
 
