@@ -127,14 +127,15 @@ class TrainingRays(Dataset[RayBatch]):
         side = rest[0] if rest else 1
         pixels = self._draw(count, generator) if side == 1 else self._draw_squares(count, side, generator)
         noise = torch.rand(count, 4, generator=generator, device=device)
-        pixels = pixels[self.rank :: self.ranks]
-        origins, directions, radii, rgba = self.rays(pixels)
+        size = count // self.ranks
+        part = slice(self.rank * size, (self.rank + 1) * size)
+        origins, directions, radii, rgba = self.rays(pixels[part])
         return RayBatch(
             ray_origins=origins,
             ray_directions=directions,
             ray_radii=radii,
             rgba=rgba.float() / 255.0,
-            noise=noise[self.rank :: self.ranks],
+            noise=noise[part],
         )
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:

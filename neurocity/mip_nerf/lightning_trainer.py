@@ -24,8 +24,6 @@ __all__ = [
     "train_mip_nerf_lightning",
 ]
 
-MOST_RAYS = 2**18
-
 
 @dataclass(frozen=True, kw_only=True)
 class MipNeRFLightningConfig(TrainingConfig):
@@ -155,8 +153,7 @@ class MipNeRFLightningModule(RadianceFieldModule):
     def adapt_batch(self, *, drawn: int, hit: int) -> None:
         """Draw as many rays next time as will give `cones_per_batch` that can meet matter."""
         share = self.sum_over_processes(hit) / self.sum_over_processes(drawn)
-        wanted = min(self.config.cones_per_batch / max(share, 1e-3), 2.0 * self.rays_per_batch)
-        self.rays_per_batch = int(min(max(wanted, 64), MOST_RAYS))
+        self.ask_for_rays(min(self.config.cones_per_batch / max(share, 1e-3), 2.0 * self.rays_per_batch))
 
 
 def squared_error(render: PassRender, rgba: Tensor, weights: Tensor) -> Tensor:

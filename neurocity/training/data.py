@@ -9,8 +9,8 @@ from neurocity.data.datasets import RayBatch, TrainingRays, ViewBatch, Views
 from neurocity.training.module import RadianceFieldModule
 
 
-class StepSampler(DistributedSampler[tuple[int, int]]):
-    """Asks the trainer, before each batch, which step comes and how many rays the model wants.
+class StepSampler(DistributedSampler[tuple[int, int, int]]):
+    """Asks the trainer, before each batch, which step comes and what rays the model wants.
 
     It is the same for all processes: the dataset gives each of them its part of the batch.
     """
@@ -23,10 +23,10 @@ class StepSampler(DistributedSampler[tuple[int, int]]):
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
         for _ in range(self.batches):
             module = self.module()
-            yield module.trainer.global_step, module.rays_per_batch
+            yield module.trainer.global_step, module.rays_per_batch, module.square_side
 
 
 class SceneDataModule(pl.LightningDataModule):

@@ -26,6 +26,9 @@ from neurocity.training.metrics import image_metrics
 from neurocity.training.schedules import learning_rate_factor
 from neurocity.training.views import render_view
 
+MOST_RAYS = 2**18
+"""A batch is never larger, however empty the scene."""
+
 _Kind = TypeVar("_Kind")
 
 WHITE = (1.0, 1.0, 1.0)
@@ -127,6 +130,10 @@ class RadianceFieldModule(pl.LightningModule):
         """
         seed = hash((self.config.seed, -1 - self.trainer.global_step, stream)) % 2**63
         return torch.Generator(self.device).manual_seed(seed)
+
+    def ask_for_rays(self, number: float) -> None:
+        """Have about so many rays in the next batch, in sixty-fours: several processes take equal parts."""
+        self.rays_per_batch = 64 * max(1, min(round(number), MOST_RAYS) // 64)
 
     def sum_over_processes(self, value: float) -> float:
         """The sum of what every process gives; all of them must call this."""

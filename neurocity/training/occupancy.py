@@ -18,8 +18,6 @@ from neurocity.rendering.occupancy import NEVER, OCCUPIED
 from neurocity.training.config import TrainingConfig
 from neurocity.training.module import RadianceFieldModule
 
-MOST_RAYS = 2**18
-
 
 @dataclass(frozen=True, kw_only=True)
 class MarchedFieldConfig(TrainingConfig):
@@ -94,8 +92,7 @@ class MarchedFieldModule(RadianceFieldModule):
         errors = torch.stack([self.error(render, target, background) for render in renders])
         loss = errors.sum() + self.penalty()
         self.log_training(loss, rays=len(batch["rgba"]), samples=evaluated, mse=errors[0])
-        wanted = rays * min(2.0, self.config.samples_per_batch / max(samples, 1))
-        self.rays_per_batch = int(min(max(wanted, 64), MOST_RAYS))
+        self.ask_for_rays(rays * min(2.0, self.config.samples_per_batch / max(samples, 1)))
         return loss
 
     def renders(

@@ -36,6 +36,10 @@ class WeightAverage(WeightAveraging):
         kept = min(self.decay**steps, (1 + count) / (10 + count))
         torch._foreach_lerp_(averages, weights, 1.0 - kept)
 
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """The trainer may be used again, to validate another module for one."""
+        self._average_model = None
+
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:  # noqa: ARG002
         self.restore_weights(pl_module)
 
