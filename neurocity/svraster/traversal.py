@@ -55,14 +55,14 @@ def descend(
     ray = inside.nonzero().flatten()
     a, b = begin.index_select(0, ray), end.index_select(0, ray)
     node = torch.zeros_like(ray)
-    offsets = torch.nn.functional.pad(inside.long().cumsum(0), (1, 0))
+    offsets = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
     forward = inverse > 0.0
     table = children.flatten()
     for _ in range(rounds):
         is_voxel = node < 0
         row = node.clamp_min(0)
         planes = (centers.index_select(1, row) - origins.index_select(1, ray)) * inverse.index_select(1, ray)
-        planes = torch.minimum(torch.maximum(torch.where(is_voxel, b, planes), a), b)
+        planes = torch.clamp(torch.where(is_voxel, b, planes), a, b)
         x, y, z = planes[0], planes[1], planes[2]
         less, more = torch.minimum(x, y), torch.maximum(x, y)
         first, last = torch.minimum(less, z), torch.maximum(more, z)
@@ -76,7 +76,7 @@ def descend(
         child = table.index_select(0, (row[:, None] * 8 + octant).flatten()).view(-1, 4)
         child = torch.where(is_voxel[:, None], node[:, None], child)
         kept = (starts < ends) & (child != -1)
-        offsets = torch.nn.functional.pad(kept.long().sum(1).cumsum(0), (1, 0)).index_select(0, offsets)
+        offsets = torch.nn.functional.pad(kept.sum(1).cumsum(0), (1, 0)).index_select(0, offsets)
         index = kept.flatten().nonzero().flatten()
         ray = ray.index_select(0, index // 4)
         node = child.flatten().index_select(0, index)
