@@ -176,6 +176,14 @@ def test_a_state_of_another_size_loads(seed: int) -> None:
     assert torch.equal(flat(fresh.render(origins, directions)), flat(saved.render(origins, directions)))
 
 
+def test_a_state_of_the_same_voxels_fills_the_parameters_that_optimisers_know() -> None:
+    model = random_model(3, 3)
+    parameters = list(model.parameters())
+    model.load_state_dict({k: v + 1 if v.is_floating_point() else v for k, v in model.state_dict().items()})
+    assert all(one is two for one, two in zip(parameters, model.parameters(), strict=True))
+    torch.testing.assert_close(model.density, random_model(3, 3).density + 1.0)
+
+
 def test_a_state_that_does_not_fit_is_refused() -> None:
     state = random_model(3, 3).state_dict()
     with pytest.raises(RuntimeError, match=r"Missing key.*sh0"):
@@ -207,7 +215,7 @@ def test_statistics_count_voxels() -> None:
     assert all(isinstance(value, float) for value in figures.values())
     assert figures["num_voxels"] == len(model.voxel_level) == sum(figures[f"level_{n}"] for n in range(1, 5))
     assert figures["num_grid_points"] == len(model.density)
-    assert figures["min_level"], figures["max_level"] == (1.0, 4.0)
+    assert (figures["min_level"], figures["max_level"]) == (1.0, 4.0)
     assert figures["mean_level"] == pytest.approx(float(model.voxel_level.double().mean()))
     parameters = sum(4.0 * parameter.numel() for parameter in model.parameters()) / 2**20
     assert parameters < figures["memory_mib"] < 5.0 * parameters

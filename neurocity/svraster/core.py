@@ -230,8 +230,17 @@ class SVRaster(nn.Module):
         return figures | {f"level_{level}": float(count) for level, count in enumerate(counts) if count}
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """A checkpoint's voxels become the model's before its parameters are copied."""
+        """A checkpoint's voxels become the model's before its parameters are copied.
+
+        Where they are the model's own already, its parameters stay the same objects.
+        """
         level, cell = (state_dict.get(f"{prefix}voxel_{name}") for name in ("level", "cell"))
-        if level is not None and cell is not None:
+        if level is not None and cell is not None and not self._has_voxels(level, cell):
             self.set_voxels(level, cell)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _has_voxels(self, level: Tensor, cell: Tensor) -> bool:
+        device = self.voxel_level.device
+        return torch.equal(self.voxel_level, level.to(device)) and torch.equal(
+            self.voxel_cell, cell.to(device)
+        )

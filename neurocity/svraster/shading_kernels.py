@@ -1,4 +1,7 @@
-"""Compiled CPU kernel of the render graph: rays from octree to light, in the arithmetic of `shading`."""
+"""Compiled CPU kernel of the render graph: rays from octree to light, in the arithmetic of `shading`.
+
+numba's cache does not notice when functions of another file change: touch this one with `traversal_kernels`.
+"""
 
 from functools import partial
 
