@@ -1,5 +1,6 @@
 """Fixtures of a small scene and of an Instant-NGP trained on it, once for the whole test session."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def train_instant_ngp(
     model: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     threads: int = 1,
+    callbacks: Sequence[Any] = (),
     **options: Any,
 ) -> Path:
     """Train on `data` with the tiny configurations, some fields changed; returns the last checkpoint.
@@ -55,6 +57,7 @@ def train_instant_ngp(
             family.config_class()(**{**TINY_MODEL, **(model or {})}),
             config=family.lightning_config_class()(**{**TINY_TRAINING, **(training or {})}),
             options=RunOptions(**{"out": out, "device": "cpu", "progress": "none", **options}),
+            callbacks=callbacks,
         )
     finally:
         torch.set_num_threads(before)

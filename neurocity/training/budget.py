@@ -93,7 +93,19 @@ class TrainingBudget(TrainingClock):
             shares.append(self.seconds / self.max_seconds)
         return min(max(shares), 1.0)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that is resumed after its end takes no step, but makes a validation that was broken off."""
+        super().on_train_start(trainer, pl_module)
+        if not trainer.fit_loop.epoch_loop.val_loop.restarted_mid_evaluation:
+            self._end(trainer)
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         super().on_train_batch_end(trainer, pl_module)
+        self._end(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self._end(trainer)
+
+    def _end(self, trainer: pl.Trainer) -> None:
         if self.spent(trainer.global_step) >= 1.0:
             trainer.should_stop = True

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.trainer.states import TrainerFn
 
 from neurocity.errors import TrainingInterruptedError
 from neurocity.training.callbacks.averaging import WeightAverage
@@ -32,21 +33,25 @@ class Interruption(Callback):
         self._rendering = False
         self._handlers: dict[int, Any] = {}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        # Not before: Lightning has set handlers of its own by now, and takes all back when training ends.
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         self._restore_handlers()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        self._leave(trainer)
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if self._requested_anywhere(trainer):
+            self._leave(trainer, pl_module)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        if not trainer.sanity_checking:
-            self._leave(trainer)
-
-    def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_validation_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        if self._requested_anywhere(trainer):
+            # What tells Lightning, on resuming, that this validation is still to be made.
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.increment_started()
+            self._leave(trainer, pl_module)
         # Processes that render on would wait for the one that left.
         self._rendering = trainer.world_size == 1
 
@@ -59,10 +64,7 @@ class Interruption(Callback):
         self._restore_handlers()
         if self._rendering and self.requested and isinstance(exception, KeyboardInterrupt):
             self._rendering = False
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, WeightAverage):
-                    callback.restore_weights(pl_module)
-            self._save(trainer)
+            self._save(trainer, pl_module)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.requested:
@@ -77,20 +79,25 @@ class Interruption(Callback):
             signal.signal(number, handler)
         self._handlers = {}
 
-    def _leave(self, trainer: pl.Trainer) -> None:
-        requested = self.requested
-        if trainer.world_size > 1:
-            requested = trainer.strategy.reduce_boolean_decision(requested, all=False)
-        if requested:
-            self._save(trainer)
-            raise TrainingInterruptedError(self.outcome)
+    def _requested_anywhere(self, trainer: pl.Trainer) -> bool:
+        if trainer.world_size == 1:
+            return self.requested
+        return bool(trainer.strategy.reduce_boolean_decision(self.requested, all=False))
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def _leave(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._save(trainer, module)
+        raise TrainingInterruptedError(self.outcome)
+
+    def _save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAverage):
+                callback.restore_weights(module)
         keeper = trainer.checkpoint_callback
-        self.outcome = f"interrupted after step {trainer.global_step}"
+        outcome = f"interrupted after step {trainer.global_step}"
         if isinstance(keeper, ModelCheckpoint) and keeper.dirpath is not None:
             path = Path(keeper.dirpath) / f"{keeper.CHECKPOINT_NAME_LAST}{keeper.FILE_EXTENSION}"
             # So that the resumed run overwrites this file, not others.
             keeper.last_model_path = str(path)
             trainer.save_checkpoint(path)
-            self.outcome += f", which is saved in {path}"
+            outcome += f", which is saved in {path}"
+        self.outcome = outcome

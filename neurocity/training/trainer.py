@@ -25,6 +25,8 @@ _EXPECTED_WARNINGS = (
     ("`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning),
     ("Checkpoint directory .* exists and is not empty", UserWarning),
     ("The dirpath has changed from", UserWarning),
+    # Batches depend on the step alone, so there is nothing of the loader to resume.
+    ("You're resuming from a checkpoint that ended before the epoch ended", UserWarning),
     ("You have overridden `on_after_batch_transfer` in `LightningModule`", UserWarning),
 )
 
@@ -71,9 +73,7 @@ class ConfiguredTrainer(pl.Trainer):
                     weights_only,
                 )
             except SystemExit:  # Lightning's answer to KeyboardInterrupt
-                if self.interruption.requested:
-                    raise TrainingInterruptedError(self.interruption.outcome) from None
-                raise
+                raise TrainingInterruptedError(self.interruption.outcome) from None
             except OSError as error:
                 if error.errno in _FULL_DISK:
                     raise TrainingError(
