@@ -19,7 +19,6 @@ class MipNetwork(nn.Module):
         super().__init__()
         positions, views = 6 * config.position_degrees, 3 + 6 * config.direction_degrees
         self.skip_layer = config.skip_layer
-        self.bottleneck_width = config.bottleneck_width
         inputs = [positions, *[config.width] * (config.depth - 1)]
         if config.skip_layer + 1 < config.depth:
             inputs[config.skip_layer + 1] += positions
@@ -49,9 +48,11 @@ class MipNetwork(nn.Module):
 
     def color(self, features: Tensor, views: Tensor) -> Tensor:
         """Features [R, N, width] and encoded view directions [R, V] -> raw colours [R, N, 3]."""
-        # The layer's product with the view direction is the same for all samples of a ray.
-        layer, split = self.view_layer, self.bottleneck_width
-        by_ray = functional.linear(views, layer.weight[:, split:], layer.bias)
-        by_sample = functional.linear(self.bottleneck_layer(features), layer.weight[:, :split])
+        # Nothing but a sum lies between the bottleneck and the next layer: their matrices are multiplied, not
+        # the samples twice. And the view direction's part is the same for all samples of a ray.
+        layer, bottleneck = self.view_layer, self.bottleneck_layer
+        inner, outer = layer.weight.split([bottleneck.out_features, views.shape[1]], dim=1)
+        by_ray = functional.linear(views, outer, layer.bias + inner @ bottleneck.bias)
+        by_sample = functional.linear(features, inner @ bottleneck.weight)
         raw: Tensor = self.color_layer(functional.relu(by_sample + by_ray[:, None]))
         return raw.to(layer.weight.dtype)

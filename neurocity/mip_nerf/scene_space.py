@@ -78,8 +78,7 @@ class SceneSpace(nn.Module):
         begin, end = self.box_span(origins, directions)
         index = torch.arange(self.points, device=origins.device).to(origins.dtype)
         t = begin[:, None] + (index + 0.5) * self.spacing
-        points = origins[:, None] + directions[:, None] * t[..., None]
-        found = self.possible.index_select(0, self.cell(points).flatten()).view_as(t)
+        found = self.possible.index_select(0, self.cells(origins, directions, t).flatten()).view_as(t)
         found = found & (t - self.spacing * 0.5 < end[:, None])
         first = torch.where(found, t, torch.inf).amin(1) - self.spacing * 0.5
         last = torch.where(found, t, -torch.inf).amax(1) + self.spacing * 0.5
@@ -94,11 +93,17 @@ class SceneSpace(nn.Module):
         begin = torch.minimum(to_low, to_high).amax(1).clamp_min(self.near)
         return begin, torch.maximum(to_low, to_high).amin(1)
 
-    def cell(self, points: Tensor) -> Tensor:
-        """Cell of the hull's grid [...] int64 of field points [..., 3]; points outside get a border cell."""
-        place = (points - self.to_unit(self.low)) * (self.resolution * 0.5)
-        x, y, z = place.floor().clamp(0.0, self.resolution - 1.0).long().unbind(-1)
-        return x + self.resolution * (y + self.resolution * z)
+    def cells(self, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
+        """Cells of the hull's grid [R, S] int64 at t [R, S] along rays; points outside get a border cell."""
+        per_half_side = self.resolution * 0.5
+        start = (origins - self.to_unit(self.low)) * per_half_side
+        step = directions * per_half_side
+        # Planes of one coordinate, because operations on a last axis of three are several times as slow.
+        x, y, z = [
+            (start[:, axis, None] + step[:, axis, None] * t).floor().clamp(0.0, self.resolution - 1.0)
+            for axis in range(3)
+        ]
+        return x.long() + self.resolution * (y + self.resolution * z).long()
 
     def place_of(self, t: Tensor) -> Tensor:
         """s of distances t; in an unbounded scene from -1 at the camera to 0, where floats are dense."""
