@@ -46,6 +46,7 @@ FAMILIES = {
         Family("grid_nerf", "GridNeRF"),
         Family("instant_ngp", "InstantNGP"),
         Family("mip_nerf", "MipNeRF"),
+        Family("svraster", "SVRaster"),
     )
 }
 

@@ -93,5 +93,11 @@ class SVRasterConfig:
 
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "cpu": {"max_octree_levels": 9, "base_resolution": 32, "sh_degree": 2, "max_voxels": 1_000_000},
+    "cpu": {
+        "max_octree_levels": 10,
+        "base_resolution": 32,
+        "sh_degree": 2,
+        "initial_density": -3.0,
+        "max_voxels": 500_000,
+    },
 }

@@ -1,0 +1,78 @@
+"""Losses of SVRaster beside the photometric one (Sun et al. 2024, section 3.3 and supplement).
+
+Notation
+    R rays; N intervals of all rays, a ray's after another's and front to back, offsets [R + 1]
+    w [N]     weight of an interval, what it contributes of the light that reaches the camera
+    c [N, 3]  colour of an interval;  C [R, 3] colour of the photograph
+    s [N]     where an interval is on its ray, contracted: x up to distance 1, 2 - 1 / x beyond it
+    T [R]     transmittance that remains behind a ray's last interval, 1 - sum(w)
+
+These are the definitions; `voxel_kernels` computes the two that run over intervals inside its own passes.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from neurocity.rendering.compositing import running_sum, segment_sum
+
+EDGES: Final = tuple((corner, corner + bit) for bit in (1, 2, 4) for corner in range(8) if not corner & bit)
+"""A voxel's twelve edges as pairs of its corners 000, 001, ..., 111 with x the high bit."""
+
+
+def color_concentration(weights: Tensor, colors: Tensor, photograph: Tensor, offsets: Tensor) -> Tensor:
+    """sum_i w_i |c_i - C|^2 of each ray: pulls what a ray sees, and not only its mean, to the photograph.
+
+    weights [N], taken as constants; colors [N, 3]; photograph [R, 3]; offsets [R + 1] -> [R].
+    """
+    targets = torch.repeat_interleave(photograph, offsets.diff(), dim=0)
+    return segment_sum(weights.detach() * (colors - targets).square().sum(1), offsets)
+
+
+def contracted(distance: Tensor) -> Tensor:
+    """Distances >= 0 in (any) units of 1 -> s in [0, 2)."""
+    return torch.where(distance < 1.0, distance, 2.0 - 1.0 / distance.clamp(min=1.0))
+
+
+def distortion(weights: Tensor, near: Tensor, far: Tensor, offsets: Tensor) -> Tensor:
+    """sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 (s(far_i) - s(near_i)) of each ray, m the middles of s.
+
+    Gathers a ray's weights at one surface (Barron et al. 2022, eq. 15). weights, near, far [N]: distances in
+    units at which the contraction begins; offsets [R + 1] -> [R].
+    """
+    begin, end = contracted(near), contracted(far)
+    middle = 0.5 * (begin + end)
+    starts = torch.repeat_interleave(offsets[:-1], offsets.diff())
+    # Front to back the middles rise, so that the double sum is one of differences to what is in front.
+    in_front = [
+        sums[:-1] - sums.index_select(0, starts)
+        for sums in (running_sum(weights), running_sum(weights * middle))
+    ]
+    pairs = 2.0 * weights * (middle * in_front[0] - in_front[1])
+    return segment_sum(pairs + weights.square() * (end - begin) / 3.0, offsets)
+
+
+def total_variation(density: Tensor, voxel_points: Tensor) -> Tensor:
+    """Sum over voxels of |difference| of raw density along their 12 edges: density [M], corner ids [N, 8]."""
+    corners = density[voxel_points.long()]
+    return sum(((corners[:, a] - corners[:, b]).abs().sum() for a, b in EDGES), start=density.new_zeros(()))
+
+
+def opacity_entropy(opacity: Tensor) -> Tensor:
+    """mean T^2 (1 - T)^2: rays should be stopped or let through. opacity [R] -> scalar."""
+    return ((1.0 - opacity).square() * opacity.square()).mean()
+
+
+def remaining_light(opacity: Tensor) -> Tensor:
+    """mean T^2: rays should end inside the scene. opacity [R] -> scalar."""
+    return (1.0 - opacity).square().mean()
+
+
+def structural_dissimilarity(images: Tensor, photographs: Tensor) -> Tensor:
+    """1 - SSIM (Wang et al. 2004; 11 x 11 Gaussian window, sigma 1.5) of images [B, H, W, 3] in [0, 1]."""
+    planes = [pictures.permute(0, 3, 1, 2) for pictures in (images, photographs)]
+    similarity = structural_similarity_index_measure(planes[0], planes[1], data_range=1.0)
+    assert isinstance(similarity, Tensor), "a tuple is returned only when contrast is asked for"
+    return 1.0 - similarity

@@ -1,0 +1,79 @@
+"""Where an unbounded scene begins: what the training cameras see, as finely as they see it.
+
+Sun et al. 2024, supplement: outside the box, cells that are large against the pixels that see them are split
+until there are twice as many cells outside as inside.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from neurocity.data.datasets import TrainingRays
+from neurocity.svraster.adaptation import AdaptationPlan, plan
+from neurocity.svraster.config import MAX_LEVELS
+from neurocity.svraster.core import SVRaster
+from neurocity.svraster.octree import paths
+
+RAYS: Final = 2**18
+CHUNK: Final = 2**13
+OUTSIDE_PER_INSIDE: Final = 2.0
+SHARE: Final = 0.1
+"""Share of the outside voxels that is split at a time."""
+
+
+@torch.no_grad()
+def footprints(model: SVRaster, rays: TrainingRays) -> Tensor:
+    """Smallest radius of a pixel's cone at each voxel [N] over many training rays; else infinite."""
+    smallest = torch.full((len(model.voxel_level),), torch.inf, device=model.voxel_level.device)
+    for step in range(RAYS // CHUNK):
+        batch = rays[-1 - step, CHUNK]
+        intervals = model.traverse(batch["ray_origins"].t(), batch["ray_directions"].t())
+        middle = (intervals.near + intervals.far) * 0.5
+        radius = middle * batch["ray_radii"][:, 0].index_select(0, intervals.ray_index)
+        smallest.scatter_reduce_(0, intervals.voxel, radius, "amin")
+    return smallest
+
+
+def uncover(model: SVRaster, rays: TrainingRays) -> Iterator[AdaptationPlan]:
+    """Changes to apply one after another: unseen voxels go, and those outside the box are split."""
+    while True:
+        radius = footprints(model, rays)
+        seen = radius.isfinite()
+        inside = _inside(model)
+        rate = torch.where(seen & ~inside, 1.0 / (model.voxel_scale * radius), 0.0)
+        rate[model.voxel_level >= model.config.octree_levels] = 0.0
+        outside = int((seen & ~inside).sum())
+        wanted = OUTSIDE_PER_INSIDE * int((seen & inside).sum()) - outside
+        number = min(math.ceil(SHARE * outside), int((rate > 0.0).sum())) if wanted > 0 else 0
+        split = torch.zeros_like(seen)
+        split[rate.topk(number).indices] = True
+        yield plan(model, seen, split)
+        if number == 0:
+            return
+
+
+def _inside(model: SVRaster) -> Tensor:
+    """Which voxels [N] are in the box's cube."""
+    center = model.voxel_low + 0.5 / model.voxel_scale
+    return (center - 0.5).abs().amax(0) < 0.5 ** (model.config.bounds_level + 1)
+
+
+@torch.no_grad()
+def begin_at_points(model: SVRaster, points: Tensor) -> None:
+    """Make the voxels around world points [P, 3] half opaque, where others are almost clear."""
+    unit = model.to_unit(points.to(model.root_low.device).t()).t()
+    unit = unit[((unit >= 0.0) & (unit < 1.0)).all(1)]
+    shift = 3 * (MAX_LEVELS - model.voxel_level)
+    begins, order = (paths(model.voxel_cell) << shift).sort()
+    path = paths((unit * 2**MAX_LEVELS).long())
+    place = torch.searchsorted(begins, path, right=True) - 1
+    voxel = order[place.clamp(min=0)]
+    voxel = voxel[(place >= 0) & (path >> shift[voxel] == paths(model.voxel_cell[voxel]))].unique()
+    # The inverse of the activation's exponential, at optical depth log 2 across the voxel.
+    depth = math.log(2.0) * model.voxel_scale[voxel] / (model.density_scale * model.root_side)
+    raw = torch.where(depth > 1.1, depth, 1.1 * (depth.log() + 0.904689820196))
+    values = raw[:, None].expand(-1, 8).flatten()
+    model.density.scatter_reduce_(0, model.voxel_points[voxel].flatten(), values, "amax")

@@ -1,0 +1,159 @@
+"""What training of SVRaster does, whoever runs the loop: start, objective, adaptation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from neurocity.data.datasets import TrainingRays
+from neurocity.errors import TrainingError
+from neurocity.rendering.hull import possible_cells
+from neurocity.rendering.spherical_harmonics import spherical_harmonics
+from neurocity.svraster import losses
+from neurocity.svraster.adaptation import AdaptationPlan, decide, replace_voxels
+from neurocity.svraster.core import SVRaster
+from neurocity.svraster.statistics import VoxelStatistics
+from neurocity.svraster.training_config import SVRasterTrainingConfig
+from neurocity.svraster.training_pass import TrainingPass
+from neurocity.svraster.uncovering import begin_at_points, uncover
+
+PIXEL_WIDTHS = 12.0**0.5 / 2.0
+"""Widths of a pixel per radius of its cone (Barron et al. 2021, section 3.1)."""
+SSIM_WINDOW = 11
+
+
+class Objective(NamedTuple):
+    """loss: what is minimised. mse: mean squared error of colours. evaluated: intervals that were shaded."""
+
+    loss: Tensor
+    mse: Tensor
+    evaluated: int
+
+
+def parameter_groups(model: SVRaster, config: SVRasterTrainingConfig) -> list[dict[str, Any]]:
+    """What an optimiser is made of: densities and colours without weight decay, the sky with it."""
+    rates = (
+        (model.density, config.density_rate),
+        (model.sh0, config.color_rate),
+        (model.shs, config.harmonics_rate),
+    )
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter], "lr": rate * config.learning_rate, "weight_decay": 0.0}
+        for parameter, rate in rates
+    ]
+    if model.sky_enabled:
+        groups.append({"params": [*model.sky_net.parameters()], "weight_decay": config.weight_decay})
+    return groups
+
+
+class VoxelTraining:
+    """Training of one model.
+
+    squares: pixels along the side of the squares in which rays come, 1 if they come one by one.
+    transparent: whether the photographs have a transparent background.
+    """
+
+    def __init__(
+        self, model: SVRaster, config: SVRasterTrainingConfig, *, squares: int, transparent: bool
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.squares = squares
+        self.transparent = transparent
+        self.rays = TrainingPass(model)
+
+    @property
+    def statistics(self) -> VoxelStatistics:
+        """What was seen of the voxels since the last adaptation."""
+        return self.rays.statistics
+
+    def objective(self, batch: Mapping[str, Any], backdrop: Tensor, progress: float) -> Objective:
+        """Losses of a `RayBatch` whose images are composited on the colours `backdrop` [R, 3].
+
+        progress: share of training that is done.
+        """
+        # Products of many transmittances are float32 in whatever precision networks run.
+        with torch.autocast(batch["rgba"].device.type, enabled=False):
+            return self._objective(batch, backdrop, progress)
+
+    def _objective(self, batch: Mapping[str, Any], backdrop: Tensor, progress: float) -> Objective:
+        model, config = self.model, self.config
+        color, alpha = batch["rgba"][:, :3], batch["rgba"][:, 3]
+        directions = batch["ray_directions"].t()
+        self.rays.degree = int(progress / config.degree_interval)
+        self.rays.distortion = config.distortion_weight > 0.0 and progress >= config.distortion_start
+        render = self.rays.render(
+            batch["ray_origins"].t(), directions, color, batch["ray_radii"][:, 0] * PIXEL_WIDTHS
+        )
+        behind = model.sky_net(spherical_harmonics(directions)) if model.sky_enabled else backdrop
+        image = render.rgb + (1.0 - render.opacity[:, None]) * behind
+        photograph = color * alpha[:, None] + backdrop * (1.0 - alpha[:, None])
+        mse = (image - photograph).square().mean()
+        loss = mse + config.concentration_weight * (render.concentration * alpha).mean()
+        if self.rays.distortion:
+            loss = loss + config.distortion_weight * render.distortion.mean()
+        if self.transparent:
+            loss = loss + config.entropy_weight * losses.opacity_entropy(render.opacity)
+        elif not model.sky_enabled:
+            loss = loss + config.remaining_light_weight * losses.remaining_light(render.opacity)
+        if config.total_variation_weight > 0.0 and progress < config.total_variation_end:
+            variation = losses.total_variation(model.density, model.voxel_points)
+            loss = loss + config.total_variation_weight * variation
+        area = self.squares**2
+        if config.ssim_weight > 0.0 and self.squares >= SSIM_WINDOW and len(image) >= area:
+            whole = len(image) // area * area
+            shape = (-1, self.squares, self.squares, 3)
+            pictures = [part[:whole].view(shape) for part in (image, photograph)]
+            loss = loss + config.ssim_weight * losses.structural_dissimilarity(*pictures)
+        return Objective(loss, mse.detach(), render.evaluated)
+
+    def start(self, rays: TrainingRays, optimizer: Optimizer, averages: Sequence[SVRaster]) -> None:
+        """Begin with the voxels that can hold something; for a model that was never trained.
+
+        Raises TrainingError when there are none.
+        """
+        model = self.model
+        if model.config.unbounded:
+            for change in uncover(model, rays):
+                self._change(change, optimizer, averages)
+            if rays.points is not None:
+                for one in (model, *averages):
+                    begin_at_points(one, rays.points)
+            return
+        resolution = self.config.hull_resolution or model.config.base_resolution
+        possible = possible_cells(
+            rays.alpha_views(), low=model.root_low.tolist(), side=model.root_side, resolution=resolution
+        )
+        if not bool(possible.any()):
+            raise TrainingError(
+                f"no part of the scene's bounds {model.config.scene_bounds} is seen by the cameras as "
+                "opaque; check the bounds and the poses' convention"
+            )
+        replace_voxels(model, lambda: model.start_from_hull(possible), optimizer)
+        for average in averages:
+            average.start_from_hull(possible)
+        self.rays = TrainingPass(model)
+
+    def adapt(self, epoch: int, progress: float, optimizer: Optimizer, averages: Sequence[SVRaster]) -> bool:
+        """Split and remove voxels as configured at the end of `epoch`, counted from 1; whether they changed.
+
+        averages: models that hold averages of this one's weights, and change likewise. In distributed
+        training all processes must call this, and decide alike. Raises TrainingError when no voxel would be
+        left.
+        """
+        config = self.config
+        if not (config.subdivides(epoch, progress) or config.prunes(epoch, progress)):
+            return False
+        self.statistics.reduce()
+        change = decide(self.model, self.statistics, config, epoch=epoch, progress=progress)
+        self._change(change, optimizer, averages)
+        return change.changes
+
+    def _change(self, change: AdaptationPlan, optimizer: Optimizer, averages: Sequence[SVRaster]) -> None:
+        if change.changes:
+            change.apply(self.model, optimizer)
+            for average in averages:
+                change.apply(average)
+        self.rays = TrainingPass(self.model)
