@@ -51,7 +51,7 @@ class MipNetwork(nn.Module):
         # Nothing but a sum lies between the bottleneck and the next layer: their matrices are multiplied, not
         # the samples twice. And the view direction's part is the same for all samples of a ray.
         layer, bottleneck = self.view_layer, self.bottleneck_layer
-        inner, outer = layer.weight.split([bottleneck.out_features, views.shape[1]], dim=1)
+        inner, outer = layer.weight.split([bottleneck.weight.shape[0], views.shape[1]], dim=1)
         by_ray = functional.linear(views, outer, layer.bias + inner @ bottleneck.bias)
         by_sample = functional.linear(features, inner @ bottleneck.weight)
         raw: Tensor = self.color_layer(functional.relu(by_sample + by_ray[:, None]))

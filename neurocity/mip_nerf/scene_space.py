@@ -96,13 +96,10 @@ class SceneSpace(nn.Module):
     def cells(self, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
         """Cells of the hull's grid [R, S] int64 at t [R, S] along rays; points outside get a border cell."""
         per_half_side = self.resolution * 0.5
-        start = (origins - self.to_unit(self.low)) * per_half_side
-        step = directions * per_half_side
-        # Planes of one coordinate, because operations on a last axis of three are several times as slow.
-        x, y, z = [
-            (start[:, axis, None] + step[:, axis, None] * t).floor().clamp(0.0, self.resolution - 1.0)
-            for axis in range(3)
-        ]
+        # Coordinates first: operations on a last axis of three are several times as slow.
+        start = ((origins - self.to_unit(self.low)) * per_half_side).t()[:, :, None]
+        step = (directions * per_half_side).t()[:, :, None]
+        x, y, z = (start + step * t).floor().clamp(0.0, self.resolution - 1.0).unbind(0)
         return x.long() + self.resolution * (y + self.resolution * z).long()
 
     def place_of(self, t: Tensor) -> Tensor:
