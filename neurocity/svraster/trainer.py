@@ -1,0 +1,230 @@
+"""Training of SVRaster without Lightning: the classic loop, for those who want to see it and change it."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurocity.checkpoint import FORMAT_VERSION, read_content
+from neurocity.contract import to_dict
+from neurocity.data.datasets import TrainingRays, Views
+from neurocity.data.scene_info import scene_info
+from neurocity.errors import CheckpointError, ConfigError, TrainingError
+from neurocity.svraster.core import SVRaster, SVRasterConfig
+from neurocity.svraster.training_config import SVRasterTrainingConfig
+from neurocity.svraster.voxel_training import Objective, VoxelTraining, parameter_groups
+from neurocity.training.metrics import psnr
+from neurocity.training.schedules import learning_rate_factor
+from neurocity.training.views import render_view
+
+AVERAGE_EVERY = 10
+"""Steps between updates of the averaged weights."""
+_PREFIX = "model."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SVRasterTrainerConfig(SVRasterTrainingConfig):
+    """Training of SVRaster without Lightning."""
+
+    max_steps: int = 20_000
+    """Optimiser steps of the training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_steps < 1:
+            raise ConfigError(f"max_steps: got {self.max_steps}, expected at least 1")
+
+
+class SVRasterTrainer:
+    """Trains an `SVRaster` on one device, as `SVRasterLightningModule` does; checkpoints fit both.
+
+    train_dataset, val_dataset: `neurocity.data.datasets.training_datasets` makes both of a scene.
+    model: with the weights that training goes on with. average: with their moving average, or None; what
+    `evaluate` and checkpoints take where there is one. step: optimiser steps taken.
+    """
+
+    def __init__(
+        self,
+        model_config: SVRasterConfig,
+        config: SVRasterTrainerConfig,
+        train_dataset: TrainingRays,
+        val_dataset: Views | None = None,
+        *,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.rays = train_dataset.to(self.device)
+        self.views = val_dataset
+        self.scene = scene_info(train_dataset, val_dataset, model_config.scene_bounds)
+        self.step = 0
+        torch.manual_seed(config.seed)
+        self.model = SVRaster(model_config).to(self.device)
+        self.average = copy.deepcopy(self.model) if config.use_ema else None
+        self._prepare()
+        self._training.start(self.rays, self.optimizer, self._averages())
+
+    def train(self, on_epoch: Callable[["SVRasterTrainer"], None] | None = None) -> SVRaster:
+        """Take the steps that are left; returns the trained model in eval mode.
+
+        on_epoch: called after every `steps_per_epoch` steps, and at the end.
+        Raises TrainingError when the loss is not finite, or no voxel is left.
+        """
+        while self.step < self.config.max_steps:
+            self.train_step()
+            if on_epoch and (
+                self.step % self.config.steps_per_epoch == 0 or self.step == self.config.max_steps
+            ):
+                on_epoch(self)
+        return (self.average or self.model).eval()
+
+    def train_step(self) -> Objective:
+        """One step of the optimiser, and what is due after it."""
+        config = self.config
+        batch = self.rays[self.step, config.rays_per_batch, config.square_side]
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self._learning_rate_factor()
+        result = self._training.objective(batch, batch["noise"][:, :3], self.progress)
+        if not math.isfinite(result.loss.item()):
+            raise TrainingError(
+                f"the loss is {result.loss.item()} at step {self.step}. A smaller learning_rate or "
+                "gradient_clip_val may help"
+            )
+        self.optimizer.zero_grad()
+        result.loss.backward()
+        self._clip_gradients()
+        self.optimizer.step()
+        self.step += 1
+        if self.average is not None and self.step % AVERAGE_EVERY == 0:
+            self._update_average(self.average)
+        epoch, rest = divmod(self.step, config.steps_per_epoch)
+        if rest == 0:
+            self._training.adapt(epoch, self.progress, self.optimizer, self._averages())
+        return result
+
+    @property
+    def progress(self) -> float:
+        """Share of training that is done, in [0, 1]."""
+        return self.step / self.config.max_steps
+
+    def evaluate(self) -> float:
+        """Mean PSNR of the validation views, dB. Raises ConfigError without a `val_dataset`."""
+        if self.views is None:
+            raise ConfigError("val_dataset: got None, expected the views to evaluate on")
+        model = (self.average or self.model).eval()
+        values = []
+        for index in range(len(self.views)):
+            view = self.views[index]
+            rays = {name: x.to(self.device) if isinstance(x, Tensor) else x for name, x in view.items()}
+            values.append(psnr(*render_view(model, rays, self.scene.background)))  # type: ignore[arg-type]
+        return sum(values) / len(values)
+
+    def save(self, path: str | Path, metrics: dict[str, float] | None = None) -> None:
+        """Write a checkpoint, which `load`, `SVRasterLightningModule` and `neurocity-export` open.
+
+        metrics: figures to note in it, by name.
+        """
+        current = _prefixed(self.model)
+        content = {
+            "state_dict": current if self.average is None else _prefixed(self.average),
+            "current_model_state": current,
+            "optimizer_states": [self.optimizer.state_dict()],
+            "global_step": self.step,
+            "epoch": self.step // self.config.steps_per_epoch,
+            "rays_per_batch": self.config.rays_per_batch,
+            "voxel_statistics": self._training.statistics.tensors(),
+            "hyper_parameters": {
+                "format_version": FORMAT_VERSION,
+                "family": "svraster",
+                "model_config": asdict(self.model.config),
+                "lightning_config": self._shared_config(),
+                "scene": to_dict(self.scene),
+                "metrics": metrics or {},
+            },
+            # Lightning opens no checkpoint without it.
+            "pytorch-lightning_version": version("pytorch-lightning"),
+        }
+        torch.save(content, path)
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a checkpoint that `save` or Lightning's training wrote.
+
+        Raises CheckpointError for a file that is no checkpoint, or is one of another model.
+        """
+        content = read_content(Path(path))
+        record = content["hyper_parameters"]
+        if record["family"] != "svraster" or record["model_config"] != asdict(self.model.config):
+            raise CheckpointError(
+                f"{path}: is of {record['family']} with {record['model_config']}; this trainer's model is "
+                f"{self.model.config}"
+            )
+        averaged = content["state_dict"]
+        _load(self.model, content.get("current_model_state", averaged))
+        if self.average is not None:
+            _load(self.average, averaged)
+        self.step = int(content["global_step"])
+        self._prepare()
+        self.optimizer.load_state_dict(content["optimizer_states"][0])
+        if "voxel_statistics" in content:
+            self._training.statistics.load(content["voxel_statistics"])
+
+    def _prepare(self) -> None:
+        """What belongs to the voxels that the model has now."""
+        config = self.config
+        self._training = VoxelTraining(
+            self.model, config, squares=config.square_side, transparent=self.scene.background is not None
+        )
+        kind = torch.optim.Adam if config.optimizer_type == "adam" else torch.optim.AdamW
+        self.optimizer = kind(
+            parameter_groups(self.model, config),
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.epsilon,
+            fused=True,
+        )
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+
+    def _averages(self) -> list[SVRaster]:
+        return [] if self.average is None else [self.average]
+
+    def _learning_rate_factor(self) -> float:
+        return learning_rate_factor(self.config, step=self.step, progress=self.progress)
+
+    def _clip_gradients(self) -> None:
+        limit, parameters = self.config.gradient_clip_val, list(self.model.parameters())
+        if limit is None:
+            return
+        if self.config.gradient_clip_algorithm == "norm":
+            torch.nn.utils.clip_grad_norm_(parameters, limit)
+        else:
+            torch.nn.utils.clip_grad_value_(parameters, limit)
+
+    @torch.no_grad()
+    def _update_average(self, average: SVRaster) -> None:
+        # Young averages follow the weights more closely, so that the first weights do not stay for long.
+        updates = self.step // AVERAGE_EVERY
+        kept = min(self.config.ema_decay**AVERAGE_EVERY, (1 + updates) / (10 + updates))
+        for mean, weight in zip(average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(weight, 1.0 - kept)
+
+    def _shared_config(self) -> dict[str, Any]:
+        """The configuration as Lightning's training has it."""
+        fields = asdict(self.config)
+        del fields["max_steps"], fields["model_config"]
+        return fields
+
+
+def _prefixed(model: SVRaster) -> dict[str, Tensor]:
+    """A model's state as that of a LightningModule that holds it."""
+    return {f"{_PREFIX}{name}": value for name, value in model.state_dict().items()}
+
+
+def _load(model: SVRaster, state: dict[str, Tensor]) -> None:
+    model.load_state_dict({name.removeprefix(_PREFIX): value for name, value in state.items()})
