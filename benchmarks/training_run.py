@@ -21,12 +21,14 @@ from neurocity.data.load import load_scene
 from neurocity.families import find_family
 from neurocity.rendering.views import render_rays
 from neurocity.training.budget import TrainingBudget, TrainingClock
-from neurocity.training.metrics import psnr
+from neurocity.training.metrics import image_metrics, psnr
 from neurocity.training.module import RadianceFieldModule
 from neurocity.training.run import RunOptions, train
 from neurocity.training.views import render_view
 
 CURVE_POINTS = 8
+# The curve tells more, and epochs of few steps would be validated for longer than they train.
+NO_VALIDATION = {"check_val_every_n_epoch": 10**9}
 FRAME_SIDE = 200
 FRAMES = 3
 MEBIBYTE = 2**20
@@ -73,7 +75,7 @@ class QualityCurve(pl.Callback):
             for clock in clocks:
                 clock.stop()
             self.pending = [seconds for seconds in self.pending if seconds > budget.seconds]
-            self.points.append((budget.seconds, self._quality(module)))
+            self.points.append((budget.seconds, self._mean_psnr(module)))
             for clock in clocks:
                 clock.go()
 
@@ -84,19 +86,16 @@ class QualityCurve(pl.Callback):
         self.rates = {"rays/s": module.trained_rays / seconds, "samples/s": module.trained_samples / seconds}
         on_gpu = module.device.type == "cuda"
         self.memory = torch.cuda.max_memory_allocated() if on_gpu else peak_memory(os.getpid())
-        self.points.append((budget.seconds, self._quality(module)))
+        self.points.append((budget.seconds, self._mean_psnr(module)))
 
-    def _quality(self, module: pl.LightningModule) -> float:
+    def _mean_psnr(self, module: pl.LightningModule) -> float:
         assert isinstance(module, RadianceFieldModule)
         model = (module.averaged_models() or [module.model])[0]
         was_training = model.training
         model.eval()
-        values = []
-        for view in self.views:
-            there = {name: _to(value, module.device) for name, value in view.items()}
-            values.append(psnr(*render_view(model, there, module.background)))  # type: ignore[arg-type]
+        pairs = [render_view(model, on_device(view, module.device), module.background) for view in self.views]
         model.train(was_training)
-        return statistics.mean(values)
+        return statistics.mean(psnr(*pair) for pair in pairs)
 
 
 def measure(run: TrainingRun, out: Path) -> dict[str, Any]:
@@ -104,8 +103,7 @@ def measure(run: TrainingRun, out: Path) -> dict[str, Any]:
     family = find_family(run.family)
     scene = load_scene(run.data, downscale=run.downscale, unbounded=run.unbounded)
     model_config = family.config_class().preset(run.preset).for_scene(scene.bounds, scene.unbounded, scene.up)
-    # One validation, at the end.
-    config = family.lightning_config_class().preset(run.preset, seed=run.seed, steps_per_epoch=1_000_000)
+    config = family.lightning_config_class().preset(run.preset, seed=run.seed)
     held_out = Views(scene.held_out)
     count = min(run.curve_views, len(held_out))
     curve = QualityCurve(
@@ -116,14 +114,16 @@ def measure(run: TrainingRun, out: Path) -> dict[str, Any]:
     options = RunOptions(
         out=out, max_minutes=run.minutes, device=run.device, precision=run.precision, progress="lines"
     )
-    last = train(family, scene, model_config, config=config, options=options, callbacks=[curve])
+    last = train(
+        family, scene, model_config, config=config, options=options, callbacks=[curve], **NO_VALIDATION
+    )
     device = "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
     checkpoint = load_checkpoint(last, device)
     return {
         "run": json.loads(run.key()),
         "machine": facts(),
         "steps": checkpoint.step,
-        **{name.removeprefix("val/"): value for name, value in checkpoint.metrics.items()},
+        **_quality(checkpoint, held_out, device),
         **curve.rates,
         "seconds_per_frame": _frame_seconds(checkpoint, device),
         "peak_memory_mib": curve.memory / MEBIBYTE,
@@ -146,8 +146,21 @@ def _frame_seconds(checkpoint: Checkpoint, device: str) -> float:
     return statistics.median(times)
 
 
-def _to(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+def _quality(checkpoint: Checkpoint, views: Views, device: str) -> dict[str, float]:
+    """Mean metrics of all held-out views."""
+    rows = []
+    for index in range(len(views)):
+        view = on_device(views[index], torch.device(device))
+        rows.append(image_metrics(*render_view(checkpoint.model, view, checkpoint.info.background)))
+    return {name: statistics.mean(row[name] for row in rows) for name in rows[0]}
+
+
+def on_device(view: ViewBatch, device: torch.device) -> ViewBatch:
+    """A view with its tensors on `device`."""
+    moved = {
+        name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in view.items()
+    }
+    return ViewBatch(**moved)  # type: ignore[typeddict-item]
 
 
 @dataclass(frozen=True)
