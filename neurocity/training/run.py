@@ -64,9 +64,11 @@ def train(
     config: TrainingConfig,
     options: RunOptions,
     callbacks: Sequence[Callback] = (),
+    **lightning: Any,
 ) -> Path:
     """Train a family on a scene and return the last checkpoint, `<out>/checkpoints/last.ckpt`.
 
+    callbacks: beside those that every run has. lightning: further options of `pl.Trainer`.
     Beside it stand the three best by `val/psnr`. A resumed run equals one that was never stopped; with a
     longer budget than before it goes on too, and only the learning rate's schedule, which is stretched to the
     new end, is another than in a run that was that long from the start.
@@ -99,8 +101,14 @@ def train(
         callbacks=[budget, *_callbacks(options), *callbacks],
         logger=_logger(options, family.name),
         enable_progress_bar=options.progress == "bar",
+        **lightning,
     )
-    trainer.fit(ckpt_path=options.resume, weights_only=True)
+    try:
+        trainer.fit(ckpt_path=options.resume, weights_only=True)
+    finally:
+        if isinstance(trainer.logger, WandbLogger):
+            # Or else the next run of this process would go on with this one.
+            trainer.logger.experiment.finish()
     return options.last_checkpoint
 
 
