@@ -3,7 +3,11 @@
 Notation
     G_sigma, G_c [N, .] density and appearance features of the grid at N points
     grid branch   sigma = MLP(G_sigma), c = MLP(G_c, direction)
-    NeRF branch   sigma', c' = MLP(G_sigma, G_c, PE(x), direction), sampled where the grid branch sees matter
+    NeRF branch   sigma' = sigma exp(r), with r, c' = MLP(G_sigma, G_c, PE(x), direction), sampled where the
+                  grid branch sees matter; the paper's network gives sigma' itself
+
+Directions enter both branches as spherical harmonics of bands 0 to 3, as in the other families, where the
+paper has sines and cosines of them.
 """
 
 import torch
@@ -86,11 +90,7 @@ class GridNeRF(MarchedField):
     def density(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-cube points [3, N] -> density features [N, .], grid branch's density [N] per world unit."""
         features = self.density_features(self.in_box(points))
-        return features, self.activated(self.density_net(features)[:, 0])
-
-    def activated(self, log_density: Tensor) -> Tensor:
-        """Density [N] per world unit of a network's output [N]."""
-        return torch.exp(log_density.clamp(-15.0, 15.0)) * self.density_scale
+        return features, activated(self.density_net(features)[:, 0]) * self.density_scale
 
     def color(self, points: Tensor, features: Tensor, basis: Tensor) -> Tensor:
         """Points [3, N], what `weigh` gave, direction basis [N, 16] -> sRGB [N, 3] of the rendered branch."""
@@ -106,24 +106,31 @@ class GridNeRF(MarchedField):
     def weigh(self, samples: PackedSamples) -> tuple[Tensor, Tensor]:
         """Features [N, .] for `color` and compositing weights [N] of packed samples, rendered branch's."""
         features, density = self.density(samples.points)
-        weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        guide = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
         if self.nerf_rendered:
-            return self.weigh_nerf(samples, features, weights)
-        return features, weights
+            return self.weigh_nerf(samples, features, density, guide)
+        return features, guide
 
-    def weigh_nerf(self, samples: PackedSamples, features: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]:
-        """The NeRF branch's hidden layer [N, .] and weights [N], given those of the grid branch."""
+    def weigh_nerf(
+        self, samples: PackedSamples, features: Tensor, density: Tensor, guide: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The NeRF branch's hidden layer [N, .] and weights [N].
+
+        features [N, .], density [N] and guide [N], the weights, are those of the grid branch. The NeRF
+        branch's density is a factor of it, so that the second stage begins with what the first one found.
+        """
         seen = (guide > self.guide_weight).nonzero().flatten()
         points = self.in_box(samples.points.index_select(1, seen))
-        hidden, log_density = self.nerf(points, features.index_select(0, seen))
+        hidden, log_factor = self.nerf(points, features.index_select(0, seen))
         # Fading in, up to twice the least guide weight, keeps renders continuous in rays and weights.
         fade = (guide.detach().index_select(0, seen) / self.guide_weight - 1.0).clamp(0.0, 1.0)
-        tau = self.activated(log_density) * fade * samples.delta.index_select(0, seen)
-        tau = torch.zeros_like(guide).index_copy(0, seen, tau)
+        tau = (density * samples.delta).index_select(0, seen) * activated(log_factor) * fade
         everywhere = torch.zeros(guide.shape[0], hidden.shape[1], dtype=hidden.dtype, device=hidden.device)
         return (
             everywhere.index_copy(0, seen, hidden),
-            compositing_weights(tau, samples.offsets, samples.ray_index),
+            compositing_weights(
+                torch.zeros_like(guide).index_copy(0, seen, tau), samples.offsets, samples.ray_index
+            ),
         )
 
     @torch.jit.unused
@@ -139,7 +146,7 @@ class GridNeRF(MarchedField):
         samples = self.training_samples(origins, directions, jitter, visible)
         features, density = self.density(samples.points)
         weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
-        hidden, nerf_weights = self.weigh_nerf(samples, features, weights)
+        hidden, nerf_weights = self.weigh_nerf(samples, features, density, weights)
         # The guide leaves the NeRF branch no weight where the grid branch has none to be seen.
         seen = (weights > self.visible_weight).nonzero().flatten()
         appearance = self.appearance_features(self.in_box(samples.points.index_select(1, seen)))
@@ -154,6 +161,11 @@ class GridNeRF(MarchedField):
             light = torch.zeros_like(samples.points).index_copy(1, seen, light)
             renders.append(self.composite(samples, light, branch_weights, basis))
         return renders[0], renders[1]
+
+
+def activated(log_density: Tensor) -> Tensor:
+    """Positive values [N] of a network's outputs [N]."""
+    return torch.exp(log_density.clamp(-15.0, 15.0))
 
 
 def modes_of(config: GridNeRFConfig) -> list[Mode]:

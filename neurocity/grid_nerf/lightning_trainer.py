@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from torch import Tensor
 
+from neurocity.contract import SceneInfo
 from neurocity.data.datasets import RayBatch
 from neurocity.errors import ConfigError
 from neurocity.grid_nerf.config import Preset
@@ -97,6 +98,19 @@ class GridNeRFLightningModule(MarchedFieldModule):
     family = "grid_nerf"
     model: GridNeRF
     config: GridNeRFLightningConfig
+
+    def __init__(
+        self,
+        model_config: Any = None,
+        lightning_config: Any = None,
+        scene: SceneInfo | dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(model_config, lightning_config, scene)
+        if self.model.nerf_rendered and self.config.joint_share == 1.0:
+            raise ConfigError(
+                "render_branch is nerf, but joint_share is 1, which leaves the NeRF branch untrained; set "
+                "joint_share below 1, or render_branch to grid"
+            )
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Planes and lines at their own learning rate and without weight decay; networks."""

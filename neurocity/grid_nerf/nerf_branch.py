@@ -31,10 +31,10 @@ class PositionalEncoding(nn.Module):
 
 
 class NeRFBranch(nn.Module):
-    """Density and colour from position, direction and the grid's features, `layers` hidden layers in all.
+    """Density over the grid branch's, and colour, from position, direction and the grid's features.
 
-    density_features, appearance_features: the widths of the grid's two sets. The last hidden layer alone sees
-    appearance and direction.
+    density_features, appearance_features: the widths of the grid's two sets. layers: hidden layers in all, of
+    which the last alone sees appearance and direction.
     """
 
     def __init__(
@@ -47,7 +47,10 @@ class NeRFBranch(nn.Module):
         self.color_net = MLP(width + appearance_features + COEFFICIENTS, width, 3)
 
     def forward(self, points: Tensor, density_features: Tensor) -> tuple[Tensor, Tensor]:
-        """points [3, N] in [0, 1], density features [N, .] -> hidden layer [N, width], log-density [N]."""
+        """points [3, N] in [0, 1], density features [N, .] -> hidden layer [N, width], log-factor [N].
+
+        The exponential of the factor's logarithm multiplies the grid branch's density.
+        """
         outputs = self.trunk(torch.cat([self.encoding(points), density_features], dim=1))
         return torch.relu(outputs[:, 1:]), outputs[:, 0]
 

@@ -127,13 +127,13 @@ def render_ray(model: GridNeRF, origin: np.ndarray, direction: np.ndarray) -> tu
     weights = compositing.weights(tau, [0, len(tau)])
     colors = [sigmoid(network("color_net", np.concatenate([a, basis]))) for a in appearances]
     if config.render_branch == "nerf":
-        guide, tau, colors = weights, [], []
-        for index, sample in enumerate(samples):
+        guide, grid_tau, tau, colors = weights, tau, [], []
+        for index in range(len(samples)):
             encoded = positional_encoding(points[index], config.nerf_frequencies)
             outputs = network("nerf.trunk", np.concatenate([encoded, density_features[index]]))
             hidden = np.maximum(outputs[1:], 0.0)
             fade = min(max(guide[index] / config.guide_weight - 1.0, 0.0), 1.0)
-            tau.append(scale * math.exp(np.clip(outputs[0], -15.0, 15.0)) * fade * sample.width)
+            tau.append(grid_tau[index] * math.exp(np.clip(outputs[0], -15.0, 15.0)) * fade)
             colors.append(
                 sigmoid(network("nerf.color_net", np.concatenate([hidden, appearances[index], basis])))
             )
