@@ -37,6 +37,15 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "instant_ngp": _OCCUPANCY,
     "grid_nerf": _OCCUPANCY,
     "mip_nerf": {"cones_per_batch": 100},
+    # Voxels change after every epoch.
+    "svraster": {
+        "rays_per_batch": 512,
+        "hull_resolution": 8,
+        "subdivision_start_epoch": 1,
+        "subdivision_interval": 1,
+        "pruning_start_epoch": 1,
+        "pruning_interval": 1,
+    },
 }
 
 
