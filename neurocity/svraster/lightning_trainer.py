@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from neurocity.contract import SceneInfo
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.training_config import SVRasterTrainingConfig
@@ -34,8 +35,13 @@ class SVRasterLightningModule(RadianceFieldModule):
     model: SVRaster
     config: SVRasterLightningConfig
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        model_config: Any = None,
+        lightning_config: Any = None,
+        scene: SceneInfo | dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(model_config, lightning_config, scene)
         self.rays_per_batch = self.config.rays_per_batch
         self.square_side = self.config.square_side
         self._training: VoxelTraining | None = None
