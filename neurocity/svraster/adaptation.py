@@ -54,16 +54,13 @@ class AdaptationPlan:
         """Values of points [M] -> [M'].
 
         Points that were there keep their values. New ones get what trilinear interpolation gives in the voxel
-        that is split, averaged where several split voxels share the point.
+        that is split; voxels that share one agree, for they share the face or edge that it is on.
         """
         _, weights = _midpoints()
+        new = values.new_zeros(len(self.old_point))
         # In float64, in which sums of a few float32 numbers come out the same in any order.
         inside = values[self.split_points].double() @ weights.to(values.device).T
-        total = torch.zeros(len(self.old_point), dtype=torch.float64, device=values.device)
-        count = torch.zeros_like(total)
-        total.index_add_(0, self.midpoints.flatten(), inside.flatten())
-        count.index_add_(0, self.midpoints.flatten(), torch.ones_like(inside).flatten())
-        new = (total / count.clamp(min=1.0)).to(values.dtype)
+        new[self.midpoints] = inside.to(values.dtype)
         return torch.where(self.old_point < 0, new, values[self.old_point.clamp(min=0)])
 
     def apply(self, model: SVRaster, optimizer: Optimizer | None = None) -> None:

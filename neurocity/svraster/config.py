@@ -98,6 +98,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "base_resolution": 32,
         "sh_degree": 2,
         "initial_density": -3.0,
-        "max_voxels": 500_000,
+        "max_voxels": 400_000,
     },
 }

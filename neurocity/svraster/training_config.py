@@ -167,7 +167,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "subdivision_share": 0.3,
         "pruning_start_epoch": 1,
         "pruning_interval": 1,
-        "pruning_threshold": 0.005,
-        "final_pruning_threshold": 0.02,
+        "pruning_threshold": 0.02,
+        "final_pruning_threshold": 0.04,
+        "smallest_voxel": 0.5,
     },
 }
