@@ -123,7 +123,7 @@ def prepare_folder(options: RunOptions) -> None:
                 f"--resume {options.last_checkpoint}"
             )
         (checkpoints / ".partial").touch()
-        (checkpoints / ".partial").unlink()
+        (checkpoints / ".partial").unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"out: {options.out} cannot be written to ({error.strerror})") from None
 
