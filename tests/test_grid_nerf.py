@@ -53,7 +53,7 @@ def test_the_branches_differ_and_render_in_training_what_they_render_in_eval(
     grid, nerf = (grid_nerf_field(render_branch=branch, **changes) for branch in ("grid", "nerf"))
     origins, directions = rays_around(seed=2)
     middle = torch.full((len(origins),), 0.5)
-    both = grid.render_both(origins.t(), directions.t(), middle, visible=0.0)
+    both = grid.render_branches(origins.t(), directions.t(), middle, 0.0, nerf=True)
     for trained, model in zip(both, (grid, nerf), strict=True):
         evaluated = model(origins, directions)
         torch.testing.assert_close(trained.rgb.t(), evaluated.rgb, atol=1 / 255, rtol=0)
@@ -89,10 +89,10 @@ def test_no_sample_appears_at_once_where_the_guide_ends() -> None:
 
 @BRANCHES
 def test_gradients_of_training_reach_the_weights_of_their_stage(branch: str) -> None:
-    model = grid_nerf_field(unbounded=True, sky=True, render_branch=branch).requires_grad_(True).train()
+    model = grid_nerf_field(unbounded=True, sky=True, render_branch="nerf").requires_grad_(True).train()
     origins, directions = rays_around()
     rays = (origins.t(), directions.t(), torch.rand(len(origins)))
-    renders = model.render_both(*rays) if branch == "nerf" else (model.render_training(*rays),)
+    renders = model.render_branches(*rays, 1e-4, nerf=branch == "nerf")
     sum(render.rgb.square().sum() for render in renders).backward()
     for name, parameter in model.named_parameters():
         if branch == "grid" and name.startswith("nerf."):

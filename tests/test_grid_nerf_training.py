@@ -51,13 +51,15 @@ def _one_thread() -> Any:
     torch.set_num_threads(before)
 
 
-def train_grid_nerf(data: Path, out: Path, *, training: dict[str, Any] | None = None, **options: Any) -> Path:
+def train_grid_nerf(
+    data: Path, out: Path, *, training: dict[str, Any] | None = None, branch: str = "grid", **options: Any
+) -> Path:
     """Train on `data` with the tiny configurations; returns the last checkpoint."""
     family, callbacks = find_family("grid_nerf"), options.pop("callbacks", ())
     return train(
         family,
         load_scene(data),
-        family.config_class()(**MODEL),
+        family.config_class()(**MODEL, render_branch=branch),
         config=family.lightning_config_class()(**{**TRAINING, **(training or {})}),
         options=RunOptions(**{"out": out, "device": "cpu", "progress": "none", **options}),
         callbacks=callbacks,
@@ -116,8 +118,11 @@ def test_planes_lines_moments_and_averages_grow_at_their_shares_of_training(
     assert sizes == {(8, 11), (11, 15)}
 
 
-def test_the_nerf_branch_is_trained_in_the_second_stage_alone(sphere: Path, tmp_path: Path) -> None:
-    train_grid_nerf(sphere, tmp_path, training={"joint_share": 0.7}, max_steps=24)
+@pytest.mark.parametrize("branch", ["grid", "nerf"])
+def test_the_nerf_branch_is_trained_in_the_second_stage_alone(
+    branch: str, sphere: Path, tmp_path: Path
+) -> None:
+    train_grid_nerf(sphere, tmp_path, training={"joint_share": 0.7}, branch=branch, max_steps=24)
     weights = {}
     for step in (8, 16, 24):
         content = torch.load(checkpoint_of(tmp_path, step), weights_only=True)["current_model_state"]

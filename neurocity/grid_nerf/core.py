@@ -139,28 +139,33 @@ class GridNeRF(MarchedField):
         return self.density_features, self.appearance_features
 
     @torch.jit.unused
-    def render_both(
-        self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float = 1e-4
-    ) -> tuple[TrainingRender, TrainingRender]:
-        """Training rays by the grid branch and by the NeRF branch; arguments as for `render_training`."""
+    def render_branches(
+        self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float, *, nerf: bool
+    ) -> list[TrainingRender]:
+        """Training rays by the grid branch and, with `nerf`, by the NeRF branch, whichever eval renders.
+
+        Other arguments as for `render_training`.
+        """
         samples = self.training_samples(origins, directions, jitter, visible)
         features, density = self.density(samples.points)
         weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
-        hidden, nerf_weights = self.weigh_nerf(samples, features, density, weights)
-        # The guide leaves the NeRF branch no weight where the grid branch has none to be seen.
-        seen = (weights > self.visible_weight).nonzero().flatten()
+        # What the grid branch does not show, the NeRF branch has no weight at.
+        seen = (weights > min(self.visible_weight, self.guide_weight)).nonzero().flatten()
         appearance = self.appearance_features(self.in_box(samples.points.index_select(1, seen)))
         basis = spherical_harmonics(directions)
         basis_seen = basis.index_select(0, samples.ray_index.index_select(0, seen))
+        branches = [(weights, self.grid_color(appearance, basis_seen))]
+        if nerf:
+            hidden, nerf_weights = self.weigh_nerf(samples, features, density, weights)
+            branches.append(
+                (nerf_weights, self.nerf.color(hidden.index_select(0, seen), appearance, basis_seen))
+            )
         renders = []
-        for branch_weights, color in (
-            (weights, self.grid_color(appearance, basis_seen)),
-            (nerf_weights, self.nerf.color(hidden.index_select(0, seen), appearance, basis_seen)),
-        ):
+        for branch_weights, color in branches:
             light = color.t() * branch_weights.index_select(0, seen)
             light = torch.zeros_like(samples.points).index_copy(1, seen, light)
             renders.append(self.composite(samples, light, branch_weights, basis))
-        return renders[0], renders[1]
+        return renders
 
 
 def activated(log_density: Tensor) -> Tensor:

@@ -126,9 +126,8 @@ class GridNeRFLightningModule(MarchedFieldModule):
         self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float
     ) -> Sequence[TrainingRender]:
         """The grid branch's render; in the second stage the NeRF branch's as well."""
-        if self.progress() < self.config.joint_share:
-            return super().renders(origins, directions, jitter, visible)
-        return self.model.render_both(origins, directions, jitter, visible)
+        joint = self.progress() >= self.config.joint_share
+        return self.model.render_branches(origins, directions, jitter, visible, nerf=joint)
 
     def penalty(self) -> Tensor | float:
         """Sparsity of density features, total variation of all."""
