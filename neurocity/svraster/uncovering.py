@@ -22,6 +22,8 @@ CHUNK: Final = 2**13
 OUTSIDE_PER_INSIDE: Final = 2.0
 SHARE: Final = 0.1
 """Share of the outside voxels that is split at a time."""
+CLEAR_DEPTH: Final = 0.01
+"""Optical depth across an untrained voxel."""
 
 
 @torch.no_grad()
@@ -62,18 +64,30 @@ def _inside(model: SVRaster) -> Tensor:
 
 
 @torch.no_grad()
-def begin_at_points(model: SVRaster, points: Tensor) -> None:
-    """Make the voxels around world points [P, 3] half opaque, where others are almost clear."""
+def begin_clear(model: SVRaster, points: Tensor | None) -> None:
+    """Make voxels of all sizes almost clear, and those around sparse world points [P, 3] half opaque."""
+    every = torch.arange(len(model.voxel_level), device=model.voxel_level.device)
+    for voxels, depth, rule in (
+        (every, CLEAR_DEPTH, "amin"),
+        (_around(model, points), math.log(2.0), "amax"),
+    ):
+        activated = depth * model.voxel_scale[voxels] / (model.density_scale * model.root_side)
+        # The inverse of the activation.
+        raw = torch.where(activated > 1.1, activated, 1.1 * (activated.log() + 0.904689820196))
+        corners = model.voxel_points[voxels].flatten()
+        model.density.scatter_reduce_(0, corners, raw.repeat_interleave(8), rule)
+
+
+def _around(model: SVRaster, points: Tensor | None) -> Tensor:
+    """The voxels that world points [P, 3] are in."""
+    if points is None:
+        points = torch.zeros(0, 3)
     unit = model.to_unit(points.to(model.root_low.device).t()).t()
     unit = unit[((unit >= 0.0) & (unit < 1.0)).all(1)]
     shift = 3 * (MAX_LEVELS - model.voxel_level)
-    begins, order = (paths(model.voxel_cell) << shift).sort()
-    path = paths((unit * 2**MAX_LEVELS).long())
-    place = torch.searchsorted(begins, path, right=True) - 1
+    path = paths(model.voxel_cell)
+    begins, order = (path << shift).sort()
+    fine = paths((unit * 2**MAX_LEVELS).long())
+    place = torch.searchsorted(begins, fine, right=True) - 1
     voxel = order[place.clamp(min=0)]
-    voxel = voxel[(place >= 0) & (path >> shift[voxel] == paths(model.voxel_cell[voxel]))].unique()
-    # The inverse of the activation's exponential, at optical depth log 2 across the voxel.
-    depth = math.log(2.0) * model.voxel_scale[voxel] / (model.density_scale * model.root_side)
-    raw = torch.where(depth > 1.1, depth, 1.1 * (depth.log() + 0.904689820196))
-    values = raw[:, None].expand(-1, 8).flatten()
-    model.density.scatter_reduce_(0, model.voxel_points[voxel].flatten(), values, "amax")
+    return voxel[(place >= 0) & (fine >> shift[voxel] == path[voxel])].unique()

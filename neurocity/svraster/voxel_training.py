@@ -17,7 +17,7 @@ from neurocity.svraster.core import SVRaster
 from neurocity.svraster.statistics import VoxelStatistics
 from neurocity.svraster.training_config import SVRasterTrainingConfig
 from neurocity.svraster.training_pass import TrainingPass
-from neurocity.svraster.uncovering import begin_at_points, uncover
+from neurocity.svraster.uncovering import begin_clear, uncover
 
 PIXEL_WIDTHS = 12.0**0.5 / 2.0
 """Widths of a pixel per radius of its cone (Barron et al. 2021, section 3.1)."""
@@ -118,9 +118,8 @@ class VoxelTraining:
         if model.config.unbounded:
             for change in uncover(model, rays):
                 self._change(change, optimizer, averages)
-            if rays.points is not None:
-                for one in (model, *averages):
-                    begin_at_points(one, rays.points)
+            for one in (model, *averages):
+                begin_clear(one, rays.points)
             return
         resolution = self.config.hull_resolution or model.config.base_resolution
         possible = possible_cells(

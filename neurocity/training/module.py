@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, WeightAveraging
+from pytorch_lightning.plugins.precision import MixedPrecision
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -196,8 +197,8 @@ class RadianceFieldModule(pl.LightningModule):
             lr=self.config.learning_rate,
             betas=self.config.betas,
             eps=self.config.epsilon,
-            # A fused optimiser unscales float16 gradients in its step, too late for clipping.
-            fused=getattr(self.trainer.precision_plugin, "scaler", None) is None,
+            # In mixed precision Lightning clips no gradients of a fused optimiser.
+            fused=not isinstance(self.trainer.precision_plugin, MixedPrecision),
         )
 
         def factor(step: int) -> float:
