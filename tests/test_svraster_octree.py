@@ -78,18 +78,6 @@ def test_paths_are_octants_from_the_root_down(cells: list[tuple[int, int, int]])
     assert octree.cells_of(path).tolist() == [list(cell) for cell in cells]
 
 
-def test_depth_first_keeps_the_voxels_of_a_node_together() -> None:
-    level, cell = random_voxels(3, 5)
-    order = octree.depth_first(level, cell)
-    for depth in range(1, 5):
-        above = [
-            (min(lv, depth), *(c >> max(lv - depth, 0)).tolist())
-            for lv, c in zip(level[order].tolist(), cell[order], strict=True)
-        ]
-        runs = [a for a, b in zip(above, [None, *above], strict=False) if a != b]
-        assert len(runs) == len(set(above))
-
-
 @given(st.integers(0, 1000), st.integers(1, 4))
 @settings(max_examples=20)
 def test_corners_at_one_place_are_one_point(seed: int, depth: int) -> None:

@@ -43,7 +43,6 @@ class SVRaster(nn.Module):
     voxel_points: Tensor
     voxel_low: Tensor
     voxel_scale: Tensor
-    grid_points: Tensor
     node_children: Tensor
     node_centers: Tensor
     root_low: Tensor
@@ -91,7 +90,6 @@ class SVRaster(nn.Module):
             ("voxel_points", voxel_points),
             ("voxel_low", (cell.float() / scale[:, None]).t().contiguous()),
             ("voxel_scale", scale),
-            ("grid_points", points),
             ("node_children", tree.children),
             ("node_centers", tree.centers),
         ):

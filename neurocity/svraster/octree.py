@@ -44,11 +44,6 @@ def cells_of(path: Tensor) -> Tensor:
     return torch.stack([_gather(path >> shift) for shift in (2, 1, 0)], dim=-1)
 
 
-def depth_first(level: Tensor, cell: Tensor) -> Tensor:
-    """The order [N] that puts voxels next to those that are near them in space, which caches like."""
-    return torch.argsort(paths(cell) << 3 * (MAX_LEVELS - level))
-
-
 def build(level: Tensor, cell: Tensor) -> Octree:
     """The octree over voxels of levels [N] >= 1 and cells [N, 3], in whatever order.
 

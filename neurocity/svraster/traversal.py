@@ -34,10 +34,10 @@ class VoxelIntervals(NamedTuple):
     offsets: Tensor
 
 
-def inverse_directions(directions: Tensor) -> Tensor:
-    """Inverses [3, R] of direction components, all finite."""
-    small = directions.abs() * 1e30 < 1.0
-    return torch.where(small, 1e30, 1.0 / torch.where(small, 1.0, directions))
+def inverse_directions(directions: Tensor, largest: float = LARGEST_INVERSE) -> Tensor:
+    """Inverses [3, R] of direction components, at most `largest` in magnitude."""
+    small = directions.abs() * largest < 1.0
+    return torch.where(small, largest, 1.0 / torch.where(small, 1.0, directions))
 
 
 def descend(
@@ -75,11 +75,11 @@ def descend(
         octant = bits[0] * 4 + bits[1] * 2 + bits[2]
         child = table.index_select(0, (row[:, None] * 8 + octant).flatten()).view(-1, 4)
         child = torch.where(is_voxel[:, None], node[:, None], child)
-        kept = (starts < ends) & (child != -1)
+        kept = (starts < ends) & (child != -1)  # octree.EMPTY; TorchScript reads no globals
         offsets = torch.nn.functional.pad(kept.sum(1).cumsum(0), (1, 0)).index_select(0, offsets)
         index = kept.flatten().nonzero().flatten()
         ray = ray.index_select(0, index // 4)
         node = child.flatten().index_select(0, index)
         a = starts.flatten().index_select(0, index)
         b = ends.flatten().index_select(0, index)
-    return VoxelIntervals(-2 - node, a, b, ray, offsets)
+    return VoxelIntervals(-2 - node, a, b, ray, offsets)  # octree.FIRST_VOXEL

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from neurocity.rendering.cpu_kernels import run_parallel, split
 from neurocity.svraster.config import MAX_LEVELS
+from neurocity.svraster.octree import EMPTY, FIRST_VOXEL
 
 STACK: Final = 3 * MAX_LEVELS + 4
 """Room for the pieces of one ray: a node gives its place to at most four, and one of them is looked into."""
@@ -58,7 +59,7 @@ def next_voxel(children, ray, nodes, pieces, top):  # type: ignore[no-untyped-de
         node = nodes[top]
         a, b = pieces[top, 0], pieces[top, 1]
         if node < 0:
-            return -2 - node, a, b, top
+            return FIRST_VOXEL - node, a, b, top
         cx, cy, cz, quarter = pieces[top, 2], pieces[top, 3], pieces[top, 4], pieces[top, 5]
         x = min(max((cx - ox) * ix, a), b)
         y = min(max((cy - oy) * iy, a), b)
@@ -72,7 +73,7 @@ def next_voxel(children, ray, nodes, pieces, top):  # type: ignore[no-untyped-de
             if start < end:
                 right, back, up = (x <= start) == (ix > 0), (y <= start) == (iy > 0), (z <= start) == (iz > 0)
                 child = children[node, 4 * right + 2 * back + up]
-                if child != -1:
+                if child != EMPTY:
                     nodes[top] = child
                     pieces[top, 0], pieces[top, 1] = start, end
                     pieces[top, 2] = cx + quarter if right else cx - quarter
