@@ -8,7 +8,7 @@ from neurocity.families import find_family
 
 MODELS: dict[str, dict[str, Any]] = {
     "instant_ngp": TINY_MODEL,
-    "svraster": {"max_octree_levels": 5, "base_resolution": 8, "sh_degree": 1, "max_voxels": 2000},
+    "svraster": {"max_octree_levels": 4, "base_resolution": 8, "sh_degree": 1, "max_voxels": 2000},
     "grid_nerf": {
         "initial_resolution": 12,
         "final_resolution": 24,
