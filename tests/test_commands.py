@@ -12,13 +12,16 @@ import pytest
 import torch
 from PIL import Image
 from sphere_photographs import CENTER, FOV_DEGREES, RADIUS, SIZE
+from tiny_families import MODELS, TRAININGS
 
 from neurocity.cameras import Camera, orbit
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import main
 from neurocity.data.load import load_scene
+from neurocity.families import FAMILIES, find_family
 from neurocity.rendering.views import over_background, render_rays
 from neurocity.training.metrics import psnr
+from neurocity.training.run_config import read_run_config, with_values
 
 
 @pytest.fixture
@@ -201,6 +204,26 @@ def test_train_evaluates_and_resumes(
     record = torch.load(last, weights_only=True)["hyper_parameters"]
     assert record["lightning_config"]["seed"] == 5
     assert record["model_config"]["march_steps"] == 512, "the cpu preset"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_trains_and_its_configuration_can_be_given_back(
+    family: str, sphere: Path, tmp_path: Path
+) -> None:
+    values = [f"model.{name}={json.dumps(value)}" for name, value in MODELS.get(family, {}).items()]
+    values += [f"training.{name}={json.dumps(value)}" for name, value in TRAININGS.get(family, {}).items()]
+    options = ["--data", sphere, "--out", tmp_path, "--device", "cpu", "--max-steps", "1"]
+    assert run("train", family, *options, "--set", "training.seed=3", *values) == 0
+    record = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
+    written = read_run_config(tmp_path / "config.yaml")
+    assert written.family == record["family"] == family
+    parts = find_family(family)
+    for kind, section, key in (
+        (parts.config_class(), written.model, "model_config"),
+        (parts.lightning_config_class(), written.training, "lightning_config"),
+    ):
+        assert with_values(kind.preset("cpu"), section, where=key) == kind(**record[key])
+    assert record["lightning_config"]["seed"] == 3
 
 
 @pytest.mark.parametrize(
