@@ -174,3 +174,12 @@ def test_a_configuration_for_a_scene_takes_its_box_and_surroundings() -> None:
     config = MipNeRFConfig.preset("cpu", near=0.1).for_scene(BOUNDS, True)
     assert (config.scene_bounds, config.unbounded, config.sky, config.near) == (BOUNDS, True, True, 0.1)
     assert not MipNeRFConfig().for_scene(BOUNDS, False).sky
+
+
+def test_an_unbounded_scene_starts_as_thin_as_the_papers() -> None:
+    paper, cpu = (MipNeRFConfig.preset(name) for name in ("paper", "cpu"))  # type: ignore[arg-type]
+    assert paper.for_scene(BOUNDS, True).density_bias == pytest.approx(-1.0)
+    thin = cpu.for_scene(BOUNDS, True)
+    density = thin.density_scale * np.log1p(np.exp(thin.density_bias))
+    assert density == pytest.approx(np.log1p(np.exp(-1.0)))
+    assert cpu.for_scene(BOUNDS, False).density_bias == cpu.density_bias

@@ -1,11 +1,15 @@
 """Configuration of Mip-NeRF: what the model is, apart from how it is trained."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from neurocity.errors import ConfigError
 
 Preset = Literal["paper", "cpu"]
+
+PAPER_INITIAL_DENSITY = math.log1p(math.exp(-1.0))
+"""Density of the untrained field, about: softplus(0 - 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +96,15 @@ class MipNeRFConfig:
         unbounded: bool,
         up: tuple[float, float, float] = (0.0, 0.0, 1.0),  # noqa: ARG002, no direction is special here
     ) -> Self:
-        """This configuration for a scene's box; an unbounded scene gets contraction and a sky."""
-        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
+        """This configuration for a scene's box; an unbounded scene gets contraction and a sky.
+
+        There no hull keeps the cameras' surroundings clear: the field starts as thin as the paper's, or else
+        each camera learns its picture as a fog right before it.
+        """
+        bias = self.density_bias
+        if unbounded:
+            bias = min(bias, math.log(math.expm1(PAPER_INITIAL_DENSITY / self.density_scale)))
+        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded, density_bias=bias)
 
 
 _PRESETS: dict[str, dict[str, Any]] = {

@@ -76,7 +76,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 1.5e-2,
         "betas": (0.9, 0.99),
         "epsilon": 1e-15,
-        "final_learning_rate": 0.05,
+        "final_learning_rate": 0.03,
         "warmup_steps": 50,
         "ema_decay": 0.98,
         "cones_per_batch": 400,
