@@ -56,6 +56,8 @@ def run(arguments: Train) -> None:
     try:
         last = train(family, scene, model, config=training, options=options)
     except TrainingInterruptedError as error:
+        if not options.last_checkpoint.exists():
+            raise
         command = ["neurocity", "train", "--config", options.out / FILE_NAME, "--out", options.out]
         words = shlex.join(map(str, [*command, "--resume", options.last_checkpoint]))
         raise TrainingInterruptedError(f"{error}. To go on:\n{words}") from None

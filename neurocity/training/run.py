@@ -68,10 +68,11 @@ def train(
 ) -> Path:
     """Train a family on a scene and return the last checkpoint, `<out>/checkpoints/last.ckpt`.
 
-    callbacks: beside those that every run has. lightning: further options of `pl.Trainer`.
     Beside it stand the three best by `val/psnr`. A resumed run equals one that was never stopped; with a
     longer budget than before it goes on too, and only the learning rate's schedule, which is stretched to the
     new end, is another than in a run that was that long from the start.
+
+    callbacks: beside those that every run has. lightning: further options of `pl.Trainer`.
 
     Raises ConfigError, DataError, TrainingError (loss not finite, disk full), TrainingInterruptedError after
     SIGINT and SIGTERM, CheckpointError when `resume` is no checkpoint, and MissingDependencyError when a
