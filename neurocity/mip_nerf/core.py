@@ -37,7 +37,7 @@ __all__ = ["MipNeRF", "MipNeRFConfig", "PassRender"]
 
 UNTRAINED_RADIUS = 1e-3
 """Cone radius that stands for absent ones before training has set that of its cameras: about that of a pixel
-of a picture with 600 columns and 40 degrees."""
+of a picture with 400 columns and 40 degrees."""
 SAMPLES_PER_CALL = 2**15
 """Keeps the intermediate tensors of a CPU call small enough that the allocator reuses their memory."""
 

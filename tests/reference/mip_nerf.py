@@ -1,6 +1,6 @@
-"""Mip-NeRF rendered one ray at a time in double precision, from the paper's integrals rather than its stable
-forms: frustum moments by equation 8's quotients, contraction by a numeric Jacobian and full covariances, the
-inverse of the cumulated weights by `np.interp`.
+"""Mip-NeRF rendered one ray at a time in double precision, by other ways than the model's: frustum moments as
+quotients of integrals, contraction by a numeric Jacobian and full covariances, the inverse of the cumulated
+weights by `np.interp`.
 """
 
 import math
