@@ -85,18 +85,22 @@ def main() -> None:
     """Print the tables; write results and curves after every run."""
     arguments = tyro.cli(Arguments, description=__doc__)
     store = arguments.out / "results.json"
-    known = json.loads(store.read_text()) if store.is_file() else {}
     results: list[dict[str, Any]] = []
     print(f"{facts()}; {arguments.data.name}, preset {arguments.preset}, seed {arguments.seed}\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     for run in arguments.runs():
-        if run.key() not in known:
-            known[run.key()] = _measured(run, arguments.out / f"{run.family}-{run.minutes:g}min")
-            store.write_text(json.dumps(known, indent=2))
-        results.append(known[run.key()])
+        if run.key() not in _stored(store):
+            result = _measured(run, arguments.out / f"{run.family}-{run.minutes:g}min")
+            # Read again: another process may have measured other runs in the meantime.
+            store.write_text(json.dumps({**_stored(store), run.key(): result}, indent=2))
+        results.append(_stored(store)[run.key()])
         print(_row(results[-1]), flush=True)
-        plot_curves(results, arguments.out / "curves.png")
+        plot_curves(list(_stored(store).values()), arguments.out / "curves.png")
     print(f"\n{_summary(results, arguments)}")
+
+
+def _stored(store: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(store.read_text()) if store.is_file() else {}
 
 
 def _measured(run: TrainingRun, out: Path) -> dict[str, Any]:
@@ -136,6 +140,7 @@ def _summary(results: Sequence[Mapping[str, Any]], arguments: Arguments) -> str:
 
 def plot_curves(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     """PSNR against training minutes; a colour for each family, a line for each budget."""
+    results = sorted(results, key=lambda result: (result["run"]["family"], result["run"]["minutes"]))
     figure = Figure(figsize=(8.0, 5.0), layout="constrained")
     axes = figure.add_subplot(xlabel="minutes of training", ylabel="PSNR, dB")
     families = list(dict.fromkeys(result["run"]["family"] for result in results))
