@@ -9,9 +9,10 @@ import torch
 from dataset_files import pixels, write_image, write_transforms
 from torch.utils.data import DataLoader
 
-from neurocity.data.datasets import TrainingRays, Views
+from neurocity.data.datasets import TrainingRays, Views, uncollated
 from neurocity.data.load import load_scene
 from neurocity.data.scene import Frame
+from neurocity.errors import DataError
 
 
 @pytest.fixture
@@ -92,6 +93,38 @@ def test_batches_work_in_a_plain_dataloader(frames: tuple[Frame, ...]) -> None:
     batches = list(DataLoader(rays, batch_size=None))
     assert [batch["rgba"].shape for batch in batches] == [(16, 4)] * 3
     assert not torch.equal(batches[0]["noise"], batches[1]["noise"])
+
+
+def test_parts_of_a_batch_make_the_batch(frames: tuple[Frame, ...]) -> None:
+    rays = TrainingRays(frames, seed=3)
+    whole, parts = rays[5, 48], [rays.part(rank, 3)[5, 46] for rank in range(3)]
+    for name, value in whole.items():
+        assert torch.equal(torch.cat([part[name] for part in parts]), value), name  # type: ignore[literal-required]
+
+
+def test_rays_tell_what_is_known_of_the_scene(frames: tuple[Frame, ...]) -> None:
+    rays = TrainingRays(frames)
+    assert rays.cameras == tuple(frame.camera for frame in frames)
+    assert rays.points is None
+    for (camera, alpha), frame in zip(rays.alpha_views(), frames, strict=True):
+        assert camera is frame.camera
+        assert np.array_equal((alpha * 255.0).round().numpy().astype(np.uint8), frame.load_image()[..., 3])
+    assert rays.unbounded == all((frame.load_image()[..., 3] == 255).all() for frame in frames)
+
+
+def test_the_batch_axis_of_a_loader_is_taken_off(frames: tuple[Frame, ...]) -> None:
+    rays, views = TrainingRays(frames, batches=4, rays_per_batch=16), Views(frames)
+    (joined,) = (uncollated(batch) for batch in DataLoader(rays, batch_size=4))
+    for name in joined:
+        items = [rays[index][name] for index in range(4)]  # type: ignore[literal-required]
+        assert torch.equal(joined[name], torch.cat(items)), name
+    view = uncollated(next(iter(DataLoader(views, batch_size=1))))
+    assert (int(view["height"]), int(view["width"]), view["name"]) == (8, 12, frames[0].name)
+    assert torch.equal(view["rgba"], views[0]["rgba"])
+    bare = views[0]
+    assert all(value is bare[name] for name, value in uncollated(bare).items())  # type: ignore[literal-required]
+    with pytest.raises(DataError, match="got 2 views in a batch, expected one"):
+        uncollated(next(iter(DataLoader(views, batch_size=2))))
 
 
 def test_views_are_whole_frames_row_by_row(frames: tuple[Frame, ...]) -> None:

@@ -7,7 +7,7 @@ from fixtures_training import TINY_MODEL, TINY_TRAINING
 from neurocity.families import find_family
 
 MODELS: dict[str, dict[str, Any]] = {
-    "instant_ngp": TINY_MODEL,
+    "instant_ngp": {**TINY_MODEL, "num_levels": 2},
     "svraster": {"max_octree_levels": 4, "base_resolution": 8, "sh_degree": 1, "max_voxels": 2000},
     "grid_nerf": {
         "initial_resolution": 12,

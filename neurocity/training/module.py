@@ -129,7 +129,7 @@ class RadianceFieldModule(pl.LightningModule):
 
         stream: tells apart the uses that a step has for it.
         """
-        seed = hash((self.config.seed, -1 - self.trainer.global_step, stream)) % 2**63
+        seed = hash((self.config.seed, self.trainer.global_step, stream)) % 2**63
         return torch.Generator(self.device).manual_seed(seed)
 
     def ask_for_rays(self, number: float) -> None:
