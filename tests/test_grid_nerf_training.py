@@ -193,7 +193,8 @@ def test_penalties_are_weighted() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"growth_shares": (0.5, 0.2)}, "growth_shares: got .*, expected rising shares"),
+        ({"growth_shares": (0.5, 0.2)}, "growth_shares: got .*, expected one or more rising shares"),
+        ({"growth_shares": ()}, "growth_shares: got"),
         ({"growth_shares": (0.5, 1.0)}, "growth_shares: got"),
         ({"joint_share": 1.5}, "joint_share: got 1.5"),
         ({"sparsity_weight": -1.0}, "sparsity_weight: got -1.0"),

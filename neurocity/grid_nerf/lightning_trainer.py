@@ -67,8 +67,10 @@ class GridNeRFLightningConfig(MarchedFieldConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         shares = self.growth_shares
-        if sorted(shares) != list(shares) or not all(0.0 <= share < 1.0 for share in shares):
-            raise ConfigError(f"growth_shares: got {shares}, expected rising shares of training below 1")
+        if not shares or sorted(shares) != list(shares) or not all(0.0 <= share < 1.0 for share in shares):
+            raise ConfigError(
+                f"growth_shares: got {shares}, expected one or more rising shares of training below 1"
+            )
         if not 0.0 <= self.joint_share <= 1.0:
             raise ConfigError(f"joint_share: got {self.joint_share}, expected 0 <= share <= 1")
         for name in ("network_learning_rate", "sparsity_weight", "variation_weight"):
@@ -149,7 +151,7 @@ class GridNeRFLightningModule(MarchedFieldModule):
         The optimiser's moments and the averages are spread like the entries themselves.
         """
         progress, shares = self.progress(), self.config.growth_shares
-        stage = sum(progress >= share for share in shares) / max(len(shares), 1)
+        stage = sum(progress >= share for share in shares) / len(shares)
         config = self.model.config
         ratio = config.final_resolution / config.initial_resolution
         vertices = self.model.vertices(config.initial_resolution * ratio**stage)
