@@ -25,6 +25,8 @@ from neurocity.data.datasets import TrainingRays, Views, training_datasets
 from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import FAMILIES
+from neurocity.svraster.core import SVRasterConfig
+from neurocity.svraster.lightning_trainer import SVRasterLightningConfig
 from neurocity.training.callbacks import RenderingCallback, VoxelStatisticsCallback
 from neurocity.training.one_call import train_any_model
 
@@ -106,6 +108,33 @@ def rays(count: int = 37) -> tuple[torch.Tensor, torch.Tensor]:
     targets = torch.rand(count, 3, generator=torch.Generator().manual_seed(1)) - 0.5
     origins = torch.tensor([[0.2, -4.0, 0.3]]).repeat(count, 1)
     return origins, torch.nn.functional.normalize(targets - origins, dim=1)
+
+
+def test_the_guides_own_configuration() -> None:
+    model_config = SVRasterConfig(
+        max_octree_levels=12, base_resolution=64, scene_bounds=(-2.0, -2.0, -2.0, 2.0, 2.0, 2.0)
+    )
+    given: dict[str, Any] = {
+        "model_config": model_config,
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-5,
+        "optimizer_type": "adamw",
+        "scheduler_type": "cosine",
+        "gradient_clip_val": 0.5,
+        "gradient_clip_algorithm": "norm",
+        "use_ema": True,
+        "ema_decay": 0.999,
+        "enable_subdivision": True,
+        "subdivision_start_epoch": 10,
+        "subdivision_interval": 5,
+        "subdivision_threshold": 0.01,
+        "enable_pruning": True,
+        "pruning_start_epoch": 20,
+        "pruning_interval": 10,
+        "pruning_threshold": 0.001,
+    }
+    lightning_config = SVRasterLightningConfig(**given)
+    assert {name: getattr(lightning_config, name) for name in given} == given
 
 
 def test_configuration_and_training_in_one_call(family: str, datasets: tuple[TrainingRays, Views]) -> None:
@@ -262,6 +291,11 @@ def test_a_compiled_module_trains_and_renders(family: str, datasets: tuple[Train
     without_checkpoints().fit(plain, *loaders(datasets))
     without_checkpoints().fit(torch.compile(module, backend="eager"), *loaders(datasets))
     assert differences(dict(plain.state_dict()), dict(module.state_dict())) == []
+    with torch.no_grad():
+        expected = plain.eval()(*rays())
+        rendered = torch.compile(plain, backend="eager")(*rays())
+    for name, value, other in zip(expected._fields, expected, rendered, strict=True):
+        torch.testing.assert_close(other, value, atol=1e-6, rtol=1e-6, msg=name)
 
 
 def test_deployment_from_python(family: str, datasets: tuple[TrainingRays, Views]) -> None:
