@@ -160,7 +160,7 @@ def test_a_terminated_command_says_how_to_go_on(sphere: Path, tmp_path: Path) ->
         while not (out / LAST).exists() and run.poll() is None:
             time.sleep(0.05)
         run.send_signal(signal.SIGTERM)
-        _, error = run.communicate(timeout=120)
+        _, error = run.communicate(timeout=600)
     assert run.returncode == 130, error
     assert "Traceback" not in error
     words = shlex.split(error.splitlines()[-1])
@@ -176,7 +176,7 @@ def test_a_full_disk_is_an_error_and_what_was_saved_is_intact(sphere: Path, tmp_
     before = {path: path.read_bytes() for path in (tmp_path / LAST).parent.iterdir()}
     resumed = command(sphere, tmp_path, "--max-steps", "8", "--resume", str(tmp_path / LAST))
     with process(*resumed, limit=len(before[tmp_path / LAST]) // 2) as run:
-        _, error = run.communicate(timeout=120)
+        _, error = run.communicate(timeout=600)
     assert run.returncode == 1, error
     assert "Traceback" not in error
     assert "cannot be written (File too large); what was saved before is intact" in error
