@@ -183,7 +183,7 @@ class MipNeRF(nn.Module):
             weights = compositing_weights(self.optical_depths(features, posts))
             first = self.composite(features, weights, cones) if coarse else None
         with torch.no_grad():
-            envelope = blurred(weights.detach(), self.resampling_padding)
+            envelope = blurred(weights, self.resampling_padding)
             posts = positions_by_weight(posts, envelope, stratified_quantiles(noise[1]))
         features = self.features(cones, posts)
         weights = compositing_weights(self.optical_depths(features, posts))

@@ -1,6 +1,6 @@
 """Training of Mip-NeRF with Lightning (Barron et al. 2021, section 3.2 and appendix)."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Self
@@ -138,10 +138,12 @@ class MipNeRFLightningModule(RadianceFieldModule):
         return loss
 
     def matrix_precision(self) -> AbstractContextManager[Any]:
-        """In what precision the network's matrices are multiplied."""
+        """In what precision the network's matrices are multiplied: as the trainer's, or faster."""
         features = torch.cpu.get_capabilities() if self.device.type == "cpu" else {}
         native = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.config.fast_matrices and native)
+        if not (self.config.fast_matrices and native):
+            return nullcontext()
+        return torch.autocast("cpu", torch.bfloat16)
 
     def pixel_weights(self, radii: Tensor) -> Tensor:
         """Weights [R, 1] of pixels with cone radii [R, 1], 1 on average."""
