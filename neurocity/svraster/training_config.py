@@ -168,8 +168,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "subdivision_share": 0.3,
         "pruning_start_epoch": 1,
         "pruning_interval": 1,
-        "pruning_threshold": 0.02,
-        "final_pruning_threshold": 0.04,
+        "pruning_threshold": 0.01,
+        "final_pruning_threshold": 0.02,
         "smallest_voxel": 0.5,
     },
 }
