@@ -181,13 +181,11 @@ def test_foreign_data_trains_with_a_warning(sphere: Path, tmp_path: Path) -> Non
         def __getitem__(self, index: int) -> RayBatch:
             return rays[index]
 
-    trained = module()
-    with (
-        lightning_remarks(),
-        pytest.warns(UserWarning, match="the training data is no TrainingRays.* if the module got a `scene`"),
-    ):
-        trainer = quick_trainer(tmp_path, limit_val_batches=0)
-        trainer.fit(trained, DataLoader(Foreign(), batch_size=2), loaders(sphere)[1])
+    trained, data = module(), DataLoader(Foreign(), batch_size=2)
+    trainer = quick_trainer(tmp_path, limit_val_batches=0)
+    message = "the training data is no TrainingRays.* if the module got a `scene`"
+    with lightning_remarks(), pytest.warns(UserWarning, match=message):
+        trainer.fit(trained, data, loaders(sphere)[1])
     assert trained.trained_rays == 128
     assert trained.scene is None
 
