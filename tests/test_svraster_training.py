@@ -81,7 +81,14 @@ def same(one: Any, two: Any) -> bool:
 
 
 def test_it_learns_the_sphere_and_puts_voxels_where_it_is(datasets: tuple[TrainingRays, Views]) -> None:
-    config = trainer_config(max_steps=120, steps_per_epoch=24, rays_per_batch=1024, hull_resolution=16)
+    config = trainer_config(
+        max_steps=120,
+        steps_per_epoch=24,
+        rays_per_batch=1024,
+        hull_resolution=16,
+        pruning_threshold=0.02,
+        final_pruning_threshold=0.04,
+    )
     trainer = SVRasterTrainer(MODEL, config, *datasets)
     hull, before = len(trainer.model.voxel_level), trainer.evaluate()
     figures: list[float] = []
