@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 from benchmarks.machine import facts
 from benchmarks.training_run import TrainingRun
 from neurocity.families import FAMILIES
+from neurocity.presets import PresetName
 
 COLUMNS = (
     "family",
@@ -56,7 +57,7 @@ class Arguments:
     """Training budgets; validation is not counted."""
     families: tuple[str, ...] = tuple(FAMILIES)
     """Model families."""
-    preset: Literal["paper", "cpu"] = "cpu"
+    preset: PresetName = "cpu"
     """Size of model and batches."""
     seed: int = 0
     """Seed of every run."""

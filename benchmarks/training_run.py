@@ -19,6 +19,7 @@ from neurocity.checkpoint import Checkpoint, load_checkpoint
 from neurocity.data.datasets import ViewBatch, Views
 from neurocity.data.load import load_scene
 from neurocity.families import find_family
+from neurocity.presets import PresetName
 from neurocity.rendering.views import render_rays
 from neurocity.training.budget import TrainingBudget, TrainingClock
 from neurocity.training.metrics import image_metrics, psnr
@@ -41,7 +42,7 @@ class TrainingRun:
     family: str
     minutes: float
     data: Path
-    preset: Literal["paper", "cpu"] = "cpu"
+    preset: PresetName = "cpu"
     seed: int = 0
     downscale: int = 1
     unbounded: bool | None = None

@@ -20,6 +20,7 @@ from neurocity.errors import (
     TrainingInterruptedError,
 )
 from neurocity.families import FAMILIES
+from neurocity.presets import PresetName
 
 _FamilyName: TypeAlias = Literal[tuple(FAMILIES)]  # type: ignore[valid-type]
 
@@ -53,7 +54,7 @@ class Train:
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """Configuration to start from: the config.yaml of a run, or parts of one."""
     preset: Annotated[
-        Literal["paper", "cpu"] | None, _unless_configured("{paper,cpu}", "default: cpu, or as --config")
+        PresetName | None, _unless_configured("{paper,cpu}", "default: cpu, or as --config")
     ] = None
     """Size of model and batches: `cpu` learns in minutes on two cores, `paper` wants a GPU."""
     set_: Annotated[

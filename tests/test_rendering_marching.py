@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import marching as oracle
 
-from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.marching import FAR, PackedSamples, RayMarcher
 from neurocity.rendering.occupancy import jump_field
@@ -299,8 +298,3 @@ def test_a_leap_is_worth_its_trouble() -> None:
         jump = jump_field(occupied, 16)[marcher.cell(point)]
         cell = 3.0 / 16 * (2.0 if unbounded else 1.0)
         assert float(marcher.leap(point, jump, torch.ones(1))) > 4 * cell
-
-
-def test_an_empty_box_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected x0 < x1"):
-        RayMarcher(bounds=(0, 0, 0, 1, 0, 1), unbounded=False, steps=8, growth=0.1, near=0.0, grid=8)

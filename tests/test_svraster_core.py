@@ -233,7 +233,7 @@ def test_statistics_count_voxels() -> None:
         ({"unbounded": True, "outside_levels": 5}, "got 5 with max_octree_levels 12"),
         ({"sh_degree": 4}, "got 4, expected 0 to 3"),
         ({"samples_per_voxel": 0}, "got 0, expected 1 to 3"),
-        ({"near": -1.0}, "got -1.0 and"),
+        ({"near": -1.0}, "near: got -1.0"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:

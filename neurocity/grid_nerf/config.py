@@ -1,24 +1,38 @@
 """Configuration of Grid-NeRF: what the model is, apart from how it is trained."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from neurocity.errors import ConfigError
+from neurocity.rendering.field_config import Box, Vector
+from neurocity.rendering.marched_field import MarchedFieldConfig
 
-Preset = Literal["paper", "cpu"]
 Axis = Literal["x", "y", "z"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridNeRFConfig:
+class GridNeRFConfig(MarchedFieldConfig):
     """Grid-NeRF (Xu et al. 2023). Defaults are the paper's; `preset("cpu")` learns in minutes."""
 
-    scene_bounds: tuple[float, float, float, float, float, float] = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
-    """Box of the content (x0, y0, z0, x1, y1, z1), world units."""
-    unbounded: bool = False
-    """Contract all space outside the box into the field's cube, for scenes with surroundings."""
-    sky: bool = False
-    """Learn a colour by direction behind everything; opacity is then 1 everywhere."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "cpu": {
+            "mode": "objects",
+            "initial_resolution": 64,
+            "final_resolution": 256,
+            "resolution_divisors": (1, 4),
+            "density_components": 8,
+            "appearance_components": 16,
+            "hidden_dim": 64,
+            "density_layers": 1,
+            "color_layers": 1,
+            "nerf_frequencies": 8,
+            "nerf_width": 64,
+            "march_steps": 512,
+        },
+    }
+
     mode: Literal["city", "objects"] = "city"
     """Ground plane times vertical line, for cities (the paper's); or all three planes with their lines, for
     objects that are no height fields (TensoRF's vector-matrix form)."""
@@ -51,18 +65,9 @@ class GridNeRFConfig:
     render_branch: Literal["grid", "nerf"] = "grid"
     """The branch that eval renders and exports hold. The paper's grid branch has the higher PSNR, its NeRF
     branch the lower LPIPS."""
-    occupancy_resolution: int = 128
-    """Cells of the occupancy grid along an axis."""
-    march_steps: int = 1024
-    """Lattice points along the diagonal of the box's cube."""
-    step_growth: float = 1.0 / 256.0
-    """Relative growth of the step with distance, unbounded scenes only."""
-    initial_density: float = 1.0
-    """Density of the untrained field, per side of the box's cube: its optical depth across it."""
-    near: float = 0.0
-    """Nothing is sampled nearer to the camera than this, world units."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, known in (
             ("mode", ("city", "objects")),
             ("up_axis", ("x", "y", "z")),
@@ -79,7 +84,6 @@ class GridNeRFConfig:
             ("nerf_frequencies", 1),
             ("nerf_width", 1),
             ("nerf_layers", 2),
-            ("march_steps", 1),
         ):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {least}")
@@ -92,50 +96,11 @@ class GridNeRFConfig:
             raise ConfigError(
                 f"resolution_divisors: got {self.resolution_divisors}, expected whole numbers from 1"
             )
-        if not 8 <= self.occupancy_resolution <= 512:
-            raise ConfigError(f"occupancy_resolution: got {self.occupancy_resolution}, expected 8 to 512")
-        for name in ("initial_density", "guide_weight", "step_growth"):
-            if getattr(self, name) <= 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected > 0")
-        if self.near < 0.0:
-            raise ConfigError(f"near: got {self.near}, expected >= 0")
+        if self.guide_weight <= 0.0:
+            raise ConfigError(f"guide_weight: got {self.guide_weight}, expected > 0")
 
-    @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> Self:
-        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
-        if name not in _PRESETS:
-            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
-        return replace(cls(), **{**_PRESETS[name], **changes})
-
-    def for_scene(
-        self,
-        bounds: tuple[float, float, float, float, float, float],
-        unbounded: bool,
-        up: tuple[float, float, float] = (0.0, 0.0, 1.0),
-    ) -> Self:
-        """This configuration for a scene's box; an unbounded scene gets contraction and a sky.
-
-        The axis nearest to `up` becomes the vertical one.
-        """
+    def for_scene(self, bounds: Box, unbounded: bool, up: Vector = (0.0, 0.0, 1.0)) -> Self:
+        """This configuration for a scene's box; the axis nearest to `up` becomes the vertical one."""
         axes: tuple[Axis, ...] = ("x", "y", "z")
         vertical = max(axes, key=lambda axis: abs(up[axes.index(axis)]))
-        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded, up_axis=vertical)
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "cpu": {
-        "mode": "objects",
-        "initial_resolution": 64,
-        "final_resolution": 256,
-        "resolution_divisors": (1, 4),
-        "density_components": 8,
-        "appearance_components": 16,
-        "hidden_dim": 64,
-        "density_layers": 1,
-        "color_layers": 1,
-        "nerf_frequencies": 8,
-        "nerf_width": 64,
-        "march_steps": 512,
-    },
-}
+        return replace(super().for_scene(bounds, unbounded, up), up_axis=vertical)

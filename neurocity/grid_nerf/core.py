@@ -18,7 +18,7 @@ from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
 from neurocity.rendering.compositing import compositing_weights
 from neurocity.rendering.marched_field import MarchedField, TrainingRender
-from neurocity.rendering.marching import PackedSamples, RayMarcher
+from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
 
@@ -34,21 +34,11 @@ class GridNeRF(MarchedField):
     extents: Tensor
 
     def __init__(self, config: GridNeRFConfig) -> None:
-        marcher = RayMarcher(
-            bounds=config.scene_bounds,
-            unbounded=config.unbounded,
-            steps=config.march_steps,
-            growth=config.step_growth,
-            near=config.near,
-            grid=config.occupancy_resolution,
-        )
-        super().__init__(marcher, sky=config.sky)
+        super().__init__(config)
         self.config = config
         self.guide_weight = config.guide_weight
         self.nerf_rendered = config.render_branch == "nerf"
-        # Density is per side of the scene's cube, so that a scene's units do not matter.
-        self.density_scale = config.initial_density / marcher.side
-        extents = (marcher.high - marcher.low) / marcher.side
+        extents = (self.marcher.high - self.marcher.low) / self.marcher.side
         if config.unbounded:  # contracted space fills the cube
             extents = torch.ones(3)
         self.register_buffer("extents", extents[:, None], persistent=False)

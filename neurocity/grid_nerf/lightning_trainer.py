@@ -1,20 +1,19 @@
 """Training of Grid-NeRF with Lightning (Xu et al. 2023, sections 3.3 and 4.1)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from neurocity.contract import SceneInfo
 from neurocity.data.datasets import RayBatch
 from neurocity.errors import ConfigError
-from neurocity.grid_nerf.config import Preset
 from neurocity.grid_nerf.core import GridNeRF
 from neurocity.grid_nerf.regularizers import sparsity, total_variation
 from neurocity.rendering.marched_field import TrainingRender
-from neurocity.training.occupancy import MarchedFieldConfig, MarchedFieldModule
+from neurocity.training.occupancy import MarchedFieldModule, MarchedTrainingConfig
 from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
@@ -26,11 +25,21 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridNeRFLightningConfig(MarchedFieldConfig):
+class GridNeRFLightningConfig(MarchedTrainingConfig):
     """Training of Grid-NeRF; defaults are the paper's, where it states them.
 
     Shares are shares of training: the paper's first stage has 10,000 iterations of 110,000.
     """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "cpu": {
+            "samples_per_batch": 2**15,
+            "occupancy_share": 0.25,
+            "growth_shares": (0.1, 0.2, 0.3, 0.4),
+            "joint_share": 0.5,
+        },
+    }
 
     learning_rate: float = 2e-2
     """Peak learning rate of planes and lines."""
@@ -76,22 +85,6 @@ class GridNeRFLightningConfig(MarchedFieldConfig):
         for name in ("network_learning_rate", "sparsity_weight", "variation_weight"):
             if getattr(self, name) < 0.0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
-
-    @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> Self:
-        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
-        presets: dict[str, dict[str, Any]] = {
-            "paper": {},
-            "cpu": {
-                "samples_per_batch": 2**15,
-                "occupancy_share": 0.25,
-                "growth_shares": (0.1, 0.2, 0.3, 0.4),
-                "joint_share": 0.5,
-            },
-        }
-        if name not in presets:
-            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(presets)}")
-        return replace(cls(), **{**presets[name], **changes})
 
 
 class GridNeRFLightningModule(MarchedFieldModule):

@@ -6,7 +6,6 @@ from torch import Tensor
 from neurocity.instant_ngp.config import InstantNGPConfig
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.marched_field import MarchedField
-from neurocity.rendering.marching import RayMarcher
 from neurocity.rendering.mlp import MLP
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS
 
@@ -17,18 +16,8 @@ class InstantNGP(MarchedField):
     """Radiance field with a multiresolution hash encoding; see `InstantNGPConfig`."""
 
     def __init__(self, config: InstantNGPConfig) -> None:
-        marcher = RayMarcher(
-            bounds=config.scene_bounds,
-            unbounded=config.unbounded,
-            steps=config.march_steps,
-            growth=config.step_growth,
-            near=config.near,
-            grid=config.occupancy_resolution,
-        )
-        super().__init__(marcher, sky=config.sky)
+        super().__init__(config)
         self.config = config
-        # Density is per side of the scene's cube, so that a scene's units do not matter.
-        self.density_scale = config.initial_density / marcher.side
         self.encoding = HashGrid(
             levels=config.num_levels,
             features=config.level_dim,

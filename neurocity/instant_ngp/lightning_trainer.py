@@ -1,13 +1,12 @@
 """Training of Instant-NGP with Lightning (Müller et al. 2022, section 5.4 and appendix E)."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from neurocity.errors import ConfigError
-from neurocity.instant_ngp.config import Preset
 from neurocity.instant_ngp.core import InstantNGP
-from neurocity.training.occupancy import MarchedFieldConfig, MarchedFieldModule
+from neurocity.training.occupancy import MarchedFieldModule, MarchedTrainingConfig
 from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
@@ -19,8 +18,13 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstantNGPLightningConfig(MarchedFieldConfig):
+class InstantNGPLightningConfig(MarchedTrainingConfig):
     """Training of Instant-NGP; defaults are the paper's."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "cpu": {"samples_per_batch": 2**15, "occupancy_share": 0.25},
+    }
 
     learning_rate: float = 1e-2
     """Peak learning rate."""
@@ -42,17 +46,6 @@ class InstantNGPLightningConfig(MarchedFieldConfig):
     """Gradients are not clipped."""
     ema_decay: float = 0.98
     """Decay of the average per step."""
-
-    @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> Self:
-        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
-        presets: dict[str, dict[str, Any]] = {
-            "paper": {},
-            "cpu": {"samples_per_batch": 2**15, "occupancy_share": 0.25},
-        }
-        if name not in presets:
-            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(presets)}")
-        return replace(cls(), **{**presets[name], **changes})
 
 
 class InstantNGPLightningModule(MarchedFieldModule):

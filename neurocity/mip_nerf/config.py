@@ -1,27 +1,35 @@
 """Configuration of Mip-NeRF: what the model is, apart from how it is trained."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Self
 
 from neurocity.errors import ConfigError
-
-Preset = Literal["paper", "cpu"]
+from neurocity.rendering.field_config import Box, FieldConfig, Vector
 
 PAPER_INITIAL_DENSITY = math.log1p(math.exp(-1.0))
 """Density of the untrained field, about: softplus(0 - 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MipNeRFConfig:
+class MipNeRFConfig(FieldConfig):
     """Mip-NeRF (Barron et al. 2021). Defaults are the paper's; `preset("cpu")` learns in minutes."""
 
-    scene_bounds: tuple[float, float, float, float, float, float] = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
-    """Box of the content (x0, y0, z0, x1, y1, z1), world units."""
-    unbounded: bool = False
-    """Contract all space outside the box's inner sphere, for scenes with surroundings."""
-    sky: bool = False
-    """Learn a colour by direction behind everything; opacity is then 1 everywhere."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "cpu": {
+            "position_degrees": 9,
+            "depth": 4,
+            "width": 64,
+            "bottleneck_width": 64,
+            "color_width": 64,
+            "density_scale": 10.0,
+            "coarse_samples": 16,
+            "fine_samples": 24,
+        },
+    }
+
     integrated: bool = True
     """Integrate the positional encoding over conical frustums; False encodes their means alone (NeRF), which
     is the ablation."""
@@ -53,10 +61,9 @@ class MipNeRFConfig:
     """Added to the blurred weights of the first pass before the second one is drawn from them."""
     hull_resolution: int = 128
     """Cells along an axis of the grid that says where a bounded scene can hold matter."""
-    near: float = 0.0
-    """Nothing is sampled nearer to the camera than this, world units."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         least = {
             "position_degrees": 1,
             "direction_degrees": 0,
@@ -71,31 +78,15 @@ class MipNeRFConfig:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {value}")
-        for name in ("color_padding", "near"):
-            if getattr(self, name) < 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected >= 0")
+        if self.color_padding < 0.0:
+            raise ConfigError(f"color_padding: got {self.color_padding}, expected >= 0")
         for name in ("resampling_padding", "density_scale"):
             if getattr(self, name) <= 0.0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected > 0")
         if not 8 <= self.hull_resolution <= 512:
             raise ConfigError(f"hull_resolution: got {self.hull_resolution}, expected 8 to 512")
-        low, high = self.scene_bounds[:3], self.scene_bounds[3:]
-        if not all(one < other for one, other in zip(low, high, strict=True)):
-            raise ConfigError(f"scene_bounds: got {self.scene_bounds}, expected x0 < x1, y0 < y1, z0 < z1")
 
-    @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> Self:
-        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
-        if name not in _PRESETS:
-            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
-        return replace(cls(), **{**_PRESETS[name], **changes})
-
-    def for_scene(
-        self,
-        bounds: tuple[float, float, float, float, float, float],
-        unbounded: bool,
-        up: tuple[float, float, float] = (0.0, 0.0, 1.0),  # noqa: ARG002, no direction is special here
-    ) -> Self:
+    def for_scene(self, bounds: Box, unbounded: bool, up: Vector = (0.0, 0.0, 1.0)) -> Self:
         """This configuration for a scene's box; an unbounded scene gets contraction and a sky.
 
         There no hull keeps the cameras' surroundings clear: the field starts as thin as the paper's, or else
@@ -104,19 +95,4 @@ class MipNeRFConfig:
         bias = self.density_bias
         if unbounded:
             bias = min(bias, math.log(math.expm1(PAPER_INITIAL_DENSITY / self.density_scale)))
-        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded, density_bias=bias)
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "cpu": {
-        "position_degrees": 9,
-        "depth": 4,
-        "width": 64,
-        "bottleneck_width": 64,
-        "color_width": 64,
-        "density_scale": 10.0,
-        "coarse_samples": 16,
-        "fine_samples": 24,
-    },
-}
+        return replace(super().for_scene(bounds, unbounded, up), density_bias=bias)

@@ -1,16 +1,16 @@
 """Training of Mip-NeRF with Lightning (Barron et al. 2021, section 3.2 and appendix)."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.errors import ConfigError, TrainingError
-from neurocity.mip_nerf.config import Preset
 from neurocity.mip_nerf.core import MipNeRF, PassRender
 from neurocity.rendering.hull import possible_cells
 from neurocity.training.config import TrainingConfig
@@ -28,6 +28,21 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True)
 class MipNeRFLightningConfig(TrainingConfig):
     """Training of Mip-NeRF; defaults are the paper's."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "cpu": {
+            "learning_rate": 1.5e-2,
+            "betas": (0.9, 0.99),
+            "epsilon": 1e-15,
+            "final_learning_rate": 0.03,
+            "warmup_steps": 50,
+            "ema_decay": 0.98,
+            "cones_per_batch": 400,
+            "coarse_interval": 4,
+            "fast_matrices": True,
+        },
+    }
 
     learning_rate: float = 5e-4
     """Peak learning rate."""
@@ -61,29 +76,6 @@ class MipNeRFLightningConfig(TrainingConfig):
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
         if self.coarse_weight < 0.0:
             raise ConfigError(f"coarse_weight: got {self.coarse_weight}, expected >= 0")
-
-    @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> Self:
-        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
-        if name not in _PRESETS:
-            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
-        return replace(cls(), **{**_PRESETS[name], **changes})
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "cpu": {
-        "learning_rate": 1.5e-2,
-        "betas": (0.9, 0.99),
-        "epsilon": 1e-15,
-        "final_learning_rate": 0.03,
-        "warmup_steps": 50,
-        "ema_decay": 0.98,
-        "cones_per_batch": 400,
-        "coarse_interval": 4,
-        "fast_matrices": True,
-    },
-}
 
 
 class MipNeRFLightningModule(RadianceFieldModule):

@@ -8,12 +8,15 @@ Notation
     R rays; N samples of all rays together, packed as in `rendering.marching`; C features of a sample
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, segment_sum, transmittance
+from neurocity.rendering.field_config import FieldConfig
 from neurocity.rendering.marching import PackedSamples, RayMarcher
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.render import RayRender
@@ -22,6 +25,30 @@ from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 VISIBLE_LIGHT = 1.0 / 255.0
 """Samples whose weights cannot add up to this along a ray get no colour in eval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarchedFieldConfig(FieldConfig):
+    """March and density scale of a marched field."""
+
+    occupancy_resolution: int = 128
+    """Cells of the occupancy grid along an axis."""
+    march_steps: int = 1024
+    """Lattice points along the diagonal of the box's cube."""
+    step_growth: float = 1.0 / 256.0
+    """Relative growth of the step with distance, unbounded scenes only."""
+    initial_density: float = 1.0
+    """Density of the untrained field, per side of the box's cube: its optical depth across it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 8 <= self.occupancy_resolution <= 512:
+            raise ConfigError(f"occupancy_resolution: got {self.occupancy_resolution}, expected 8 to 512")
+        if self.march_steps < 1:
+            raise ConfigError(f"march_steps: got {self.march_steps}, expected at least 1")
+        for name in ("initial_density", "step_growth"):
+            if getattr(self, name) <= 0.0:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected > 0")
 
 
 class TrainingRender(NamedTuple):
@@ -33,19 +60,25 @@ class TrainingRender(NamedTuple):
 
 
 class MarchedField(nn.Module):
-    """March, compositing and sky around a field; a family defines `density` and `color`.
-
-    marcher: the lattice of the scene's box. sky: learn a colour behind everything; opacity is then 1.
-    """
+    """March, compositing and sky around a field; a family defines `density` and `color`."""
 
     needs_ray_radii = False
 
-    def __init__(self, marcher: RayMarcher, *, sky: bool) -> None:
+    def __init__(self, config: MarchedFieldConfig) -> None:
         super().__init__()
-        self.marcher = marcher
-        self.sky_enabled = sky
-        self.visible_weight = VISIBLE_LIGHT / marcher.points
-        self.occupancy = OccupancyGrid(marcher.grid)
+        self.marcher = RayMarcher(
+            bounds=config.scene_bounds,
+            unbounded=config.unbounded,
+            steps=config.march_steps,
+            growth=config.step_growth,
+            near=config.near,
+            grid=config.occupancy_resolution,
+        )
+        self.sky_enabled = config.sky
+        # Density is per side of the scene's cube, so that a scene's units do not matter.
+        self.density_scale = config.initial_density / self.marcher.side
+        self.visible_weight = VISIBLE_LIGHT / self.marcher.points
+        self.occupancy = OccupancyGrid(self.marcher.grid)
         self.sky_net = SkyNet()
 
     def density(self, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,6 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.marching_kernels import march_cpu
 
@@ -78,8 +77,6 @@ class RayMarcher(nn.Module):
     ) -> None:
         super().__init__()
         low, high = torch.tensor(bounds[:3]), torch.tensor(bounds[3:])
-        if not bool((high > low).all()):
-            raise ConfigError(f"scene_bounds: got {bounds}, expected x0 < x1, y0 < y1, z0 < z1")
         side = float((high - low).max())
         # TorchScript reads attributes, not globals.
         self.smallest_component = SMALLEST_COMPONENT

@@ -1,26 +1,33 @@
 """Configuration of SVRaster: what the model is, apart from how it is trained."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 from neurocity.errors import ConfigError
-
-Preset = Literal["paper", "cpu"]
+from neurocity.rendering.field_config import Box, FieldConfig
 
 MAX_LEVELS: Final = 16
 """Levels below the octree's root at most: on the finest lattice, corners are whole numbers up to 2^16."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SVRasterConfig:
+class SVRasterConfig(FieldConfig):
     """SVRaster (Sun et al. 2024). Defaults are the paper's; `preset("cpu")` learns in minutes."""
 
-    scene_bounds: tuple[float, float, float, float, float, float] = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "cpu": {
+            "max_octree_levels": 10,
+            "base_resolution": 32,
+            "sh_degree": 2,
+            "initial_density": -3.0,
+            "max_voxels": 400_000,
+        },
+    }
+
+    scene_bounds: Box = (-2.0, -2.0, -2.0, 2.0, 2.0, 2.0)
     """Box of the content (x0, y0, z0, x1, y1, z1), world units; its cube has its centre and longest side."""
-    unbounded: bool = False
-    """Surround the box's cube with shells of ever larger voxels, for scenes with surroundings."""
-    sky: bool = False
-    """Learn a colour by direction behind everything; opacity is then 1 everywhere."""
     max_octree_levels: int = 12
     """Voxels are never smaller than the box's cube halved this many times; with shells, 16 in all."""
     base_resolution: int = 64
@@ -35,13 +42,9 @@ class SVRasterConfig:
     """Raw density of the untrained model, before activation."""
     max_voxels: int = 10_000_000
     """Subdivision stops at this many voxels."""
-    near: float = 0.0
-    """Nothing is seen nearer to the camera than this, world units."""
 
     def __post_init__(self) -> None:
-        low, high = self.scene_bounds[:3], self.scene_bounds[3:]
-        if len(self.scene_bounds) != 6 or not all(a < b for a, b in zip(low, high, strict=True)):
-            raise ConfigError(f"scene_bounds: got {self.scene_bounds}, expected x0 < x1, y0 < y1, z0 < z1")
+        super().__post_init__()
         if not 1 <= self.max_octree_levels <= MAX_LEVELS:
             raise ConfigError(f"max_octree_levels: got {self.max_octree_levels}, expected 1 to {MAX_LEVELS}")
         base = self.base_resolution
@@ -59,10 +62,8 @@ class SVRasterConfig:
             raise ConfigError(f"sh_degree: got {self.sh_degree}, expected 0 to 3")
         if not 1 <= self.samples_per_voxel <= 3:
             raise ConfigError(f"samples_per_voxel: got {self.samples_per_voxel}, expected 1 to 3")
-        if self.near < 0.0 or self.max_voxels < 1:
-            raise ConfigError(
-                f"near and max_voxels: got {self.near} and {self.max_voxels}, expected >= 0 and >= 1"
-            )
+        if self.max_voxels < 1:
+            raise ConfigError(f"max_voxels: got {self.max_voxels}, expected at least 1")
 
     @property
     def octree_levels(self) -> int:
@@ -73,31 +74,3 @@ class SVRasterConfig:
     def bounds_level(self) -> int:
         """How many times the octree's root is halved to the side of the box's cube; 0 when bounded."""
         return self.outside_levels if self.unbounded else 0
-
-    @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> Self:
-        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
-        if name not in _PRESETS:
-            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
-        return replace(cls(), **{**_PRESETS[name], **changes})
-
-    def for_scene(
-        self,
-        bounds: tuple[float, float, float, float, float, float],
-        unbounded: bool,
-        up: tuple[float, float, float] = (0.0, 0.0, 1.0),  # noqa: ARG002, no direction is special here
-    ) -> Self:
-        """This configuration for a scene's box; an unbounded scene gets shells and a sky."""
-        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "cpu": {
-        "max_octree_levels": 10,
-        "base_resolution": 32,
-        "sh_degree": 2,
-        "initial_density": -3.0,
-        "max_voxels": 400_000,
-    },
-}

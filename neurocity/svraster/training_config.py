@@ -1,10 +1,10 @@
 """Configuration of SVRaster's training, with Lightning and without."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from neurocity.errors import ConfigError
-from neurocity.svraster.config import Preset
 from neurocity.training.config import TrainingConfig
 
 
@@ -15,6 +15,48 @@ class SVRasterTrainingConfig(TrainingConfig):
     Times are shares of training, and epochs. An epoch has `steps_per_epoch` steps where this configuration
     decides on them.
     """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "optimizer_type": "adam",
+            "scheduler_type": "step",
+            "step_milestones": (0.95,),
+            "final_learning_rate": 0.1,
+            "gradient_clip_val": None,
+            "subdivision_start_epoch": 1,
+            "subdivision_interval": 1,
+            "subdivision_threshold": 0.0,
+            "pruning_start_epoch": 1,
+            "pruning_interval": 1,
+            "pruning_threshold": 1e-4,
+            "smallest_voxel": 0.5,
+        },
+        "cpu": {
+            "learning_rate": 5e-3,
+            "optimizer_type": "adam",
+            "final_learning_rate": 0.05,
+            "gradient_clip_val": None,
+            "ema_decay": 0.99,
+            "steps_per_epoch": 200,
+            "rays_per_batch": 2**14,
+            "concentration_weight": 0.05,
+            "square_side": 8,
+            "hull_resolution": 64,
+            "ssim_weight": 0.0,
+            "distortion_weight": 0.0,
+            "entropy_weight": 0.0,
+            "total_variation_weight": 0.0,
+            "subdivision_start_epoch": 1,
+            "subdivision_interval": 1,
+            "subdivision_threshold": 0.0,
+            "subdivision_share": 0.3,
+            "pruning_start_epoch": 1,
+            "pruning_interval": 1,
+            "pruning_threshold": 0.01,
+            "final_pruning_threshold": 0.02,
+            "smallest_voxel": 0.5,
+        },
+    }
 
     betas: tuple[float, float] = (0.1, 0.99)
     """Decay of the optimiser's running means: directions are forgotten at once."""
@@ -100,13 +142,6 @@ class SVRasterTrainingConfig(TrainingConfig):
             if getattr(self, name) < 0.0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
 
-    @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> Self:
-        """The named preset with some fields changed. Raises ConfigError for an unknown name."""
-        if name not in _PRESETS:
-            raise ConfigError(f"preset: got {name!r}, expected one of {sorted(_PRESETS)}")
-        return replace(cls(), **{**_PRESETS[name], **changes})
-
     def subdivides(self, epoch: int, progress: float) -> bool:
         """Whether voxels are split at the end of `epoch`, counted from 1."""
         after = epoch - self.subdivision_start_epoch
@@ -130,46 +165,3 @@ class SVRasterTrainingConfig(TrainingConfig):
             and after % self.pruning_interval == 0
             and progress <= self.pruning_end
         )
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "optimizer_type": "adam",
-        "scheduler_type": "step",
-        "step_milestones": (0.95,),
-        "final_learning_rate": 0.1,
-        "gradient_clip_val": None,
-        "subdivision_start_epoch": 1,
-        "subdivision_interval": 1,
-        "subdivision_threshold": 0.0,
-        "pruning_start_epoch": 1,
-        "pruning_interval": 1,
-        "pruning_threshold": 1e-4,
-        "smallest_voxel": 0.5,
-    },
-    "cpu": {
-        "learning_rate": 5e-3,
-        "optimizer_type": "adam",
-        "final_learning_rate": 0.05,
-        "gradient_clip_val": None,
-        "ema_decay": 0.99,
-        "steps_per_epoch": 200,
-        "rays_per_batch": 2**14,
-        "concentration_weight": 0.05,
-        "square_side": 8,
-        "hull_resolution": 64,
-        "ssim_weight": 0.0,
-        "distortion_weight": 0.0,
-        "entropy_weight": 0.0,
-        "total_variation_weight": 0.0,
-        "subdivision_start_epoch": 1,
-        "subdivision_interval": 1,
-        "subdivision_threshold": 0.0,
-        "subdivision_share": 0.3,
-        "pruning_start_epoch": 1,
-        "pruning_interval": 1,
-        "pruning_threshold": 0.01,
-        "final_pruning_threshold": 0.02,
-        "smallest_voxel": 0.5,
-    },
-}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from neurocity.errors import ConfigError
+from neurocity.presets import Presets
 
 _CHOICES = {
     "optimizer_type": ("adam", "adamw"),
@@ -13,7 +14,7 @@ _CHOICES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Presets):
     """Optimiser, schedule and averaging; a family's configuration adds its own fields."""
 
     model_config: Any = None

@@ -20,7 +20,7 @@ from neurocity.training.module import RadianceFieldModule
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarchedFieldConfig(TrainingConfig):
+class MarchedTrainingConfig(TrainingConfig):
     """What the training of every marched field can be told."""
 
     samples_per_batch: int = 2**18
@@ -51,7 +51,7 @@ class MarchedFieldModule(RadianceFieldModule):
     """Trains a `MarchedField`; a family may have its own `renders` and `penalty`."""
 
     model: MarchedField
-    config: MarchedFieldConfig
+    config: MarchedTrainingConfig
 
     def start(self, rays: TrainingRays) -> None:
         """Start from the visual hull, or else from the sparse points."""

@@ -1,0 +1,35 @@
+"""What the model of every family is told of its scene."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from neurocity.errors import ConfigError
+from neurocity.presets import Presets
+
+Box = tuple[float, float, float, float, float, float]
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldConfig(Presets):
+    """A scene's box, and what lies outside of it; a family's configuration adds its own fields."""
+
+    scene_bounds: Box = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
+    """Box of the content (x0, y0, z0, x1, y1, z1), world units; its cube has its longest side."""
+    unbounded: bool = False
+    """Model all space outside the box too, coarser with distance, for scenes with surroundings."""
+    sky: bool = False
+    """Learn a colour by direction behind everything; opacity is then 1 everywhere."""
+    near: float = 0.0
+    """Nothing is seen nearer to the camera than this, world units."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scene_bounds[:3], self.scene_bounds[3:]
+        if len(self.scene_bounds) != 6 or not all(a < b for a, b in zip(low, high, strict=True)):
+            raise ConfigError(f"scene_bounds: got {self.scene_bounds}, expected x0 < x1, y0 < y1, z0 < z1")
+        if self.near < 0.0:
+            raise ConfigError(f"near: got {self.near}, expected >= 0")
+
+    def for_scene(self, bounds: Box, unbounded: bool, up: Vector = (0.0, 0.0, 1.0)) -> Self:  # noqa: ARG002, most families know no direction that is special
+        """This configuration for a scene's box and upward direction; an unbounded scene gets a sky."""
+        return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
