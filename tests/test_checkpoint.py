@@ -106,7 +106,7 @@ def test_opening_needs_no_lightning(content: dict[str, Any], tmp_path: Path) -> 
         ("hyper_parameters.format_version", 99, r"format 99 is newer than this release reads \(1\)"),
         ("hyper_parameters.format_version", ..., "format_version"),
         ("hyper_parameters.format_version", "one", "format_version"),
-        ("hyper_parameters.family", "gaussian_splats", "'gaussian_splats', expected one of instant_ngp"),
+        ("hyper_parameters.family", "gaussian_splats", "'gaussian_splats', expected one of .*instant_ngp"),
         ("hyper_parameters.family", ["instant_ngp"], "configuration cannot be used"),
         ("hyper_parameters.model_config", {"wings": 2}, "wings"),
         ("hyper_parameters.model_config", None, "configuration cannot be used"),
