@@ -72,7 +72,7 @@ def test_missing_weights_are_said_once_and_the_others_are_measured(
         for _ in range(3):
             assert image_metrics(*images()).keys() == {"psnr", "ssim"}
     (message,) = caplog.messages
-    assert perceptual.WEIGHTS_URL in message
+    assert perceptual.WEIGHTS_FILE in message
     assert str(hub / "checkpoints" / "alexnet-owt-7be5be79.pth") in message
     assert "TORCH_HOME" in message
 

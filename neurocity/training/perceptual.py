@@ -15,7 +15,8 @@ import torch
 import torchmetrics.functional.image
 from torch import Tensor, nn
 
-WEIGHTS_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+WEIGHTS_FILE = "alexnet-owt-7be5be79.pth"
+"""The file of torchvision's `AlexNet_Weights.IMAGENET1K_V1`."""
 SMALLEST_SIDE = 31
 """Images with a shorter side leave AlexNet's last layers nothing."""
 
@@ -42,7 +43,7 @@ def lpips(image: Tensor, truth: Tensor) -> float | None:
 
 def weights_file() -> Path:
     """Where AlexNet's weights must lie: in the folder of torch.hub, which TORCH_HOME moves."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(WEIGHTS_URL).name
+    return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE
 
 
 class PerceptualDistance(nn.Module):
@@ -97,8 +98,8 @@ class PerceptualDistance(nn.Module):
 def _network(weights: Path, device: torch.device) -> PerceptualDistance | None:
     if not weights.is_file():
         _warn_once(
-            f"AlexNet's weights are missing: download {WEIGHTS_URL} and put it at {weights} (TORCH_HOME "
-            "names another folder than ~/.cache/torch)"
+            f"AlexNet's weights are missing: put {WEIGHTS_FILE}, torchvision's AlexNet_Weights.IMAGENET1K_V1, "
+            f"at {weights} (TORCH_HOME names another folder than ~/.cache/torch)"
         )
         return None
     network = PerceptualDistance()
@@ -106,7 +107,7 @@ def _network(weights: Path, device: torch.device) -> PerceptualDistance | None:
         network.load(weights)
     except Exception as error:  # on foreign bytes the unpickler raises whatever its steps run into
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        _warn_once(f"{weights} cannot be read as AlexNet's weights: {reason}; download {WEIGHTS_URL} again")
+        _warn_once(f"{weights} cannot be read as AlexNet's weights: {reason}; replace the file")
         return None
     return network.requires_grad_(False).eval().to(device)
 
