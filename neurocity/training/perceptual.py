@@ -99,7 +99,8 @@ def _network(weights: Path, device: torch.device) -> PerceptualDistance | None:
     if not weights.is_file():
         _warn_once(
             f"AlexNet's weights are missing: put {WEIGHTS_FILE}, which torchvision's "
-            f"AlexNet_Weights.IMAGENET1K_V1 names, at {weights} (TORCH_HOME names another folder than ~/.cache/torch)"
+            f"AlexNet_Weights.IMAGENET1K_V1 names, at {weights} (TORCH_HOME "
+            "moves that folder)"
         )
         return None
     network = PerceptualDistance()
