@@ -1,4 +1,4 @@
-"""What docs/training.md shows is run, in small; tests/test_training_guide.py has the rest of the Python API."""
+"""What docs/training.md shows is run, in small; test_training_guide.py has the rest of the Python API."""
 
 import re
 import shlex
