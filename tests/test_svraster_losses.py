@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from reference import svraster_losses as reference
+from svraster_scene import random_model
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from neurocity.svraster import losses
@@ -63,7 +64,19 @@ def test_total_variation_runs_along_the_twelve_edges() -> None:
     voxel_points = torch.randint(20, (6, 8), generator=generator)
     assert len(losses.EDGES) == 12
     expected = reference.total_variation(density.tolist(), voxel_points.tolist())
-    assert losses.total_variation(density, voxel_points).item() == pytest.approx(expected, rel=1e-5)
+    for function in (losses.total_variation, losses.define_total_variation):
+        assert function(density, voxel_points).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_kernel_of_total_variation_has_the_gradient_of_the_definition() -> None:
+    model = random_model()
+    gradients = []
+    for function in (losses.total_variation, losses.define_total_variation):
+        model.density.grad = None
+        (0.5 * function(model.density, model.voxel_points)).backward()
+        gradients.append(model.density.grad)
+    assert float(gradients[0].abs().max()) > 1.0, "points are corners of several voxels"
+    torch.testing.assert_close(*gradients)
 
 
 def test_ends_of_rays_cost_what_the_formulas_say() -> None:

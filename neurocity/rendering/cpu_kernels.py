@@ -39,6 +39,14 @@ def run_parallel(task: Callable[..., None], parts: Sequence[tuple[int, int]]) ->
 
 def split(count: int, smallest: int) -> list[tuple[int, int]]:
     """[0, count) in equal parts of at least `smallest`, several a thread so that uneven parts even out."""
-    number = max(1, min(4 * torch.get_num_threads(), count // smallest))
-    edges = [count * i // number for i in range(number + 1)]
+    return _equal_parts(count, min(4 * torch.get_num_threads(), count // smallest))
+
+
+def thread_shares(count: int) -> list[tuple[int, int]]:
+    """[0, count) in equal parts, one a thread, for work whose results need a buffer for each part."""
+    return _equal_parts(count, min(torch.get_num_threads(), count))
+
+
+def _equal_parts(count: int, number: int) -> list[tuple[int, int]]:
+    edges = [count * i // max(1, number) for i in range(max(1, number) + 1)]
     return list(pairwise(edges))

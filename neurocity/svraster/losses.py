@@ -7,7 +7,8 @@ Notation
     s [N]     where an interval is on its ray, contracted: x up to distance 1, 2 - 1 / x beyond it
     T [R]     transmittance that remains behind a ray's last interval, 1 - sum(w)
 
-These are the definitions; `voxel_kernels` computes the two that run over intervals inside its own passes.
+These are the definitions; `voxel_kernels` computes the two that run over intervals inside its own passes, and
+`variation_kernels` the total variation.
 """
 
 from typing import Final
@@ -17,6 +18,8 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from neurocity.rendering.compositing import running_sum, segment_sum
+from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.svraster.variation_kernels import TotalVariationCPU
 
 EDGES: Final = tuple((corner, corner + bit) for bit in (1, 2, 4) for corner in range(8) if not corner & bit)
 """A voxel's twelve edges as pairs of its corners 000, 001, ..., 111 with x the high bit."""
@@ -56,6 +59,14 @@ def distortion(weights: Tensor, near: Tensor, far: Tensor, offsets: Tensor) -> T
 
 def total_variation(density: Tensor, voxel_points: Tensor) -> Tensor:
     """Sum over voxels of |difference| of raw density along their 12 edges: density [M], corner ids [N, 8]."""
+    if kernels_apply(density) and density.dtype == torch.float32:
+        variation: Tensor = TotalVariationCPU.apply(density, voxel_points)
+        return variation
+    return define_total_variation(density, voxel_points)
+
+
+def define_total_variation(density: Tensor, voxel_points: Tensor) -> Tensor:
+    """The definition; arguments as for `total_variation`."""
     corners = density[voxel_points.long()]
     return sum(((corners[:, a] - corners[:, b]).abs().sum() for a, b in EDGES), start=density.new_zeros(()))
 

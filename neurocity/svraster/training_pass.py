@@ -4,7 +4,6 @@ On the CPU this is one pass of compiled kernels; `define` says in PyTorch what t
 """
 
 import sys
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum
-from neurocity.rendering.cpu_kernels import kernels_apply, run_parallel
+from neurocity.rendering.cpu_kernels import kernels_apply, run_parallel, thread_shares
 from neurocity.svraster import losses, shading, voxel_kernels
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.statistics import VoxelStatistics
@@ -142,7 +141,7 @@ class _KernelPass(torch.autograd.Function):
         count = settings.basis_size
         terms = (model.samples, settings.distortion)
         out = (torch.empty(number, 3), *torch.empty(3, number))
-        parts = _parts(number)
+        parts = thread_shares(number)  # each costs a buffer of density gradients
         tapes: dict[int, Any] = {}
 
         def trace(begin: int, end: int) -> None:
@@ -190,10 +189,3 @@ class _KernelPass(torch.autograd.Function):
 
 def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
-
-
-def _parts(rays: int) -> list[tuple[int, int]]:
-    """Equal shares of the rays, one a thread: each costs a buffer of density gradients."""
-    number = max(1, min(torch.get_num_threads(), rays))
-    edges = [rays * i // number for i in range(number + 1)]
-    return list(pairwise(edges))
