@@ -9,9 +9,11 @@ from typing import Literal
 from export.registry import format_names
 from neurocity.errors import ConfigError
 
-PRECISION = "fp32"
+Precision = Literal["fp32", "fp16"]
 MAX_RAYS = 1 << 20
 """Upper bound of the dynamic ray axis that the graph is traced with."""
+MAX_SAMPLES = 1024
+"""Samples of a ray in a graph of fixed budget at most; TensorRT's TopK takes fewer than 3,840 of them."""
 
 _SCENE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -26,6 +28,10 @@ class ExportConfig:
     """The model repository to write into; it is created when absent."""
     formats: tuple[str, ...] = ("onnx", "torchscript")
     """Artefact formats, each verified on its own."""
+    precision: Precision = "fp32"
+    """fp16 stores features and runs networks in half precision; geometry and transmittance stay float32."""
+    samples: int | None = None
+    """Samples of a ray in formats with a fixed budget; without it, as many as the held-out views need."""
     version: int = 1
     """Version folder to write (1, 2, ...); the highest version is the one that is served."""
     force: bool = False
@@ -44,6 +50,8 @@ class ExportConfig:
             )
         if self.version < 1:
             raise ConfigError(f"version: got {self.version}, expected a whole number of at least 1")
+        if self.samples is not None and not 1 <= self.samples <= MAX_SAMPLES:
+            raise ConfigError(f"samples: got {self.samples}, expected 1 to {MAX_SAMPLES}")
         if not 1 <= self.rays_per_call <= MAX_RAYS:
             raise ConfigError(f"rays_per_call: got {self.rays_per_call}, expected 1 to {MAX_RAYS}")
         known = format_names()

@@ -55,12 +55,15 @@ class Format(Protocol):
     file_name: the artefact's file in a version folder.
     triton: what runs it there.
     packages: modules whose versions shape the artefact (recorded in the manifest).
+    fixed_budget: whether it takes the graph with a fixed number of samples a ray, which has no shape that
+        depends on values, instead of the packed one.
     """
 
     name: str
     file_name: str
     triton: TritonTarget
     packages: tuple[str, ...]
+    fixed_budget: bool
 
     def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
         """The artefact of `model` (float32, eval mode, on the CPU) with `manifest_json` inside.

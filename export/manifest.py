@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from export.config import PRECISION, ExportConfig
+from export.config import ExportConfig
 from export.format import Format
 from neurocity.checkpoint import Checkpoint
 from neurocity.contract import ArtefactFile, SceneManifest
@@ -28,7 +28,7 @@ def embedded_manifest(
         version=config.version,
         family=checkpoint.family,
         format=target.name,
-        precision=PRECISION,
+        precision=config.precision,
         checkpoint_sha256=checkpoint.sha256,
         artefact=ArtefactFile(name=target.file_name, sha256="", bytes=0),
         info=checkpoint.info,

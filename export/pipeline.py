@@ -8,7 +8,8 @@ from typing import cast
 
 from export.artefact import inspect_artefact
 from export.checks import Check
-from export.config import PRECISION, ExportConfig
+from export.config import ExportConfig
+from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
 from export.parity import ParityGate, Progress
 from export.rays import view_rays
@@ -19,7 +20,7 @@ from export.repository import publish, refuse_overwrite, staging, write_synced
 from export.tolerances import tolerance_for
 from export.triton import CONFIG_FILE, check_config, model_config
 from neurocity.checkpoint import Checkpoint, load_checkpoint
-from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
+from neurocity.contract import MANIFEST_FILE, SceneManifest, model_name, to_json
 from neurocity.errors import ExportError, NeuroCityError, ParityError
 
 
@@ -90,7 +91,8 @@ def _export_format(
     progress: Progress,
 ) -> FormatOutcome:
     target = get_format(name)
-    tolerance = tolerance_for(name, PRECISION)
+    tolerance = tolerance_for(name, config.precision)
+    graph = render_graph(checkpoint.model, config.precision)
     draft = embedded_manifest(checkpoint, config, target, budget)
     with staging(config.out) as folder:
         staged = folder / draft.model_name
@@ -98,7 +100,7 @@ def _export_format(
         path.parent.mkdir(parents=True)
         progress(f"{name}: writing", 0, 1)
         with _foreign_errors(ExportError, "the model could not be written"):
-            write_synced(path, target.encode(checkpoint.model, to_json(draft)))
+            write_synced(path, target.encode(graph, to_json(draft)))
         progress(f"{name}: writing", 1, 1)
 
         with _foreign_errors(ParityError, "the artefact could not be opened"):
@@ -140,7 +142,8 @@ def _require(checks: tuple[Check, ...]) -> None:
 
 def _refuse_overwrites(config: ExportConfig) -> None:
     for name in config.formats:
-        refuse_overwrite(config.out, f"{config.name}_{name}", config.version, force=config.force)
+        model = model_name(config.name, name, config.precision)
+        refuse_overwrite(config.out, model, config.version, force=config.force)
 
 
 def _sample_budget(checkpoint: Checkpoint, reference: Reference, progress: Progress) -> dict[str, float]:

@@ -137,8 +137,13 @@ class SceneManifest:
 
     @property
     def model_name(self) -> str:
-        """The folder and Triton model name: `<scene>_<format>`."""
-        return f"{self.scene}_{self.format}"
+        """The folder and Triton model name, see the function of that name."""
+        return model_name(self.scene, self.format, self.precision)
+
+
+def model_name(scene: str, format_name: str, precision: str) -> str:
+    """The folder and Triton model name: `<scene>_<format>`, with `_<precision>` behind unless it is fp32."""
+    return f"{scene}_{format_name}" + ("" if precision == "fp32" else f"_{precision}")
 
 
 def to_json(record: Any) -> str:

@@ -1,5 +1,6 @@
 """What holds for every registered family: its parts, its presets, its render graph as `contract` has it."""
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,3 +173,22 @@ def test_it_survives_onnx(family: str, unbounded: bool) -> None:
         feed = dict(zip(names, (origins[:count].numpy(), directions[:count].numpy()), strict=True))
         outputs = [torch.from_numpy(value) for value in session.run(None, feed)]
         assert_equal_renders(outputs, [value[:count] for value in expected], 1e-4)
+
+
+def test_halved_it_is_nearly_the_same_in_every_runtime(family: str) -> None:
+    model, (origins, directions) = model_of(family, False), rays()
+    expected = model(origins, directions)
+    halved = copy.deepcopy(model)
+    halved.halve()
+    assert {parameter.dtype for parameter in halved.parameters()} >= {torch.float16}
+    render = halved(origins, directions)
+    for name, got in render._asdict().items():
+        assert got.dtype == torch.float32, name
+        assert got.isfinite().all(), name
+    # Random fields are rougher than trained ones.
+    assert float((render.rgb - expected.rgb).abs().median()) < 2e-3
+    assert float((render.opacity - expected.opacity).abs().median()) < 2e-3
+    assert not torch.equal(render.rgb, expected.rgb)
+    with deprecations_known():
+        scripted = torch.jit.script(halved)
+    assert float((scripted(origins, directions).rgb - render.rgb).abs().median()) < 2e-3

@@ -50,6 +50,7 @@ class OnnxFormat:
     file_name = "model.onnx"
     triton = TritonTarget(backend="onnxruntime")
     packages = ("torch", "onnx", "onnxscript", "onnxruntime")
+    fixed_budget = False
 
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
         origins = torch.zeros(EXAMPLE_RAYS, 3)

@@ -30,6 +30,7 @@ class TorchScriptFormat:
     file_name = "model.pt"
     triton = TritonTarget(backend="pytorch", platform="pytorch_libtorch")
     packages = ("torch",)
+    fixed_budget = False
 
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
         buffer = io.BytesIO()

@@ -68,7 +68,7 @@ class PlaneLineFeatures(nn.Module):
         """points [3, N] in [0, 1], along the box -> features [N, P C], finest scale first."""
         if torch.jit.is_scripting():
             return self.encode(points)
-        elif kernels_apply(points):
+        elif kernels_apply(points) and self.planes.dtype == torch.float32:
             return PlaneLineCPU.apply(points, self.planes, self.lines, self.axes, self.sizes, self.starts)
         return self.encode(points)
 
@@ -141,7 +141,7 @@ def cell(coordinates: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
 def between(table: Tensor, row: Tensor, fraction: Tensor) -> Tensor:
     """Linear interpolation [P, N, C] between rows [P, N] of a table [rows, C] and those that follow them."""
     lower, upper = nn.functional.embedding(row, table), nn.functional.embedding(row + 1, table)
-    return lower * (1.0 - fraction) + upper * fraction
+    return lower.to(fraction.dtype) * (1.0 - fraction) + upper.to(fraction.dtype) * fraction
 
 
 def resampled(grid: Tensor, height: int, width: int) -> Tensor:

@@ -29,6 +29,7 @@ from neurocity.mip_nerf.resampling import (
 )
 from neurocity.mip_nerf.scene_space import SceneSpace
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.half_precision import halve
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
@@ -197,6 +198,11 @@ class MipNeRF(nn.Module):
             sky = self.sky_net(spherical_harmonics(cones.directions.t()))
             rgb, opacity = rgb + (1.0 - opacity)[:, None] * sky, torch.ones_like(opacity)
         return PassRender(rgb, opacity)
+
+    @torch.jit.unused
+    def halve(self) -> None:
+        """Keep the networks in float16."""
+        halve(self)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the frustums of its two passes."""

@@ -12,13 +12,14 @@ class MipNetwork(nn.Module):
 
     Hidden ReLU layers, one of which sees the encoding again; the density is read from the last, the colour
     from a bottleneck of it and the view direction. Glorot-uniform, biases zero. Outputs have the precision
-    of the weights, whatever autocast multiplies in.
+    of the weights, whatever autocast multiplies in; float32 where those are halved.
     """
 
     def __init__(self, config: MipNeRFConfig) -> None:
         super().__init__()
         positions, views = 6 * config.position_degrees, 3 + 6 * config.direction_degrees
         self.skip_layer = config.skip_layer
+        self.halved = False
         inputs = [positions, *[config.width] * (config.depth - 1)]
         if config.skip_layer + 1 < config.depth:
             inputs[config.skip_layer + 1] += positions
@@ -34,6 +35,8 @@ class MipNetwork(nn.Module):
 
     def features(self, encoded: Tensor) -> Tensor:
         """Encoded positions [..., 6 L] -> output of the hidden layers [..., width]."""
+        if self.halved:
+            encoded = encoded.half()
         values = encoded
         for index, layer in enumerate(self.hidden):
             if index == self.skip_layer + 1:
@@ -44,15 +47,21 @@ class MipNetwork(nn.Module):
     def density(self, features: Tensor) -> Tensor:
         """Features [..., width] -> raw densities [...]."""
         raw: Tensor = self.density_layer(features)
-        return raw.squeeze(-1).to(self.density_layer.weight.dtype)
+        return self.precise(raw.squeeze(-1))
 
     def color(self, features: Tensor, views: Tensor) -> Tensor:
         """Features [R, N, width] and encoded view directions [R, V] -> raw colours [R, N, 3]."""
         # Nothing but a sum lies between the bottleneck and the next layer: their matrices are multiplied, not
         # the samples twice. And the view direction's part is the same for all samples of a ray.
         layer, bottleneck = self.view_layer, self.bottleneck_layer
+        if self.halved:
+            views = views.half()
         inner, outer = layer.weight.split([bottleneck.weight.shape[0], views.shape[1]], dim=1)
         by_ray = functional.linear(views, outer, layer.bias + inner @ bottleneck.bias)
         by_sample = functional.linear(features, inner @ bottleneck.weight)
         raw: Tensor = self.color_layer(functional.relu(by_sample + by_ray[:, None]))
-        return raw.to(layer.weight.dtype)
+        return self.precise(raw)
+
+    def precise(self, raw: Tensor) -> Tensor:
+        """Raw outputs in the precision that the rest of the model computes in."""
+        return raw.float() if self.halved else raw.to(self.density_layer.weight.dtype)

@@ -91,7 +91,7 @@ class HashGrid(nn.Module):
         """points [3, N] in [0, 1] -> features [N, L F], level after level."""
         if torch.jit.is_scripting():
             return self.encode(points)
-        elif kernels_apply(points):
+        elif kernels_apply(points) and self.table.dtype == torch.float32:
             return HashEncodeCPU.apply(
                 points,
                 self.table,
@@ -122,7 +122,8 @@ class HashGrid(nn.Module):
             bx, by, bz = corner & 1, (corner >> 1) & 1, corner >> 2
             weight = x_weights[bx] * y_weights[by] * z_weights[bz]
             rows_of_corner = index[corner] + self.level_offsets
-            total = total + nn.functional.embedding(rows_of_corner, table) * widened(weight, features)
+            values = nn.functional.embedding(rows_of_corner, table).to(weight.dtype)
+            total = total + values * widened(weight, features)
         return total.transpose(0, 1).reshape(count, levels * features)
 
     def row_indices(self, ix: Tensor, iy: Tensor, iz: Tensor) -> list[Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
+from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.render import RayRender
@@ -132,6 +133,11 @@ class MarchedField(nn.Module):
         near = torch.zeros(grid**3, dtype=torch.bool, device=points.device)
         near[self.marcher.cell(points.t().float())] = True
         self.occupancy.guess(jump_field(near, grid) <= 0.0)
+
+    @torch.jit.unused
+    def halve(self) -> None:
+        """Keep all parameters, which are tables and networks, in float16."""
+        halve(self)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: its lattice, nothing else."""

@@ -14,5 +14,4 @@ class SkyNet(MLP):
         super().__init__(COEFFICIENTS, 32, 3)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.layers(inputs)
-        return torch.sigmoid(outputs)
+        return torch.sigmoid(self.outputs(inputs))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.half_precision import halve
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
@@ -148,7 +149,8 @@ class SVRaster(nn.Module):
     @torch.jit.unused
     def is_kernels_turn(self, origins: Tensor) -> bool:
         """Whether compiled kernels, which compute in float32 alone, do the work for these rays."""
-        return kernels_apply(origins) and origins.dtype == self.density.dtype == torch.float32
+        dtypes = {origins.dtype, self.density.dtype, self.sh0.dtype}
+        return kernels_apply(origins) and dtypes == {torch.float32}
 
     def before_sky(self, render: RayRender, directions: Tensor) -> RayRender:
         """The render of rays with unit directions [3, R] before the learnt sky: opacity is 1."""
@@ -195,8 +197,8 @@ class SVRaster(nn.Module):
         center = self.voxel_low.index_select(1, voxel) + 0.5 / self.voxel_scale.index_select(0, voxel)
         views = center - self.to_unit(origins).index_select(1, ray_index)
         views = views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12)
-        shs = self.shs[:, :basis_size].index_select(0, voxel)
-        return shading.voxel_colors(self.sh0.index_select(0, voxel), shs, views)
+        sh0, shs = self.sh0.index_select(0, voxel), self.shs[:, :basis_size].index_select(0, voxel)
+        return shading.voxel_colors(sh0.to(views.dtype), shs.to(views.dtype), views)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""
@@ -226,6 +228,13 @@ class SVRaster(nn.Module):
             figures["mean_density"] = float(shading.explin(raw).mean() * self.density_scale)
         counts = torch.bincount(self.voxel_level, minlength=1).tolist()
         return figures | {f"level_{level}": float(count) for level, count in enumerate(counts) if count}
+
+    @torch.jit.unused
+    def halve(self) -> None:
+        """Keep colours and the sky's network in float16; densities, which transmittance is made of, stay."""
+        halve(self.sky_net)
+        for colors in (self.sh0, self.shs):
+            colors.data = colors.data.half()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """A checkpoint's voxels become the model's before its parameters are copied.

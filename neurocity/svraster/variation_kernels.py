@@ -29,7 +29,7 @@ class TotalVariationCPU(torch.autograd.Function):
         return density.new_tensor(sums.sum())
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (slopes,) = ctx.saved_tensors
         return gradient * slopes, None
 
