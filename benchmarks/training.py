@@ -12,6 +12,11 @@ The procedural city, bounded and seen from the air, and unbounded and seen from 
     neurocity demo-data city/street --blocks 3 3 --street-share 1
     python -m benchmarks.training --data city/aerial --out benchmark-aerial
     python -m benchmarks.training --data city/street --unbounded True --out benchmark-street
+
+Grid-NeRF with the paper's one ground plane, and as many parameters as Instant-NGP:
+
+    python -m benchmarks.training --data city/aerial --out benchmark-aerial --families grid_nerf \
+        --changes model.mode=city model.final_resolution=200
 """
 
 import json
@@ -42,6 +47,7 @@ COLUMNS = (
     "samples/s",
     "s a frame",
     "peak memory, MiB",
+    "parameters",
 )
 
 
@@ -69,6 +75,8 @@ class Arguments:
     """Where to train."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Precision of training."""
+    changes: tuple[str, ...] = ()
+    """Values that differ from the preset's, as for `neurocity train --set`."""
     curve_views: int = 4
     """Held-out views that the curves are the mean of."""
 
@@ -91,7 +99,7 @@ def main() -> None:
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     for run in arguments.runs():
         if run.key() not in _stored(store):
-            result = _measured(run, arguments.out / f"{run.family}-{run.minutes:g}min")
+            result = _measured(run, arguments.out / _folder_name(run))
             # Read again: another process may have measured other runs in the meantime.
             store.write_text(json.dumps({**_stored(store), run.key(): result}, indent=2))
         results.append(_stored(store)[run.key()])
@@ -104,6 +112,10 @@ def _stored(store: Path) -> dict[str, dict[str, Any]]:
     return json.loads(store.read_text()) if store.is_file() else {}
 
 
+def _folder_name(run: TrainingRun) -> str:
+    return "-".join([run.family, f"{run.minutes:g}min", *run.changes])
+
+
 def _measured(run: TrainingRun, out: Path) -> dict[str, Any]:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -111,7 +123,8 @@ def _measured(run: TrainingRun, out: Path) -> dict[str, Any]:
     for item in fields(run):
         value = getattr(run, item.name)
         if value is not None:
-            words += [f"--{item.name.replace('_', '-')}", str(value)]
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{item.name.replace('_', '-')}", *map(str, values)]
     command = [sys.executable, "-m", "benchmarks.training_run", *words, "--out", str(out)]
     with (out / "output.txt").open("w") as output:
         code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
@@ -124,27 +137,32 @@ def _row(result: Mapping[str, Any]) -> str:
     run = result["run"]
     rates = f"{result['rays/s']:.0f} | {result['samples/s']:.0f}"
     quality = f"{result['psnr']:.2f} | {result['ssim']:.4f}"
-    costs = f"{result['seconds_per_frame']:.2f} | {result['peak_memory_mib']:.0f}"
-    return f"| {run['family']} | {run['minutes']:g} | {result['steps']} | {quality} | {rates} | {costs} |"
+    costs = f"{result['seconds_per_frame']:.2f} | {result['peak_memory_mib']:.0f} | {result['parameters']}"
+    return f"| {_name(run)} | {run['minutes']:g} | {result['steps']} | {quality} | {rates} | {costs} |"
+
+
+def _name(run: Mapping[str, Any]) -> str:
+    """The family, and what of it differs from the preset."""
+    return " ".join([run["family"], *run["changes"]])
 
 
 def _summary(results: Sequence[Mapping[str, Any]], arguments: Arguments) -> str:
-    """PSNR alone, a row for each family."""
-    figures = {(result["run"]["family"], result["run"]["minutes"]): result["psnr"] for result in results}
+    """PSNR alone, a row for each model."""
+    figures = {(_name(result["run"]), result["run"]["minutes"]): result["psnr"] for result in results}
     heads = " | ".join(f"PSNR after {minutes:g} min" for minutes in arguments.minutes)
     lines = [f"| family | {heads} |", f"|{'---|' * (1 + len(arguments.minutes))}"]
-    for family in arguments.families:
-        cells = " | ".join(f"{figures[family, minutes]:.2f}" for minutes in arguments.minutes)
-        lines.append(f"| {family} | {cells} |")
+    for name in dict.fromkeys(name for name, _ in figures):
+        cells = " | ".join(f"{figures[name, minutes]:.2f}" for minutes in arguments.minutes)
+        lines.append(f"| {name} | {cells} |")
     return "\n".join(lines)
 
 
 def plot_curves(results: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """PSNR against training minutes; a colour for each family, a line for each budget."""
-    results = sorted(results, key=lambda result: (result["run"]["family"], result["run"]["minutes"]))
+    """PSNR against training minutes; a colour for each model, a line for each budget."""
+    results = sorted(results, key=lambda result: (_name(result["run"]), result["run"]["minutes"]))
     figure = Figure(figsize=(8.0, 5.0), layout="constrained")
     axes = figure.add_subplot(xlabel="minutes of training", ylabel="PSNR, dB")
-    families = list(dict.fromkeys(result["run"]["family"] for result in results))
+    names = list(dict.fromkeys(_name(result["run"]) for result in results))
     longest = max(result["run"]["minutes"] for result in results)
     for result in results:
         run = result["run"]
@@ -152,10 +170,10 @@ def plot_curves(results: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.plot(
             [value / 60.0 for value in seconds],
             quality,
-            color=mpl.colormaps["tab10"](families.index(run["family"])),
+            color=mpl.colormaps["tab10"](names.index(_name(run))),
             linestyle="-" if run["minutes"] == longest else "--",
             marker=".",
-            label=f"{run['family']}, {run['minutes']:g} min",
+            label=f"{_name(run)}, {run['minutes']:g} min",
         )
     axes.grid(alpha=0.3)
     axes.legend()

@@ -25,6 +25,7 @@ from neurocity.training.budget import TrainingBudget, TrainingClock
 from neurocity.training.metrics import image_metrics, psnr
 from neurocity.training.module import RadianceFieldModule
 from neurocity.training.run import RunOptions, train
+from neurocity.training.run_config import assignments, with_values
 from neurocity.training.views import render_view
 
 CURVE_POINTS = 8
@@ -48,6 +49,8 @@ class TrainingRun:
     unbounded: bool | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    changes: tuple[str, ...] = ()
+    """Values that differ from the preset's, model.NAME=VALUE or training.NAME=VALUE."""
     curve_views: int = 4
     """Held-out views, evenly spread, that the curve is the mean of; all of them give the final figures."""
 
@@ -103,8 +106,11 @@ def measure(run: TrainingRun, out: Path) -> dict[str, Any]:
     """Train, and return the figures of the run as plain data; `out` keeps its checkpoints and logs."""
     family = find_family(run.family)
     scene = load_scene(run.data, downscale=run.downscale, unbounded=run.unbounded)
+    changes = assignments(run.changes)
     model_config = family.config_class().preset(run.preset).for_scene(scene.bounds, scene.unbounded, scene.up)
+    model_config = with_values(model_config, changes["model"], where="model")
     config = family.lightning_config_class().preset(run.preset, seed=run.seed)
+    config = with_values(config, changes["training"], where="training")
     held_out = Views(scene.held_out)
     count = min(run.curve_views, len(held_out))
     curve = QualityCurve(
