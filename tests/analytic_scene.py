@@ -151,7 +151,7 @@ def manifest(format_name: str, artefact: bytes, *, scene: str = SCENE, version: 
         version=version,
         family="analytic",
         format=format_name,
-        precision="float32",
+        precision="fp32",
         checkpoint_sha256="0" * 64,
         artefact=ArtefactFile(
             name=FILE_NAMES[format_name], sha256=hashlib.sha256(artefact).hexdigest(), bytes=len(artefact)

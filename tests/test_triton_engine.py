@@ -28,6 +28,7 @@ from serving.engines.triton import TritonEngine, tile_slices
 from serving.engines.triton_models import engine_error, import_client, read_model
 from serving.renderer import render_camera
 from serving.settings import Settings
+from serving.tritonserver.server import running_server
 
 SLOW = "slow"
 SLOW_LOOPS = 300_000
@@ -199,7 +200,7 @@ def test_non_finite_light_is_refused(server):
         )
 
 
-def test_a_version_that_is_not_loaded_is_refused(server):
+def test_a_version_that_is_not_loaded_is_refused_and_a_newer_one_found(server):
     async def use(engine):
         client, model = engine._client, engine._models[analytic_scene.SCENE]
         config = (await client.get_model_config(model.name)).config
@@ -207,7 +208,9 @@ def test_a_version_that_is_not_loaded_is_refused(server):
             read_model(config, {(model.name, "2")})
         gone = TritonEngine(server.grpc_url, client, {analytic_scene.SCENE: replace(model, version="7")})
         with pytest.raises(EngineUnavailableError, match="version 7 is not found"):
-            await gone.render(analytic_scene.SCENE, *rays(), None)
+            await gone._infer(gone._models[analytic_scene.SCENE], *rays(), None)
+        await gone.render(analytic_scene.SCENE, *rays(), None)
+        assert gone._models[analytic_scene.SCENE].version == "1"
 
     use_engine(server.grpc_url, use)
 
@@ -223,6 +226,48 @@ def test_a_server_without_scenes_is_an_error(tmp_path):
         pytest.raises(EngineError, match="no scene among its 1 models"),
     ):
         use_engine(server.grpc_url, lambda engine: engine.ready())
+
+
+def test_a_running_server_takes_a_new_version_without_losing_a_request(tmp_path):
+    """Renders run all the while; each is wholly of the old version or wholly of the new one."""
+    triton_server.require_triton()
+    options = replace(triton_server.free_ports(tmp_path / "models"), model_control="explicit")
+    for version, scale in ((1, 1.0), (2, 0.5)):
+        folder = tmp_path / str(version)
+        analytic_scene.write_repository(folder, "onnx", version=version, rgb_scale=scale)
+        triton_server.write_configs(folder)
+    staged = tmp_path / "2" / "sphere_onnx"
+    (tmp_path / "1").rename(options.repository)
+    model = options.repository / "sphere_onnx"
+    pictures = []
+
+    async def use(engine):
+        switched = asyncio.Event()
+
+        async def keep_rendering():
+            after = 0
+            while after < 3:
+                after += switched.is_set()
+                pictures.append((await engine.render(analytic_scene.SCENE, *rays(), None)).rgb)
+
+        renders = [asyncio.create_task(keep_rendering()) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        (staged / "2").replace(model / "2")
+        (staged / "config.pbtxt").replace(model / "config.pbtxt")
+        await engine._client.load_model("sphere_onnx")
+        switched.set()
+        await asyncio.gather(*renders)
+        await engine.ready()
+        return engine.scenes()[analytic_scene.SCENE].version
+
+    with running_server(options, log=print) as server:
+        assert use_engine(server.grpc_url, use) == 2
+    old = analytic_scene.render(*rays())[0]
+    of_old = [np.allclose(picture, old, atol=2e-5) for picture in pictures]
+    of_new = [np.allclose(picture, 0.5 * old, atol=2e-5) for picture in pictures]
+    assert of_old[0]
+    assert of_new[-1]
+    assert all(a != b for a, b in zip(of_old, of_new, strict=True))
 
 
 def test_nobody_at_the_address():

@@ -4,9 +4,13 @@ A model whose configuration has a manifest among its parameters (`neurocity.mani
 models of the server are left alone. Rays go in tiles of the manifest's `rays_per_call`, a few at a time. A
 tile's RPC carries the render's deadline: Triton drops a queued request whose deadline has passed or whose
 caller has gone.
+
+The server may be given new versions and scenes while it runs. A render whose version was unloaded under it
+begins again with the one that took its place, so that no picture mixes two; new scenes are found by `ready`.
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +24,7 @@ from neurocity.errors import (
     DeadlineExceededError,
     EngineError,
     EngineUnavailableError,
+    ManifestError,
 )
 from serving.engines.base import EngineOptions, Float32, RenderedRays, check_rays, check_rendered, find_scene
 from serving.engines.triton_models import Model, engine_error, find_models, import_client
@@ -44,8 +49,7 @@ class TritonEngine:
         self._tritonclient = import_client()
         self._url = url
         self._client = client
-        self._models = models
-        self._manifests = {scene: model.manifest for scene, model in models.items()}
+        self._take(models)
 
     @classmethod
     async def open(cls, options: EngineOptions) -> "TritonEngine":
@@ -70,7 +74,20 @@ class TritonEngine:
         """See `Engine.render`."""
         find_scene(self._manifests, scene)
         check_rays(ray_origins, ray_directions)
-        model, rays = self._models[scene], len(ray_origins)
+        model = self._models[scene]
+        while True:
+            try:
+                return await self._render(model, ray_origins, ray_directions, deadline)
+            except EngineUnavailableError:
+                before, model = model, await self._newest(model)
+                if model.version == before.version:
+                    raise
+
+    async def _render(
+        self, model: Model, ray_origins: Float32, ray_directions: Float32, deadline: float | None
+    ) -> RenderedRays:
+        """All tiles by one version of a model; raises as `Engine.render`."""
+        rays = len(ray_origins)
         rendered = RenderedRays(
             np.empty((rays, 3), np.float32), np.empty(rays, np.float32), np.empty(rays, np.float32)
         )
@@ -92,6 +109,7 @@ class TritonEngine:
 
     async def ready(self) -> None:
         """See `Engine.ready`; renders a ray of each scene, for Triton says ready with a dead backend."""
+        await self._refresh()
         limit = time.monotonic() + CANARY_TIMEOUT_SECONDS
         for scene, model in self._models.items():
             try:
@@ -102,6 +120,25 @@ class TritonEngine:
     async def close(self) -> None:
         """See `Engine.close`."""
         await self._client.close()
+
+    def _take(self, models: Mapping[str, Model]) -> None:
+        self._models = models
+        self._manifests = {scene: model.manifest for scene, model in models.items()}
+
+    async def _refresh(self) -> None:
+        """Ask the server again what it has. Raises EngineUnavailableError where `find_models` fails."""
+        try:
+            self._take(await find_models(self._client, self._url))
+        except EngineUnavailableError:
+            raise
+        except (EngineError, ManifestError) as error:
+            raise EngineUnavailableError(str(error)) from error
+
+    async def _newest(self, model: Model) -> Model:
+        """What the server has now of that model's scene; the same model if that cannot be found out."""
+        with contextlib.suppress(EngineUnavailableError):
+            await self._refresh()
+        return self._models.get(model.manifest.scene, model)
 
     async def _infer(
         self, model: Model, ray_origins: Float32, ray_directions: Float32, deadline: float | None

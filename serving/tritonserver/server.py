@@ -45,6 +45,10 @@ class ServerOptions:
     device: Literal["cpu", "cuda"] = "cpu"
     """cpu hides the GPUs from the server; cuda lets models without a fixed kind run on them."""
 
+    model_control: Literal["none", "explicit"] = "none"
+    """explicit loads all models at first, and then loads, reloads and unloads those it is asked to
+    (POST /v2/repository/models/NAME/load); none keeps what it loaded."""
+
     ready_timeout_seconds: float = 120.0
     """How long all models together may take to load."""
 
@@ -145,6 +149,8 @@ def _arguments(options: ServerOptions, ports: dict[str, int], *, shared_memory_p
         # Python-based backends take the python backend's prefix; it lets a killed server be cleaned up after.
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
     ]
+    if options.model_control == "explicit":
+        arguments += ["--model-control-mode=explicit", "--load-model=*"]
     for endpoint, port in ports.items():
         arguments += [f"--{endpoint}-address={options.host}", f"--{endpoint}-port={port}"]
     return arguments
