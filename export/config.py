@@ -36,6 +36,8 @@ class ExportConfig:
     """Version folder to write (1, 2, ...); the highest version is the one that is served."""
     force: bool = False
     """Replace the version if it is there already."""
+    instances: int = 1
+    """Copies of the model that a Triton server runs side by side on each of its devices."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where model and artefact run while they are compared."""
     rays_per_call: int = 4096
@@ -50,6 +52,8 @@ class ExportConfig:
             )
         if self.version < 1:
             raise ConfigError(f"version: got {self.version}, expected a whole number of at least 1")
+        if self.instances < 1:
+            raise ConfigError(f"instances: got {self.instances}, expected at least 1")
         if self.samples is not None and not 1 <= self.samples <= MAX_SAMPLES:
             raise ConfigError(f"samples: got {self.samples}, expected 1 to {MAX_SAMPLES}")
         if not 1 <= self.rays_per_call <= MAX_RAYS:

@@ -18,7 +18,7 @@ from export.registry import get_format
 from export.report import REPORT_FILE, markdown
 from export.repository import publish, refuse_overwrite, staging, write_synced
 from export.tolerances import tolerance_for
-from export.triton import CONFIG_FILE, check_config, model_config
+from export.triton import CONFIG_FILE, write_model
 from neurocity.checkpoint import Checkpoint, load_checkpoint
 from neurocity.contract import MANIFEST_FILE, SceneManifest, model_name, to_json
 from neurocity.errors import ExportError, NeuroCityError, ParityError
@@ -114,9 +114,7 @@ def _export_format(
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
         manifest = complete(draft, path.read_bytes(), passed | parity.record)
-        text = model_config(manifest, target.triton, signature)
-        _require(check_config(text, manifest, signature))
-        write_synced(staged / CONFIG_FILE, text.encode())
+        _require(write_model(staged, manifest, target.triton, signature, instances=config.instances))
         write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
         write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
         shipped = publish(staged, config.out, config_file=CONFIG_FILE, force=config.force)

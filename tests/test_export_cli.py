@@ -77,7 +77,8 @@ def test_a_second_export_needs_force_or_another_version(tmp_path, checkpoint, ca
     assert (tmp_path / "tiny_torchscript" / "1" / "manifest.json").read_bytes() == before
     assert _run(*command, "--version", 2) == 0
     assert _run(*command, "--force") == 0
-    assert {entry.name for entry in (tmp_path / "tiny_torchscript").iterdir()} == {"1", "2", "config.pbtxt"}
+    entries = {entry.name for entry in (tmp_path / "tiny_torchscript").iterdir()}
+    assert entries == {"1", "2", "config.pbtxt", "warmup"}
 
 
 def test_a_model_that_is_not_a_number_somewhere_exits_3_and_ships_nothing(tmp_path, checkpoint, capsys):
