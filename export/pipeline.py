@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -50,15 +50,26 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """The progress callback that shows nothing."""
 
 
-def export_checkpoint(path: Path, config: ExportConfig, progress: Progress = silent) -> ExportResult:
+def export_checkpoint(
+    path: Path, config: ExportConfig, progress: Progress = silent, *, kept_views: Path | None = None
+) -> ExportResult:
     """Exports the checkpoint at `path`; see `export_model`. Raises CheckpointError on one it cannot read."""
     _refuse_overwrites(config)
     progress("loading the checkpoint", 0, 1)
-    return export_model(load_checkpoint(path), config, progress)
+    return export_model(load_checkpoint(path), config, progress, kept_views=kept_views)
 
 
-def export_model(checkpoint: Checkpoint, config: ExportConfig, progress: Progress = silent) -> ExportResult:
+def export_model(
+    checkpoint: Checkpoint,
+    config: ExportConfig,
+    progress: Progress = silent,
+    *,
+    kept_views: Path | None = None,
+) -> ExportResult:
     """Writes, verifies and ships each format of `config`; one that fails does not stop the others.
+
+    kept_views: a folder for the model's renders of the held-out views, to share them with other exports of
+    the same checkpoint; see `Reference`.
 
     A format's failure is its outcome's `error`: ParityError when the artefact is not equal to the model,
     UnsupportedError, MissingDependencyError or ExportError. Nothing of that format is then in the repository.
@@ -67,7 +78,8 @@ def export_model(checkpoint: Checkpoint, config: ExportConfig, progress: Progres
     """
     _refuse_overwrites(config)
     rays_per_call = config.rays_per_call
-    with Reference(checkpoint.model, device=config.device, rays_per_call=rays_per_call) as reference:
+    device, model = config.device, checkpoint.model
+    with Reference(model, device=device, rays_per_call=rays_per_call, kept=kept_views) as reference:
         gate = ParityGate(reference, checkpoint.info, rays_per_call=rays_per_call)
         budget = _sample_budget(checkpoint, reference, progress)
         outcomes = []
@@ -114,6 +126,7 @@ def _export_format(
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
         manifest = complete(draft, path.read_bytes(), passed | parity.record)
+        manifest = replace(manifest, options=config.recorded())
         text = model_config(manifest, target.triton, signature)
         _require(check_config(text, manifest, signature))
         write_synced(staged / CONFIG_FILE, text.encode())

@@ -64,11 +64,16 @@ OPTIONS = {
     },
     "neurocity-export": {
         "--device",
+        "--fail-fast",
         "--force",
         "--formats",
+        "--json",
         "--name",
         "--out",
+        "--precision",
         "--rays-per-call",
+        "--resume",
+        "--samples",
         "--version",
     },
     "neurocity-serve": {
