@@ -22,6 +22,8 @@ _SCENE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 class ExportOptions:
     """What all artefacts of one export have in common; each field is an option of the command line."""
 
+    cameras: Path | None = None
+    """Dataset with the held-out views, for a model of another program: its folder or its transforms.json."""
     out: Path = Path("model_repository")
     """The model repository to write into; it is created when absent."""
     samples: int | None = None

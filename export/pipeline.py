@@ -17,9 +17,10 @@ from export.reference import Reference
 from export.registry import get_format
 from export.report import REPORT_FILE, markdown
 from export.repository import publish, refuse_overwrite, staging, write_synced
+from export.source import open_checkpoint
 from export.tolerances import tolerance_for
 from export.triton import CONFIG_FILE, check_config, model_config
-from neurocity.checkpoint import Checkpoint, load_checkpoint
+from neurocity.checkpoint import Checkpoint
 from neurocity.contract import MANIFEST_FILE, SceneManifest, model_name, to_json
 from neurocity.errors import ExportError, NeuroCityError, ParityError
 
@@ -53,10 +54,10 @@ def silent(_stage: str, _done: int, _total: int) -> None:
 def export_checkpoint(
     path: Path, config: ExportConfig, progress: Progress = silent, *, kept_views: Path | None = None
 ) -> ExportResult:
-    """Exports the checkpoint at `path`; see `export_model`. Raises CheckpointError on one it cannot read."""
+    """Exports the checkpoint at `path`; see `export_model`. Raises as `open_checkpoint` does."""
     _refuse_overwrites(config)
     progress("loading the checkpoint", 0, 1)
-    return export_model(load_checkpoint(path), config, progress, kept_views=kept_views)
+    return export_model(open_checkpoint(path, config.cameras), config, progress, kept_views=kept_views)
 
 
 def export_model(

@@ -22,7 +22,7 @@ class ExportRequest(ExportOptions):
     """The command line."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """A checkpoint (.ckpt) of `neurocity train`."""
+    """A checkpoint (.ckpt) of `neurocity train`, or a model.pt of NVlabs' SVRaster with --cameras."""
     name: str | None = None
     """Scene name: lower-case letters, digits, `_` and `-`; when absent, that of the run's folder."""
     formats: tuple[str, ...] = ("onnx", "torchscript")

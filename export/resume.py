@@ -1,11 +1,11 @@
 """`--resume`: whether a version in the repository is what an export would make again."""
 
-import hashlib
 from pathlib import Path
 
 from export.config import ExportConfig
 from export.manifest import tool_versions
 from export.registry import get_format
+from neurocity.checkpoint import file_sha256
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, model_name
 from neurocity.errors import ExportError, ManifestError
 
@@ -42,7 +42,7 @@ def _difference(
     manifest: SceneManifest, config: ExportConfig, checkpoint: Path, tools: dict[str, str], folder: Path
 ) -> str:
     """What of a version is not as it would be made now, in words; empty when nothing is."""
-    expected = {"checkpoint_sha256": _sha256(checkpoint), "tools": tools, "options": config.recorded()}
+    expected = {"checkpoint_sha256": file_sha256(checkpoint), "tools": tools, "options": config.recorded()}
     for field, wanted in expected.items():
         found = getattr(manifest, field)
         if found == wanted:
@@ -56,11 +56,6 @@ def _difference(
     artefact = folder / manifest.artefact.name
     if not artefact.is_file():
         return f"its {artefact.name} is missing"
-    if _sha256(artefact) != manifest.artefact.sha256:
+    if file_sha256(artefact) != manifest.artefact.sha256:
         return f"its {artefact.name} is damaged (SHA-256 differs from the manifest's)"
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

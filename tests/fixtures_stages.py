@@ -20,12 +20,13 @@ import export.pipeline
 from fixtures_stages import tiny_checkpoint_in
 from export.formats.torchscript import TorchScriptFormat
 from tiny_field import TinyField
-export.pipeline.load_checkpoint = tiny_checkpoint_in
+export.pipeline.open_checkpoint = tiny_checkpoint_in
 """
 
 
-def tiny_checkpoint_in(path: Path, **changes: Any) -> Any:
-    """The checkpoint of the tiny field, with the SHA-256 of the file that stands for it."""
+def tiny_checkpoint_in(path: Path, cameras: Path | None = None, **changes: Any) -> Any:
+    """As `open_checkpoint`: the tiny field, with the SHA-256 of the file that stands for it."""
+    assert cameras is None
     return tiny_checkpoint(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), **changes)
 
 
@@ -62,7 +63,7 @@ def run_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
 
     def run(*arguments: object, **changes: Any) -> int:
         monkeypatch.setattr(
-            export.pipeline, "load_checkpoint", lambda path: tiny_checkpoint_in(path, **changes)
+            export.pipeline, "open_checkpoint", lambda path, _: tiny_checkpoint_in(path, **changes)
         )
         words = [checkpoint, "--name", "tiny", "--rays-per-call", 512, *arguments]
         return export.stage.main([str(word) for word in words])

@@ -63,6 +63,7 @@ OPTIONS = {
         "--width",
     },
     "neurocity-export": {
+        "--cameras",
         "--device",
         "--fail-fast",
         "--force",

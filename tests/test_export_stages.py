@@ -81,6 +81,7 @@ def test_the_command_of_a_stage_means_that_stage():
         name="lego-2",
         formats=("onnx",),
         precision="fp16",
+        cameras=Path("photographs"),
         out=Path("some models"),
         samples=64,
         version=3,
