@@ -9,6 +9,7 @@ from typing import cast
 from export.artefact import inspect_artefact
 from export.checks import Check
 from export.config import ExportConfig
+from export.format import ChecksMachine
 from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
 from export.parity import ParityGate, Progress
@@ -104,6 +105,8 @@ def _export_format(
     progress: Progress,
 ) -> FormatOutcome:
     target = get_format(name)
+    if isinstance(target, ChecksMachine):
+        target.check_machine()
     tolerance = tolerance_for(name, config.precision)
     graph = render_graph(checkpoint.model, config.precision)
     draft = embedded_manifest(checkpoint, config, target, budget)

@@ -167,7 +167,8 @@ def _locked(repository: Path) -> Iterator[None]:
 def remove_abandoned(repository: Path) -> None:
     """Removes what exporters that were killed have left of their work for a repository. Raises OSError."""
     if repository.is_dir():
-        _remove_abandoned(*staging_place(repository))
+        with _locked(repository):
+            _remove_abandoned(*staging_place(repository))
 
 
 def _remove_abandoned(place: Path, prefix: str) -> None:

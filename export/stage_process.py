@@ -62,13 +62,21 @@ def run_in_process(stage: Stage, progress: Callable[[str, int, int], None], fold
     started = time.monotonic()
     last: dict[str, Any] = {}
     log = folder / "printed.txt"
-    with log.open("wb") as output, _running(replace(stage, kept_views=folder), output) as (process, events):
-        for event in _listen(process, events):
-            if "doing" in event:
-                progress(event["doing"], event["done"], event["total"])
-            else:
-                last = event
-        code = process.wait()
+    try:
+        with (
+            log.open("wb") as output,
+            _running(replace(stage, kept_views=folder), output) as (process, events),
+        ):
+            for event in _listen(process, events):
+                if "doing" in event:
+                    progress(event["doing"], event["done"], event["total"])
+                else:
+                    last = event
+            code = process.wait()
+    finally:
+        if "folder" not in last:
+            with suppress(OSError):  # there may be no repository
+                remove_abandoned(stage.config.out)
     seconds = time.monotonic() - started
     if "folder" in last:
         path = Path(last["folder"]) / MANIFEST_FILE
@@ -79,8 +87,6 @@ def run_in_process(stage: Stage, progress: Callable[[str, int, int], None], fold
             seconds=seconds,
             manifest=manifest_from_json(path.read_text(), str(path)),
         )
-    with suppress(OSError):  # the repository could not be written to begin with
-        remove_abandoned(stage.config.out)
     failure = Failure(**last["error"]) if "error" in last else _crash(code, log, repeat_command(stage))
     return StageOutcome(
         stage=stage,
