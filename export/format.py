@@ -7,7 +7,7 @@ has to be edited for a new one.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,3 +82,11 @@ class Format(Protocol):
 
     def inspect(self, path: Path) -> tuple[Check, ...]:
         """What must hold for the file itself, whatever it computes (versions, no random operators, ...)."""
+
+
+@runtime_checkable
+class ChecksMachine(Protocol):
+    """A format that needs more of a machine than the packages that its module imports."""
+
+    def check_machine(self) -> None:
+        """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here."""

@@ -20,8 +20,8 @@ def embedded_manifest(
     """The manifest as it stands inside the artefact.
 
     A file can hold neither its own hash nor the proof made from its final bytes: `artefact.sha256`,
-    `artefact.bytes`, `parity` and `created` are empty here, and filled in by `complete`. So equal checkpoints
-    give equal bytes.
+    `artefact.bytes`, `parity`, `options` and `created` are empty here, and filled in later. So equal
+    checkpoints give equal bytes.
     """
     return SceneManifest(
         scene=config.name,

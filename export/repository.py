@@ -166,6 +166,13 @@ def _locked(repository: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def remove_abandoned(repository: Path) -> None:
+    """Removes what exporters that were killed have left of their work for a repository. Raises OSError."""
+    if repository.is_dir():
+        with _locked(repository):
+            _remove_abandoned(*staging_place(repository))
+
+
 def _remove_abandoned(place: Path, prefix: str) -> None:
     """Removes staging folders whose exporter is gone: their lock is free."""
     for folder in place.iterdir():

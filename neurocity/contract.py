@@ -113,6 +113,7 @@ class SceneManifest:
     tools: versions of the packages that wrote the artefact.
     parity: the measured proof (plain JSON), see `export.parity`.
     rays_per_call: the recommended number of rays in one call.
+    options: what else the export was asked for, as plain JSON; not part of the copy inside the artefact.
     """
 
     scene: str
@@ -133,6 +134,7 @@ class SceneManifest:
     pixel_center: float = 0.5
     depth_kind: str = "distance"
     created: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property

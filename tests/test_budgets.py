@@ -63,12 +63,18 @@ OPTIONS = {
         "--width",
     },
     "neurocity-export": {
+        "--cameras",
         "--device",
+        "--fail-fast",
         "--force",
         "--formats",
+        "--json",
         "--name",
         "--out",
+        "--precision",
         "--rays-per-call",
+        "--resume",
+        "--samples",
         "--version",
     },
     "neurocity-serve": {
