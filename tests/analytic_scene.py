@@ -173,6 +173,7 @@ def manifest(format_name: str, artefact: bytes, *, scene: str = SCENE, version: 
             dataset_fingerprint="0" * 64,
         ),
         rays_per_call=RAYS_PER_CALL,
+        parity={"device": "cpu"},
     )
 
 

@@ -121,7 +121,9 @@ def test_the_gateway_gives_the_same_png_with_both_engines(server, local_reposito
 
 
 def test_unknown_scene_and_missing_address(server):
-    with pytest.raises(SceneNotFoundError, match="got scene 'nowhere', known: compiled, scripted, slow, sphere"):
+    with pytest.raises(
+        SceneNotFoundError, match="got scene 'nowhere', known: compiled, scripted, slow, sphere"
+    ):
         use_engine(server.grpc_url, lambda engine: engine.render("nowhere", *rays(), None))
     with pytest.raises(ConfigError, match="triton_url"):
         use_engine(None, lambda engine: engine.ready())

@@ -27,10 +27,11 @@ class TritonPythonModel:
     def initialize(self, arguments: dict[str, str]) -> None:
         """Load the module; raises TritonModelException when file, configuration and machine do not fit."""
         compiled = json.loads(arguments["model_config"])["platform"] == "torch_aoti"
-        default_file, load = ("model.pt2", load_package) if compiled else ("model.pt", load_module)
-        instance = Instance.from_arguments(arguments, default_file=default_file)
+        instance = Instance.from_arguments(arguments, default_file="model.pt2" if compiled else "model.pt")
         if threads := instance.integer_parameter("INTRA_OP_THREAD_COUNT", 0):
             torch.set_num_threads(threads)
+        # Servers older than the platform refuse its name, so the file speaks for itself.
+        load = load_package if instance.artefact.suffix == ".pt2" else load_module
         self._module = load(instance, "cpu" if instance.device_id is None else f"cuda:{instance.device_id}")
         self._indices = {tensor.name: output_index(tensor.name) for tensor in instance.outputs}
 
