@@ -1,5 +1,6 @@
 """Checkpoint to verified models in a repository: the programmatic form of `neurocity-export`."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -109,6 +110,8 @@ def _export_format(
         target.check_machine()
     tolerance = tolerance_for(name, config.precision)
     graph = render_graph(checkpoint.model, config.precision)
+    if target.triton.device_bound and config.device != "cpu":
+        graph = copy.deepcopy(graph).to(config.device)
     draft = embedded_manifest(checkpoint, config, target, budget)
     with staging(config.out) as folder:
         staged = folder / draft.model_name

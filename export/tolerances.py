@@ -30,6 +30,8 @@ _FP32 = Tolerance(psnr_db=60.0, ssim=0.9999, rgb=2e-3, opacity=2e-3, depth=2e-3,
 _FP16 = Tolerance(psnr_db=45.0, ssim=0.99, rgb=0.1, opacity=0.1, depth=0.1, invariance=1e-3)
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
+    ("aotinductor", "fp32"): _FP32,
+    ("aotinductor", "fp16"): _FP16,
     ("onnx", "fp32"): _FP32,
     ("onnx", "fp16"): _FP16,
     ("torchscript", "fp32"): _FP32,

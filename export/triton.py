@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInput, ModelOutput
+from tritonclient.grpc.model_config_pb2 import (
+    DataType,
+    ModelConfig,
+    ModelInput,
+    ModelInstanceGroup,
+    ModelOutput,
+)
 
 from export.checks import Check, equal
 from export.format import Signature, TritonTarget
@@ -65,7 +71,7 @@ def model_config(
         input=[ModelInput(**_tensor(spec)) for spec in signature.inputs],
         output=[ModelOutput(**_tensor(spec)) for spec in signature.outputs],
     )
-    config.instance_group.add(count=instances)
+    config.instance_group.add(count=instances, kind=_kind(target, manifest))
     if warmup:
         request = config.model_warmup.add(name="a held-out view", batch_size=1)
         for spec, file in zip(signature.inputs, warmup, strict=True):
@@ -98,6 +104,14 @@ def check_config(text: str, manifest: SceneManifest, signature: Signature) -> tu
             "same",
         ),
     )
+
+
+def _kind(target: TritonTarget, manifest: SceneManifest) -> int:
+    """Triton chooses where an artefact runs, unless only one kind of device can run it."""
+    if not target.device_bound:
+        return int(ModelInstanceGroup.KIND_AUTO)
+    kinds = {"cpu": ModelInstanceGroup.KIND_CPU, "cuda": ModelInstanceGroup.KIND_GPU}
+    return int(kinds[manifest.parity["device"]])
 
 
 def _tensor(spec: TensorSpec) -> dict[str, object]:

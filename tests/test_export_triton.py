@@ -29,8 +29,9 @@ def test_names_types_and_dimensions_are_the_artefacts_own(exported):
             assert tensor.name == spec.name
             assert list(tensor.dims) == [-1 if axis == "rays" else axis for axis in spec.shape]
             assert tensor.data_type == 11  # TYPE_FP32
-    suffix = "__{}" if target.name == "torchscript" else ""
-    wanted = [name + suffix.format(index) for index, name in enumerate(("rgb", "depth", "opacity"))]
+    pattern = {"torchscript": "{name}__{index}", "aotinductor": "OUTPUT__{index}"}.get(target.name, "{name}")
+    names = ("rgb", "depth", "opacity")
+    wanted = [pattern.format(name=name, index=index) for index, name in enumerate(names)]
     assert [tensor.name for tensor in config.output] == wanted
     assert [list(tensor.dims) for tensor in config.output] == [[-1, 3], [-1], [-1]]
 
@@ -45,6 +46,8 @@ def test_what_triton_needs_is_written(exported):
     assert not config.dynamic_batching.HasField("default_queue_policy"), "costs 500 ms a waiting request"
     assert config.version_policy.latest.num_versions == 1
     assert [group.count for group in config.instance_group] == [1]
+    kind = "KIND_CPU" if target.triton.device_bound else "KIND_AUTO"
+    assert [group.Kind.Name(group.kind) for group in config.instance_group] == [kind]
 
 
 def test_the_warm_up_is_one_call_of_rays_of_a_view(exported):
