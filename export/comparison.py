@@ -9,7 +9,7 @@ from export.deviation import Deviation, deviation, largest
 from export.format import Rendered, Renderer
 from export.rays import PRIME, Rays
 from export.tolerances import Tolerance
-from neurocity.errors import ParityError
+from neurocity.errors import NeuroCityError, ParityError
 
 _REGROUPED = 317
 """Rays of a chunk in the regrouping test; shares no divisor with `PRIME` or a power of two."""
@@ -18,11 +18,16 @@ _ALONE = 8
 
 
 def ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Rendered:
-    """The artefact's render of `rays` in calls of `chunk`; what a runtime raises becomes a ParityError."""
+    """The artefact's render of `rays` in calls of `chunk`.
+
+    What a runtime raises becomes a ParityError; our own errors, such as that of a lost server, pass.
+    """
     count = len(rays.origins)
     try:
         parts = [render(*rays.take(np.arange(i, min(i + chunk, count)))) for i in range(0, count, chunk)]
         return Rendered(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    except NeuroCityError:
+        raise
     except Exception as error:
         raise ParityError(f"{where}: the artefact cannot render {min(chunk, count)} rays: {error}") from error
 

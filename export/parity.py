@@ -59,7 +59,7 @@ class ParityGate:
                 "the checkpoint holds no held-out views, so no artefact can be compared with the model; "
                 "train with a dataset that has a validation or test split"
             )
-        self._reference = reference
+        self.reference = reference
         self._info = info
         self._photographs = photographs
         self._diagonal = float(np.linalg.norm(np.subtract(info.bounds[3:], info.bounds[:3])))
@@ -106,7 +106,7 @@ class ParityGate:
         views = self._info.views
         for index, view in enumerate(views):
             progress("comparing held-out views", index, len(views))
-            expected = self._reference.render_view(index, view)
+            expected = self.reference.render_view(index, view)
             rays = view_rays(view)
             started = time.perf_counter()
             got = ask(render, rays, f"view {view.name}", chunk=rays_per_call)
@@ -132,7 +132,7 @@ class ParityGate:
         rays = self._photographs.rays(index)
         if rays is not None:  # taken through a lens that the view, a pinhole, knows nothing of
             got = ask(render, rays, f"photograph {index}", chunk=rays_per_call)
-            renders = (got, self._reference.render(rays))
+            renders = (got, self.reference.render(rays))
         return compare_with_photograph(*renders, self._photographs.image(index), self._info.background)
 
     def _compare_sets(self, render: Renderer, progress: Progress, rays_per_call: int) -> dict[str, Deviation]:
@@ -150,5 +150,5 @@ class ParityGate:
     def _expect(self, name: str, rays: Rays) -> Rendered:
         """The model's answer to a set of rays, remembered for the next artefact."""
         if name not in self._expected:
-            self._expected[name] = self._reference.render(rays)
+            self._expected[name] = self.reference.render(rays)
         return self._expected[name]

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from export.artefact import inspect_artefact
 from export.checks import Check
 from export.config import ExportConfig
+from export.golden import golden_files
 from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
 from export.parity import ParityGate, Progress
@@ -119,13 +120,15 @@ def _export_format(
         _require(parity.checks)
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
+        golden, golden_contents = golden_files(gate.reference, checkpoint.info, parity.worst_view)
         manifest = complete(draft, path.read_bytes(), passed | parity.record)
+        manifest = replace(manifest, golden=golden)
         text = model_config(manifest, target.triton, signature)
         _require(check_config(text, manifest, signature))
         write_synced(staged / CONFIG_FILE, text.encode())
         write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
         write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
-        for place, content in parity.pictures.items():
+        for place, content in (parity.pictures | golden_contents).items():
             (path.parent / place).parent.mkdir(exist_ok=True)
             write_synced(path.parent / place, content)
         shipped = publish(staged, config.out, config_file=CONFIG_FILE, force=config.force)

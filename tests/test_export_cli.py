@@ -54,7 +54,12 @@ def test_a_scene_is_exported_and_the_figures_are_shown(tmp_path, checkpoint, cap
     checkpoint()
     assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", "--formats", "torchscript", *FAST) == 0
     folder = tmp_path / "tiny_torchscript"
-    assert {path.name for path in (folder / "1").iterdir()} == {"model.pt", "manifest.json", "report.md", "parity"}
+    assert {path.name for path in (folder / "1").iterdir()} == {
+        "model.pt",
+        "manifest.json",
+        "report.md",
+        "parity",
+    }
     out, err = capsys.readouterr()
     assert f"wrote {folder / '1'}" in out
     assert "200.0" in out

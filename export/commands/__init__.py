@@ -1,0 +1,1 @@
+"""Subcommands of `neurocity-export`, each with a `main` of its own."""
