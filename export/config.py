@@ -36,6 +36,8 @@ class ExportOptions:
     """Copies of the model that a Triton server runs side by side on each of its devices."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where model and artefact run while they are compared."""
+    data: Path | None = None
+    """The dataset that the checkpoint was trained on, to compare artefacts with its held-out photographs."""
     rays_per_call: int = 4096
     """The number of rays in one call that the manifest recommends, and the largest that is verified."""
 

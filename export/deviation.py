@@ -1,11 +1,9 @@
-"""Measures of the distance between two renders of the same rays."""
+"""Measures of the distance between two renders of the same rays, in numpy alone: any host can repeat them."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from export.format import Floats, Rendered
 from neurocity.contract import View
@@ -13,8 +11,9 @@ from neurocity.errors import ExportError, ParityError
 
 PSNR_CAP = 200.0
 """PSNR in dB that stands for equal images: JSON has no infinity."""
-_SMALLEST_SIDE = 11
-"""SSIM (Wang et al. 2004) compares windows of 11 x 11 pixels."""
+_WINDOW = 11
+_SIGMA = 1.5
+"""SSIM (Wang et al. 2004) compares Gaussian windows of 11 x 11 pixels, sigma in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +73,48 @@ def image_metrics(got: Floats, expected: Floats, view: View) -> dict[str, float]
 
     Raises ExportError when the view is too small for SSIM.
     """
-    if min(view.width, view.height) < _SMALLEST_SIDE:
+    if min(view.width, view.height) < _WINDOW:
         raise ExportError(
             f"held-out view {view.name!r} has {view.width} x {view.height} pixels, "
-            f"SSIM needs at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE}"
+            f"SSIM needs at least {_WINDOW} x {_WINDOW}"
         )
-    error = float(np.mean(np.square(got.astype(np.float64) - expected)))
-    psnr_db = PSNR_CAP if error == 0 else min(-10 * math.log10(error), PSNR_CAP) if error > 0 else math.nan
-    candidate, target = (_image_tensor(image, view) for image in (got, expected))
-    ssim = structural_similarity_index_measure(candidate, target, data_range=1.0)
-    assert isinstance(ssim, torch.Tensor)
-    return {"psnr_db": psnr_db, "ssim": float(ssim)}
+    shape = (view.height, view.width, 3)
+    return {"psnr_db": psnr_db(got, expected), "ssim": ssim(got.reshape(shape), expected.reshape(shape))}
 
 
-def _image_tensor(rgb: Floats, view: View) -> torch.Tensor:
-    return torch.from_numpy(rgb.reshape(view.height, view.width, 3)).permute(2, 0, 1)[None]
+def psnr_db(got: Floats, expected: Floats) -> float:
+    """Peak signal-to-noise ratio in dB with peak 1, at most `PSNR_CAP`; NaN when a value is not a number."""
+    with np.errstate(invalid="ignore"):
+        error = float(np.mean(np.square(got.astype(np.float64) - expected)))
+    if math.isnan(error):
+        return math.nan
+    return PSNR_CAP if error == 0 else min(-10 * math.log10(error), PSNR_CAP)
+
+
+def ssim(got: Floats, expected: Floats) -> float:
+    """Structural similarity (Wang et al. 2004) of images [H, W, 3] with values in [0, 1].
+
+    The mean over pixels and channels; at the edges, windows see the image mirrored.
+    """
+    a, b = got.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        mean_a, mean_b = _windowed(a), _windowed(b)
+        variance_a, variance_b = _windowed(a * a) - mean_a**2, _windowed(b * b) - mean_b**2
+        covariance = _windowed(a * b) - mean_a * mean_b
+        c1, c2 = 0.01**2, 0.03**2
+        luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+        structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
+        return float((luminance * structure).mean())
+
+
+def _windowed(image: np.ndarray) -> np.ndarray:
+    """Gaussian means [H, W, 3] around every pixel."""
+    weights = np.exp(-0.5 * ((np.arange(_WINDOW) - _WINDOW // 2) / _SIGMA) ** 2)
+    weights /= weights.sum()
+    edge = _WINDOW // 2
+    image = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), mode="reflect")
+    for axis in (0, 1):
+        length = image.shape[axis] - 2 * edge
+        shifted = (np.take(image, range(i, i + length), axis) * weights[i] for i in range(_WINDOW))
+        image = sum(shifted, np.zeros(()))
+    return image

@@ -1,40 +1,48 @@
 """The gate: an artefact, opened again from its bytes on disk, against the float32 eager model.
 
 Compared are every held-out view as an image, the adversarial rays of `export.rays`, and the artefact with
-itself when its rays come again: twice, in other groups, one by one. Limits: `export.tolerances`.
+itself when its rays come again: twice, in other groups, one by one. Where the photographs are at hand, the
+artefact may also not be further from them than the model is. Limits: `export.tolerances`.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.checks import Check, at_least, at_most, equal
-from export.deviation import Deviation, deviation, image_metrics, largest
+from export.checks import Check
+from export.comparison import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
+from export.config import MAX_RAYS
+from export.deviation import Deviation, deviation, image_metrics
+from export.error_pictures import ErrorPictures
 from export.format import Rendered, Renderer
+from export.photographs import Photographs, compare_with_photograph, photograph_checks, summary
 from export.rays import PRIME, Rays, adversarial_rays, counted_rays, view_rays
-from export.reference import Reference
 from export.tolerances import Tolerance
 from neurocity.contract import SceneInfo
-from neurocity.errors import ExportError, ParityError
+from neurocity.errors import ExportError
+
+if TYPE_CHECKING:
+    from export.reference import Reference
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
-_REGROUPED = 317
-"""Rays of a chunk in the regrouping test; shares no divisor with `PRIME` or a power of two."""
-_ALONE = 8
-"""Rays that are also rendered one by one."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ParityReport:
-    """The checks, and the figures behind them as the manifest keeps them (plain JSON data)."""
+    """The checks, and the figures behind them as the manifest keeps them (plain JSON data).
+
+    pictures: of the errors, PNG files by their path in the version folder.
+    worst_view: index of the view with the lowest PSNR.
+    """
 
     checks: tuple[Check, ...]
     record: dict[str, Any]
+    pictures: dict[str, bytes] = field(repr=False)
+    worst_view: int
 
 
 class ParityGate:
@@ -43,119 +51,104 @@ class ParityGate:
     Raises ExportError when the scene has no held-out view to compare on.
     """
 
-    def __init__(self, reference: Reference, info: SceneInfo, *, rays_per_call: int) -> None:
+    def __init__(
+        self, reference: "Reference", info: SceneInfo, *, photographs: Photographs | None = None
+    ) -> None:
         if not info.views:
             raise ExportError(
                 "the checkpoint holds no held-out views, so no artefact can be compared with the model; "
                 "train with a dataset that has a validation or test split"
             )
-        self._reference = reference
-        self._views = info.views
-        self._rays_per_call = rays_per_call
+        self.reference = reference
+        self._info = info
+        self._photographs = photographs
         self._diagonal = float(np.linalg.norm(np.subtract(info.bounds[3:], info.bounds[:3])))
-        pool = view_rays(info.views[0])
-        counts = counted_rays(pool, (1, 2, PRIME, rays_per_call))
-        self._sets = adversarial_rays(info.bounds) | counts
-        self._probe = counted_rays(pool, (PRIME,)).popitem()[1]
+        self._pool = view_rays(info.views[0])
+        self._adversarial = adversarial_rays(info.bounds)
+        self._expected: dict[str, Rendered] = {}
 
-    def verify(self, render: Renderer, tolerance: Tolerance, progress: Progress) -> ParityReport:
-        """All comparisons of an opened artefact with the model.
+    def verify(
+        self, render: Renderer, tolerance: Tolerance, progress: Progress, *, rays_per_call: int
+    ) -> ParityReport:
+        """All comparisons of an opened artefact with the model; views go in calls of `rays_per_call`.
 
         A deviation, however large, is a check that failed; ParityError is raised when the artefact cannot
         render a set of rays at all, or returns another shape than the model.
         """
-        views, seconds = self._compare_views(render, progress)
-        sets = self._compare_sets(render, progress)
-        repeated = self._compare_with_itself(render)
+        pictures = ErrorPictures(self._info.background)
+        views, seconds = self._compare_views(render, progress, pictures, rays_per_call)
+        sets = self._compare_sets(render, progress, rays_per_call)
+        probe = counted_rays(self._pool, (PRIME,)).popitem()[1]
+        repeated = compare_with_itself(render, probe, self._diagonal)
         checks = [
-            *_view_checks(views, tolerance),
-            *(check for name, found in sets.items() for check in _ray_checks(name, found, tolerance)),
-            *(at_most("change", where, found, tolerance.invariance) for where, found in repeated.items()),
+            *view_checks(views, tolerance),
+            *photograph_checks(views, tolerance),
+            *(check for name, found in sets.items() for check in ray_checks(name, found, tolerance)),
+            *repetition_checks(repeated, tolerance),
         ]
-        rays = sum(view.width * view.height for view in self._views)
         record = {
             "tolerance": asdict(tolerance),
             "views": views,
             "rays": [{"rays": name, **asdict(found)} for name, found in sets.items()],
             "invariance": [{"rays": name, "change": found} for name, found in repeated.items()],
-            "rays_per_second": round(rays / seconds),
+            "rays_per_second": round(sum(view.width * view.height for view in self._info.views) / seconds),
         }
-        return ParityReport(checks=tuple(checks), record=record)
+        if self._photographs is not None:
+            record["photographs"] = summary(views)
+        worst = min(range(len(views)), key=lambda index: float(np.nan_to_num(views[index]["psnr_db"])))
+        return ParityReport(checks=tuple(checks), record=record, pictures=pictures.files, worst_view=worst)
 
-    def _compare_views(self, render: Renderer, progress: Progress) -> tuple[list[dict[str, Any]], float]:
+    def _compare_views(
+        self, render: Renderer, progress: Progress, pictures: ErrorPictures, rays_per_call: int
+    ) -> tuple[list[dict[str, Any]], float]:
         """Figures of each view, and the seconds that the artefact took for them together."""
         measured, seconds = [], 0.0
-        for index, view in enumerate(self._views):
-            progress("comparing held-out views", index, len(self._views))
-            expected = self._reference.render_view(index, view)
+        views = self._info.views
+        for index, view in enumerate(views):
+            progress("comparing held-out views", index, len(views))
+            expected = self.reference.render_view(index, view)
             rays = view_rays(view)
             started = time.perf_counter()
-            got = _ask(render, rays, f"view {view.name}", chunk=self._rays_per_call)
+            got = ask(render, rays, f"view {view.name}", chunk=rays_per_call)
             seconds += time.perf_counter() - started
             found = deviation(got, expected, self._diagonal)
             figures = image_metrics(got.rgb, expected.rgb, view) | asdict(found)
+            pictures.add(index, view, got, expected, figures["psnr_db"])
             pixel = list(divmod(found.worst_ray, view.width))
-            measured.append({"view": view.name, "worst_pixel": pixel, **figures})
-        progress("comparing held-out views", len(self._views), len(self._views))
+            row = {"view": view.name, "worst_pixel": pixel, **figures}
+            if self._photographs is not None:
+                row["photograph"] = self._against_photograph(
+                    render, index, (got, expected), rays_per_call=rays_per_call
+                )
+            measured.append(row)
+        progress("comparing held-out views", len(views), len(views))
         return measured, seconds
 
-    def _compare_sets(self, render: Renderer, progress: Progress) -> dict[str, Deviation]:
+    def _against_photograph(
+        self, render: Renderer, index: int, renders: tuple[Rendered, Rendered], *, rays_per_call: int
+    ) -> dict[str, float]:
+        """PSNR of artefact and model, whose `renders` of the view are given, against its photograph."""
+        assert self._photographs is not None
+        rays = self._photographs.rays(index)
+        if rays is not None:  # taken through a lens that the view, a pinhole, knows nothing of
+            got = ask(render, rays, f"photograph {index}", chunk=rays_per_call)
+            renders = (got, self.reference.render(rays))
+        return compare_with_photograph(*renders, self._photographs.image(index), self._info.background)
+
+    def _compare_sets(self, render: Renderer, progress: Progress, rays_per_call: int) -> dict[str, Deviation]:
+        """Errors by set: made to break a renderer, and calls of the sizes that stand at a bound."""
+        counts = (1, 2, PRIME, rays_per_call, min(rays_per_call + 1, MAX_RAYS))
+        sets = self._adversarial | counted_rays(self._pool, counts)
         found = {}
-        for index, (name, rays) in enumerate(self._sets.items()):
-            progress("comparing adversarial rays", index, len(self._sets))
-            got = _ask(render, rays, name, chunk=len(rays.origins))
-            found[name] = deviation(got, self._reference.render(rays), self._diagonal)
-        progress("comparing adversarial rays", len(self._sets), len(self._sets))
+        for index, (name, rays) in enumerate(sets.items()):
+            progress("comparing adversarial rays", index, len(sets))
+            got = ask(render, rays, name, chunk=len(rays.origins))
+            found[name] = deviation(got, self._expect(name, rays), self._diagonal)
+        progress("comparing adversarial rays", len(sets), len(sets))
         return found
 
-    def _compare_with_itself(self, render: Renderer) -> dict[str, float]:
-        """Largest change of any value of a ray when it comes again in other company."""
-        order = np.random.default_rng(0).permutation(PRIME)
-        few = np.arange(_ALONE) * (PRIME // _ALONE)
-        everything = np.arange(PRIME)
-        whole = _ask(render, self._probe, "whole", chunk=PRIME)
-        found = {}
-        for name, rays, chunk in (
-            ("the same rays twice", everything, PRIME),
-            ("permuted and regrouped rays", order, _REGROUPED),
-            ("single rays", few, 1),
-        ):
-            again = _ask(render, self._probe.take(rays), name, chunk=chunk)
-            before = Rendered(*(part[rays] for part in whole))
-            found[name] = largest(deviation(again, before, self._diagonal))
-        return found
-
-
-def _ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Rendered:
-    """The artefact's render of `rays` in calls of `chunk`; what a runtime raises becomes a ParityError."""
-    count = len(rays.origins)
-    try:
-        parts = [render(*rays.take(np.arange(i, min(i + chunk, count)))) for i in range(0, count, chunk)]
-        return Rendered(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    except Exception as error:
-        raise ParityError(f"{where}: the artefact cannot render {min(chunk, count)} rays: {error}") from error
-
-
-def _view_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check]:
-    """The worst view of each kind against its limit; NaN counts as worst."""
-    checks = []
-    for name, limit in (("psnr_db", tolerance.psnr_db), ("ssim", tolerance.ssim)):
-        worst = min(views, key=lambda view: (not np.isnan(view[name]), view[name]))
-        checks.append(at_least(name, f"view {worst['view']}", worst[name], limit))
-    for name, limit in _error_limits(tolerance):
-        worst = max(views, key=lambda view: (np.isnan(view[name]), view[name]))
-        checks.append(at_most(f"{name} error", f"view {worst['view']}", worst[name], limit))
-    checks.append(equal("values not finite", "views", sum(view["non_finite"] for view in views), 0))
-    return checks
-
-
-def _ray_checks(where: str, found: Deviation, tolerance: Tolerance) -> list[Check]:
-    checks = [
-        at_most(f"{name} error", where, getattr(found, name), limit)
-        for name, limit in _error_limits(tolerance)
-    ]
-    return [*checks, equal("values not finite", where, found.non_finite, 0)]
-
-
-def _error_limits(tolerance: Tolerance) -> tuple[tuple[str, float], ...]:
-    return (("rgb", tolerance.rgb), ("opacity", tolerance.opacity), ("depth", tolerance.depth))
+    def _expect(self, name: str, rays: Rays) -> Rendered:
+        """The model's answer to a set of rays, remembered for the next artefact."""
+        if name not in self._expected:
+            self._expected[name] = self.reference.render(rays)
+        return self._expected[name]

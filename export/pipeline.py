@@ -11,9 +11,11 @@ from export.artefact import inspect_artefact
 from export.checks import Check
 from export.config import ExportConfig
 from export.format import ChecksMachine
+from export.golden import golden_files
 from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
 from export.parity import ParityGate, Progress
+from export.photographs import Photographs
 from export.rays import view_rays
 from export.reference import Reference
 from export.registry import get_format
@@ -76,14 +78,16 @@ def export_model(
 
     A format's failure is its outcome's `error`: ParityError when the artefact is not equal to the model,
     UnsupportedError, MissingDependencyError or ExportError. Nothing of that format is then in the repository.
-    Raises ExportError when a version exists (without `force`) or the scene has no held-out view, and
-    MissingDependencyError when the device is absent; nothing is written then.
+    Raises ExportError when a version exists (without `force`) or the scene has no held-out view, DataError
+    when `data` is not the dataset of the checkpoint, and MissingDependencyError when the device is absent;
+    nothing is written then.
     """
     _refuse_overwrites(config)
     rays_per_call = config.rays_per_call
     device, model = config.device, checkpoint.model
     with Reference(model, device=device, rays_per_call=rays_per_call, kept=kept_views) as reference:
-        gate = ParityGate(reference, checkpoint.info, rays_per_call=rays_per_call)
+        photographs = None if config.data is None else Photographs(config.data, checkpoint.info)
+        gate = ParityGate(reference, checkpoint.info, photographs=photographs)
         budget = _sample_budget(checkpoint, reference, progress)
         outcomes = []
         for name in config.formats:
@@ -127,16 +131,23 @@ def _export_format(
             _require(file_checks)
             render = target.open(path, config.device)
         parity = gate.verify(
-            render, tolerance, lambda stage, done, total: progress(f"{name}: {stage}", done, total)
+            render,
+            tolerance,
+            lambda stage, done, total: progress(f"{name}: {stage}", done, total),
+            rays_per_call=config.rays_per_call,
         )
         _require(parity.checks)
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
+        golden, golden_contents = golden_files(gate.reference, checkpoint.info, parity.worst_view)
         manifest = complete(draft, path.read_bytes(), passed | parity.record)
-        manifest = replace(manifest, options=config.recorded())
+        manifest = replace(manifest, golden=golden, options=config.recorded())
         _require(write_model(staged, manifest, target.triton, signature, instances=config.instances))
         write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
         write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
+        for place, content in (parity.pictures | golden_contents).items():
+            (path.parent / place).parent.mkdir(exist_ok=True)
+            write_synced(path.parent / place, content)
         shipped = publish(staged, config.out, config_file=CONFIG_FILE, force=config.force)
     return FormatOutcome(format=name, folder=shipped, manifest=manifest)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from export.error_pictures import WORST_VIEW
 from neurocity.contract import SceneManifest
 
 REPORT_FILE = "report.md"
@@ -40,11 +41,17 @@ def markdown(manifest: SceneManifest) -> str:
             "| view | PSNR, dB | SSIM | rgb max | rgb 99.9 % | opacity max | depth max | worst row, column |",
             "|---|---|---|---|---|---|---|---|",
             *(_view_row(view) for view in views),
-            f"| limit | {limits['psnr_db']:g} | {limits['ssim']:g} | {limits['rgb']:g} | | "
-            f"{limits['opacity']:g} | {limits['depth']:g} | |",
+            f"| limit | {limits['psnr_db']:g} | {limits['ssim']:g} | {limits['rgb']:g} "
+            f"| {limits['rgb_p999']:g} | {limits['opacity']:g} | {limits['depth']:g} | |",
             "",
-            f"Worst view: {worst['view']}, {worst['psnr_db']:.1f} dB (200 stands for equal images).",
+            f"Worst view: {worst['view']}, {worst['psnr_db']:.1f} dB (200 stands for equal images). "
+            "Heat maps of every view are in `parity/`.",
             "",
+            f"![Model, artefact and their differences in the worst view]({WORST_VIEW})",
+            "",
+            f"The limits: {limits['origin']}",
+            "",
+            *_photographs(parity),
             "## Rays made to break a renderer",
             "",
             "| rays | rgb max | opacity max | depth max | not finite |",
@@ -68,6 +75,25 @@ def _view_row(view: dict[str, Any]) -> str:
         f"| {view['rgb']:.1e} | {view['rgb_p999']:.1e} "
         f"| {view['opacity']:.1e} | {view['depth']:.1e} | {row}, {column} |"
     )
+
+
+def _photographs(parity: dict[str, Any]) -> list[str]:
+    if "photographs" not in parity:
+        return []
+    mean, limit = parity["photographs"], parity["tolerance"]["psnr_loss_db"]
+    rows = [(view["view"], view["photograph"]) for view in parity["views"]]
+    return [
+        "## Against the photographs",
+        "",
+        f"| view | model, dB | artefact, dB | lost, dB (limit {limit:g}) |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {found['model_psnr_db']:.3f} | {found['artefact_psnr_db']:.3f} "
+            f"| {found['loss_db']:.5f} |"
+            for name, found in (*rows, ("mean", mean))
+        ),
+        "",
+    ]
 
 
 def _rays_row(found: dict[str, Any]) -> str:

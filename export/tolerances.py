@@ -9,25 +9,54 @@ from neurocity.errors import UnsupportedError
 class Tolerance:
     """Limits of the parity gate; colours and opacity in [0, 1], so that 1/255 = 3.9e-3 is one display step.
 
-    psnr_db, ssim: of the worst held-out view, peak 1.
+    psnr_db, ssim: of the worst held-out view against the model, peak 1.
+    psnr_loss_db: what a held-out view may lose against its photograph, PSNR of the model less the artefact's.
     rgb, opacity: largest absolute error of any ray.
+    rgb_p999: largest 99.9 percentile of the rgb error of a held-out view.
     depth: largest error of accumulated distance, opacity * |depth error|, as a share of the scene diagonal.
         (Depth is a quotient by opacity: without that weight, a ray that sees next to nothing has any depth.)
     invariance: largest change of a ray's rgb, opacity or depth (as above) when the rays around it change.
+    origin: how the limits were found, for whoever reads a manifest.
     """
 
     psnr_db: float
     ssim: float
+    psnr_loss_db: float
     rgb: float
+    rgb_p999: float
     opacity: float
     depth: float
     invariance: float
+    origin: str
 
 
-_FP32 = Tolerance(psnr_db=60.0, ssim=0.9999, rgb=2e-3, opacity=2e-3, depth=2e-3, invariance=1e-5)
+_FP32 = Tolerance(
+    psnr_db=60.0,
+    ssim=0.9999,
+    psnr_loss_db=0.01,
+    rgb=2e-3,
+    rgb_p999=5e-4,
+    opacity=2e-3,
+    depth=2e-3,
+    invariance=1e-5,
+    origin="60 dB and half a display step are promised. PLACEHOLDER",
+)
 
-# Between fp16 and fp32, rounding moves every colour a little and a few rays at edges more.
-_FP16 = Tolerance(psnr_db=45.0, ssim=0.99, rgb=0.1, opacity=0.1, depth=0.1, invariance=1e-3)
+_FP16 = Tolerance(
+    psnr_db=45.0,
+    ssim=0.999,
+    psnr_loss_db=0.05,
+    rgb=1e-2,
+    rgb_p999=4e-3,
+    opacity=1e-2,
+    depth=2e-3,
+    invariance=1e-3,
+    origin="45 dB and 0.05 dB are promised; the other limits are about ten times the largest that was "
+    "measured. Instant-NGP and Grid-NeRF trained on lego at 200x200 for three minutes, ONNX Runtime and "
+    "TorchScript on a CPU, four held-out views and the adversarial rays: at least 86.4 dB, rgb 7.9e-4 "
+    "(99.9 percentile 3.5e-4), opacity 9.7e-4, depth 1.1e-4, invariance 1.5e-8. Other runtimes multiply "
+    "halves in another order for other numbers of rays, which the limit of invariance allows for.",
+)
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("aotinductor", "fp32"): _FP32,

@@ -97,11 +97,37 @@ class SceneInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtefactFile:
-    """The artefact's file name inside its version folder, its SHA-256 and its size in bytes."""
+    """A file of a version folder: its path in it (parts joined by `/`), its SHA-256 and its size in bytes."""
 
     name: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenView:
+    """A held-out view as the model renders it.
+
+    view: index in `SceneInfo.views`. width, height: pixels of the render, which may be fewer than the view's.
+    image: PNG over the scene's background. arrays: rgb, depth and opacity as float32 (.npz), or None.
+    """
+
+    view: int
+    width: int
+    height: int
+    image: ArtefactFile
+    arrays: ArtefactFile | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """The model's answers that travel with an artefact, so that any host can repeat the proof.
+
+    rays: rays and answers, float32 (.npz), see `export.golden`.
+    """
+
+    rays: ArtefactFile
+    views: tuple[GoldenView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +138,9 @@ class SceneManifest:
         share of held-out rays that it truncates under `truncated_ray_share`.
     tools: versions of the packages that wrote the artefact.
     parity: the measured proof (plain JSON), see `export.parity`.
+    golden: what the model answers, to repeat the proof from; artefacts of old releases have none.
+    profile: how fast the artefact is and what it takes (plain JSON), see `export.profile`; empty when it was
+        not measured.
     rays_per_call: the recommended number of rays in one call.
     options: what else the export was asked for, as plain JSON; not part of the copy inside the artefact.
     """
@@ -129,6 +158,8 @@ class SceneManifest:
     sample_budget: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    golden: Golden | None = None
+    profile: dict[str, Any] = field(default_factory=dict)
     rays_per_call: int = 4096
     camera_axes: str = "opengl"
     pixel_center: float = 0.5

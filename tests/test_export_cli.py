@@ -45,7 +45,13 @@ def _run(*arguments: object) -> int:
 def test_a_scene_is_exported_and_the_figures_are_shown(tiny, capsys):
     assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 0
     folder = tiny / "tiny_torchscript"
-    assert {path.name for path in (folder / "1").iterdir()} == {"model.pt", "manifest.json", "report.md"}
+    assert {path.name for path in (folder / "1").iterdir()} == {
+        "model.pt",
+        "manifest.json",
+        "report.md",
+        "parity",
+        "golden",
+    }
     out, err = capsys.readouterr()
     figures, wrote = out.splitlines()
     assert figures.startswith("tiny_torchscript: version 1, PSNR, dB 200.0, SSIM 1.000000, ")

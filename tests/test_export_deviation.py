@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from fixtures_export import tiny_info
+from torchmetrics.functional.image import structural_similarity_index_measure
 
-from export.deviation import PSNR_CAP, deviation, image_metrics, largest
+from export.deviation import PSNR_CAP, deviation, image_metrics, largest, ssim
 from export.format import Rendered
 from neurocity.contract import View
 from neurocity.errors import ExportError, ParityError
@@ -75,6 +77,16 @@ def test_psnr_and_ssim():
     broken = expected.copy()
     broken[5] = math.nan
     assert math.isnan(image_metrics(broken, expected, VIEW)["psnr_db"])
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4, 0.05, 0.5])
+def test_ssim_equals_torchmetrics(noise: float):
+    generator = np.random.default_rng(1)
+    expected = generator.uniform(size=(31, 17, 3)).astype(np.float32)
+    got = np.clip(expected + noise * generator.normal(size=expected.shape), 0, 1).astype(np.float32)
+    planes = (torch.from_numpy(image).permute(2, 0, 1)[None].double() for image in (got, expected))
+    theirs = structural_similarity_index_measure(*planes, data_range=1.0)
+    assert ssim(got, expected) == pytest.approx(float(theirs), abs=1e-7)
 
 
 def test_a_view_too_small_for_ssim_is_named():

@@ -1,0 +1,117 @@
+"""`neurocity-export verify DIR`: the proof of an export, repeated where the artefact is to run.
+
+Needs the version folder and the artefact's own runtime (or a Triton server that has it), nothing else.
+Exit codes: 0 equal to the model, 3 not equal, 1 a file is broken or the server fails, 2 wrong usage, 5 a
+package or device is missing.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from export.checks import Check
+from export.exit_codes import exit_code
+from export.registry import get_format
+from export.triton_client import open_on_server
+from export.verification import verify
+from export.version_folder import VersionFolder
+from neurocity.errors import ConfigError, ExportError, NeuroCityError, ParityError
+
+_NOT_EQUAL = exit_code(ParityError())
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """A version folder of a model repository, or a model's folder, of which the newest version is meant."""
+    url: str | None = None
+    """HOST:PORT of a Triton server's gRPC endpoint; its model of that name and version is asked."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where the artefact runs; cpu unless --url is given."""
+    json: bool = False
+    """Print the checks as JSON."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    parsed = tyro.cli(
+        Arguments,
+        args=arguments,
+        prog="neurocity-export verify",
+        config=(tyro.conf.FlagCreatePairsOff,),
+        description="Repeats the proof of an export from its golden rays and images, without data or model.",
+    )
+    try:
+        version, checks = _run(parsed)
+    except NeuroCityError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if parsed.json:
+            print(json.dumps({"passed": False, "error": str(error)}, indent=2))
+        return exit_code(error)
+    passed = all(check.passed for check in checks)
+    if parsed.json:
+        print(json.dumps(_document(version, checks, parsed), indent=2))
+    else:
+        _print(version, checks, parsed)
+    return 0 if passed else _NOT_EQUAL
+
+
+def _run(parsed: Arguments) -> tuple[VersionFolder, tuple[Check, ...]]:
+    if parsed.url is not None and parsed.device is not None:
+        raise ConfigError(
+            f"device: got {parsed.device} beside --url, but a Triton server decides itself where a model runs"
+        )
+    version = VersionFolder(parsed.folder)
+    version.require_whole()
+    if parsed.url is not None:
+        render, served = open_on_server(parsed.url, version.manifest)
+        return version, (*served, *verify(render, version))
+    target = get_format(version.manifest.format)
+    try:
+        render = target.open(version.artefact, parsed.device or "cpu")
+    except NeuroCityError:
+        raise
+    except Exception as error:  # whatever a runtime raises
+        raise ExportError(
+            f"{version.artefact}: cannot be opened here: {type(error).__name__}: {error}"
+        ) from error
+    return version, verify(render, version)
+
+
+def _document(version: VersionFolder, checks: tuple[Check, ...], parsed: Arguments) -> dict[str, Any]:
+    rows = [asdict(check) for check in checks]
+    for row in rows:
+        if isinstance(row["got"], float) and not math.isfinite(row["got"]):
+            row["got"] = str(row["got"])  # JSON has no such numbers
+    return {
+        "model": version.manifest.model_name,
+        "version": version.manifest.version,
+        "ran_on": parsed.url or parsed.device or "cpu",
+        "passed": all(check.passed for check in checks),
+        "checks": rows,
+    }
+
+
+def _print(version: VersionFolder, checks: tuple[Check, ...], parsed: Arguments) -> None:
+    for check in checks:
+        print(f"{'ok    ' if check.passed else 'FAILED'} {check}")
+    failed = sum(not check.passed for check in checks)
+    model = f"{version.manifest.model_name} version {version.manifest.version}"
+    place = f"on the Triton server {parsed.url}" if parsed.url else f"on {parsed.device or 'cpu'}"
+    print(f"{len(version.files)} files are as they were shipped")
+    if failed:
+        print(f"{model} {place} is not equal to its model: {failed} of {len(checks)} checks failed")
+    else:
+        print(f"{model} {place} is equal to its model: all {len(checks)} checks passed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
