@@ -20,6 +20,7 @@ from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
+from neurocity.svraster.fixed_budget import FixedBudgetVoxels, items_needed
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import VoxelIntervals, descend, inverse_directions
@@ -197,6 +198,19 @@ class SVRaster(nn.Module):
         views = views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12)
         sh0, shs = self.sh0.index_select(0, voxel), self.shs[:, :basis_size].index_select(0, voxel)
         return shading.voxel_colors(sh0.to(views.dtype), shs.to(views.dtype), views)
+
+    @torch.jit.unused
+    def fixed_budget(self, samples: int) -> nn.Module:
+        """The render graph with at most `samples` voxels a ray, which shares this model's parameters.
+
+        Raises ConfigError when there are no voxels.
+        """
+        return FixedBudgetVoxels(self, samples)
+
+    @torch.jit.unused
+    def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
+        """How many items the fixed budget needs for rays [R, 3] to lose no light: [R] int64."""
+        return items_needed(self, ray_origins.t(), ray_directions.t())
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""
