@@ -54,7 +54,9 @@ def main() -> None:
     checkpoint = load_checkpoint(arguments.checkpoint)
     model = checkpoint.model
     with tempfile.TemporaryDirectory() as folder:
-        config = ExportConfig(name="benchmark", out=Path(folder), rays_per_call=RAYS_PER_CALL)
+        config = ExportConfig(
+            name="benchmark", out=Path(folder), rays_per_call=RAYS_PER_CALL, profile_seconds=0
+        )
         exported = export_checkpoint(arguments.checkpoint, config)
         if exported.errors:
             raise SystemExit(str(exported.errors[0]))

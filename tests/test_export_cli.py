@@ -19,7 +19,7 @@ from export.registry import get_format
 from neurocity import errors
 from neurocity.contract import manifest_from_json
 
-FAST = ("--rays-per-call", "512")
+FAST = ("--rays-per-call", "512", "--profile-seconds", "0")
 
 
 class _Poisoned(nn.Module):
@@ -54,12 +54,8 @@ def test_a_scene_is_exported_and_the_figures_are_shown(tmp_path, checkpoint, cap
     checkpoint()
     assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", "--formats", "torchscript", *FAST) == 0
     folder = tmp_path / "tiny_torchscript"
-    assert {path.name for path in (folder / "1").iterdir()} == {
-        "model.pt",
-        "manifest.json",
-        "report.md",
-        "parity",
-    }
+    names = {path.name for path in (folder / "1").iterdir()}
+    assert names == {"model.pt", "manifest.json", "report.md", "parity", "golden"}
     out, err = capsys.readouterr()
     assert f"wrote {folder / '1'}" in out
     assert "200.0" in out
@@ -113,7 +109,7 @@ def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monk
         raise IndexError("list index out of range")
 
     monkeypatch.setattr(type(get_format("onnx")), "encode", crash)
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=64)
+    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=64, profile_seconds=0)
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert type(error) is errors.ExportError
     assert str(error) == "the model could not be written: IndexError: list index out of range"
