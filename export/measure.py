@@ -9,7 +9,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +49,17 @@ def measure(
     measure, half of it for the choice.
     """
     opened = memory()
-    count = max(_affordable(render, rays, seconds, clock), rays_per_call or 0)
-    rays = rays.take(np.arange(min(count, len(rays.origins))))
     tried: list[dict[str, Any]] = []
     if rays_per_call is None:
-        sizes = [size for size in SIZES if size <= len(rays.origins)] or [len(rays.origins)]
-        tried = _try_sizes(render, rays, sizes, clock, memory)
+        peaks = _probe(render, rays, seconds, clock, memory)
+        rays = rays.take(np.arange(max(peaks)))
+        tried = _try_sizes(render, rays, peaks, clock)
         rays_per_call = choose([(row["rays_per_call"], row["rays_per_second"]) for row in tried])
+        peak = peaks[rays_per_call]
+    else:
+        rays = rays.take(np.arange(min(max(rays_per_call, _FEWEST_RAYS), len(rays.origins))))
+        _pass(render, rays, rays_per_call, clock)
+        peak = memory()
     passes: list[float] = []
     calls: list[float] = []
     started, settled = clock(), False
@@ -66,7 +69,6 @@ def measure(
         calls += durations
         passes.append(sum(durations))
         settled = abs(float(np.median(passes)) - median) <= _SETTLED * median
-    peaks = [row["peak_memory_bytes"] for row in tried if row["rays_per_call"] == rays_per_call]
     return {
         "rays_per_call": rays_per_call,
         "rays_per_second": round(len(rays.origins) / float(np.median(passes))),
@@ -76,7 +78,7 @@ def measure(
         "rays": len(rays.origins),
         "settled": settled,
         "opened_memory_bytes": opened,
-        "peak_memory_bytes": peaks[0] if peaks else memory(),
+        "peak_memory_bytes": peak,
         "sizes": tried,
     }
 
@@ -95,40 +97,43 @@ def peak_memory() -> int | None:
     return int(line.split()[1]) * 1024
 
 
-def _affordable(render: Renderer, rays: Rays, seconds: float, clock: Clock) -> int:
-    """How many rays a pass may have for every size to get its passes in half of the time."""
+def _probe(
+    render: Renderer, rays: Rays, seconds: float, clock: Clock, memory: Memory
+) -> dict[int, int | None]:
+    """The sizes whose passes fit into half of the time, each with the peak of memory after its first call.
+
+    Sizes grow, so that the peak is their own.
+    """
+    sizes = [size for size in SIZES if size <= len(rays.origins)] or [len(rays.origins)]
     budget = seconds / 2 / (len(SIZES) * _PASSES)
-    render(*rays.take(np.arange(min(SIZES[0], len(rays.origins)))))  # a runtime plans its first call
-    for size, larger in pairwise(SIZES):
-        few = rays.take(np.arange(min(size, len(rays.origins))))
+    render(*rays.take(np.arange(sizes[0])))  # a runtime plans its first call
+    peaks: dict[int, int | None] = {}
+    for size, larger in zip(sizes, [*sizes[1:], sizes[-1]], strict=True):
+        few = rays.take(np.arange(size))
         started = clock()
         render(*few)
-        if (clock() - started) * larger / size > budget:
-            return max(size, _FEWEST_RAYS)
-    return SIZES[-1]
+        took = clock() - started
+        peaks[size] = memory()
+        if larger > _FEWEST_RAYS and took * larger / size > budget:
+            break
+    return peaks
 
 
 def _try_sizes(
-    render: Renderer, rays: Rays, sizes: list[int], clock: Clock, memory: Memory
+    render: Renderer, rays: Rays, peaks: dict[int, int | None], clock: Clock
 ) -> list[dict[str, Any]]:
-    """The best pass of every size.
-
-    Sizes take turns, so that a busy moment of the machine meets them all; they grow, so that the peak of
-    memory after the first pass of one is its own.
-    """
-    best = dict.fromkeys(sizes, float("inf"))
-    peaks: dict[int, int | None] = {}
+    """The best pass of every size; they take turns, so that a busy moment of the machine meets them all."""
+    best = dict.fromkeys(peaks, float("inf"))
     for _ in range(_PASSES):
-        for size in sizes:
+        for size in peaks:
             best[size] = min(best[size], sum(_pass(render, rays, size, clock)))
-            peaks.setdefault(size, memory())
     return [
         {
             "rays_per_call": size,
             "rays_per_second": round(len(rays.origins) / best[size]),
-            "peak_memory_bytes": peaks[size],
+            "peak_memory_bytes": peak,
         }
-        for size in sizes
+        for size, peak in peaks.items()
     ]
 
 
