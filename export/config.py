@@ -12,6 +12,9 @@ from neurocity.errors import ConfigError
 Precision = Literal["fp32", "fp16"]
 MAX_RAYS = 1 << 20
 """Upper bound of the dynamic ray axis that the graph is traced with."""
+DEFAULT_RAYS_PER_CALL = 4096
+"""What is recommended as the rays of one call when nothing was measured."""
+MAX_PROFILE_SECONDS = 600.0
 MAX_SAMPLES = 1024
 """Samples of a ray in a graph of fixed budget at most; TensorRT's TopK takes fewer than 3,840 of them."""
 
@@ -38,8 +41,10 @@ class ExportOptions:
     """Where model and artefact run while they are compared."""
     data: Path | None = None
     """The dataset that the checkpoint was trained on, to compare artefacts with its held-out photographs."""
-    rays_per_call: int = 4096
-    """The number of rays in one call that the manifest recommends, and the largest that is verified."""
+    rays_per_call: int | None = None
+    """The number of rays in one call that the manifest recommends; without it, the best that is measured."""
+    profile_seconds: float = 4.0
+    """About how long the speed of an artefact is measured; 0 leaves it unmeasured."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming the field, on a value that cannot be met."""
@@ -49,7 +54,11 @@ class ExportOptions:
             raise ConfigError(f"instances: got {self.instances}, expected at least 1")
         if self.samples is not None and not 1 <= self.samples <= MAX_SAMPLES:
             raise ConfigError(f"samples: got {self.samples}, expected 1 to {MAX_SAMPLES}")
-        if not 1 <= self.rays_per_call <= MAX_RAYS:
+        if not 0 <= self.profile_seconds <= MAX_PROFILE_SECONDS:
+            raise ConfigError(
+                f"profile_seconds: got {self.profile_seconds:g}, expected 0 to {MAX_PROFILE_SECONDS:g}"
+            )
+        if self.rays_per_call is not None and not 1 <= self.rays_per_call <= MAX_RAYS:
             raise ConfigError(f"rays_per_call: got {self.rays_per_call}, expected 1 to {MAX_RAYS}")
 
 

@@ -84,6 +84,9 @@ class Format(Protocol):
     def read_manifest(self, path: Path) -> str:
         """The manifest JSON inside the artefact. Raises ManifestError when it carries none."""
 
+    def tensor_bytes(self, path: Path) -> dict[str, int]:
+        """Bytes of each stored tensor by its name; empty when the format keeps that to itself."""
+
     def inspect(self, path: Path) -> tuple[Check, ...]:
         """What must hold for the file itself, whatever it computes (versions, no random operators, ...)."""
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from export.config import ExportConfig
+from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
 from export.format import Format
 from neurocity.checkpoint import Checkpoint
 from neurocity.contract import ArtefactFile, SceneManifest
@@ -20,8 +20,9 @@ def embedded_manifest(
     """The manifest as it stands inside the artefact.
 
     A file can hold neither its own hash nor the proof made from its final bytes: `artefact.sha256`,
-    `artefact.bytes`, `parity`, `options` and `created` are empty here, and filled in later. So equal
-    checkpoints give equal bytes.
+    `artefact.bytes`, `parity`, `golden`, `profile`, `options` and `created` are empty here, and
+    `rays_per_call` is not yet the measured one; they are filled in later. So equal checkpoints give equal
+    bytes.
     """
     return SceneManifest(
         scene=config.name,
@@ -34,7 +35,7 @@ def embedded_manifest(
         info=checkpoint.info,
         sample_budget=sample_budget,
         tools=tool_versions(target),
-        rays_per_call=config.rays_per_call,
+        rays_per_call=config.rays_per_call or DEFAULT_RAYS_PER_CALL,
     )
 
 

@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from export.artefact import inspect_artefact
 from export.checks import Check
-from export.config import ExportConfig
-from export.format import ChecksMachine
+from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
+from export.format import ChecksMachine, Format
 from export.golden import golden_files
 from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
 from export.parity import ParityGate, Progress
 from export.photographs import Photographs
+from export.profile import profile_artefact
 from export.rays import view_rays
 from export.reference import Reference
 from export.registry import get_format
@@ -83,7 +84,7 @@ def export_model(
     nothing is written then.
     """
     _refuse_overwrites(config)
-    rays_per_call = config.rays_per_call
+    rays_per_call = config.rays_per_call or DEFAULT_RAYS_PER_CALL
     device, model = config.device, checkpoint.model
     with Reference(model, device=device, rays_per_call=rays_per_call, kept=kept_views) as reference:
         photographs = None if config.data is None else Photographs(config.data, checkpoint.info)
@@ -130,18 +131,26 @@ def _export_format(
             signature, file_checks = inspect_artefact(target, path, draft)
             _require(file_checks)
             render = target.open(path, config.device)
+        profile = _profile(target, path, checkpoint, config, progress)
+        rays_per_call = profile.get("rays_per_call", draft.rays_per_call)
         parity = gate.verify(
             render,
             tolerance,
             lambda stage, done, total: progress(f"{name}: {stage}", done, total),
-            rays_per_call=config.rays_per_call,
+            rays_per_call=rays_per_call,
         )
         _require(parity.checks)
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
         golden, golden_contents = golden_files(gate.reference, checkpoint.info, parity.worst_view)
         manifest = complete(draft, path.read_bytes(), passed | parity.record)
-        manifest = replace(manifest, golden=golden, options=config.recorded())
+        manifest = replace(
+            manifest,
+            golden=golden,
+            profile=profile,
+            rays_per_call=rays_per_call,
+            options=config.recorded(),
+        )
         _require(write_model(staged, manifest, target.triton, signature, instances=config.instances))
         write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
         write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
@@ -150,6 +159,25 @@ def _export_format(
             write_synced(path.parent / place, content)
         shipped = publish(staged, config.out, config_file=CONFIG_FILE, force=config.force)
     return FormatOutcome(format=name, folder=shipped, manifest=manifest)
+
+
+def _profile(
+    target: Format, path: Path, checkpoint: Checkpoint, config: ExportConfig, progress: Progress
+) -> dict[str, Any]:
+    """The artefact's profile; empty when it is not to be measured."""
+    if not config.profile_seconds:
+        return {}
+    progress(f"{target.name}: measuring speed", 0, 1)
+    profile = profile_artefact(
+        target,
+        path,
+        checkpoint.info.views,
+        device=config.device,
+        rays_per_call=config.rays_per_call,
+        seconds=config.profile_seconds,
+    )
+    progress(f"{target.name}: measuring speed", 1, 1)
+    return profile
 
 
 @contextmanager

@@ -52,6 +52,7 @@ def markdown(manifest: SceneManifest) -> str:
             f"The limits: {limits['origin']}",
             "",
             *_photographs(parity),
+            *_profile(manifest.profile),
             "## Rays made to break a renderer",
             "",
             "| rays | rgb max | opacity max | depth max | not finite |",
@@ -75,6 +76,40 @@ def _view_row(view: dict[str, Any]) -> str:
         f"| {view['rgb']:.1e} | {view['rgb_p999']:.1e} "
         f"| {view['opacity']:.1e} | {view['depth']:.1e} | {row}, {column} |"
     )
+
+
+def _profile(profile: dict[str, Any]) -> list[str]:
+    if not profile:
+        return []
+    p50, p99, others = (profile[name] for name in ("call_p50_ms", "call_p99_ms", "other_tensors"))
+    return [
+        "## Speed and size",
+        "",
+        f"On {profile['processors']} processors ({profile['processor']}), device {profile['device']}, in a "
+        "process of its own with nothing but the artefact.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| rays per second | {profile['rays_per_second']:,} |",
+        f"| 800 x 800 frame, extrapolated | {profile['frame_ms']:,.0f} ms |",
+        f"| call of {profile['rays_per_call']:,} rays, median and 99 % of {profile['calls']} calls "
+        f"| {p50:.1f} ms, {p99:.1f} ms |",
+        f"| median settled within the time | {'yes' if profile['settled'] else 'no'} |",
+        f"| memory: opened, peak | {_memory(profile['opened_memory_bytes'])}, "
+        f"{_memory(profile['peak_memory_bytes'])} |",
+        *(
+            f"| calls of {row['rays_per_call']:,} rays | {row['rays_per_second']:,} rays per second, peak "
+            f"{_memory(row['peak_memory_bytes'])} |"
+            for row in profile["sizes"]
+        ),
+        *(f"| tensor `{row['name']}` | {_size(row['bytes'])} |" for row in profile["tensors"]),
+        f"| {others['count']} smaller tensors | {_size(others['bytes'])} |",
+        "",
+    ]
+
+
+def _memory(count: int | None) -> str:
+    return "not measured" if count is None else _size(count)
 
 
 def _photographs(parity: dict[str, Any]) -> list[str]:

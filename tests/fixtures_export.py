@@ -55,7 +55,9 @@ def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from export.registry import format_names  # noqa: PLC0415
 
     repository = tmp_path_factory.mktemp("repository")
-    config = ExportConfig(name="tiny", out=repository, formats=format_names(), rays_per_call=2048)
+    config = ExportConfig(
+        name="tiny", out=repository, formats=format_names(), rays_per_call=2048, profile_seconds=0
+    )
     result = export_model(tiny_checkpoint(), config)
     assert not result.errors, result.errors
     return repository
@@ -105,5 +107,6 @@ def ngp_repository(ngp_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
 
     repository = tmp_path_factory.mktemp("models")
     command = [str(ngp_checkpoint), "--out", str(repository), "--name", "ngp", "--rays-per-call", "2048"]
+    command += ["--profile-seconds", "0"]
     assert main(command) == 0
     return repository

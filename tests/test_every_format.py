@@ -249,7 +249,9 @@ def _wrong_cell(_model: TinyField) -> TinyField:
 )
 def test_an_artefact_of_another_model_is_not_shipped(target, tmp_path, monkeypatch, alter, message):
     monkeypatch.setattr("export.pipeline.get_format", lambda _name: _Perturbed(target, alter))
-    config = ExportConfig(name="tiny", out=tmp_path, formats=(target.name,), rays_per_call=512)
+    config = ExportConfig(
+        name="tiny", out=tmp_path, formats=(target.name,), rays_per_call=512, profile_seconds=0
+    )
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert isinstance(error, ParityError)
     assert "nothing was shipped" in str(error)
@@ -273,7 +275,7 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
             return proto.SerializeToString()
 
     monkeypatch.setattr("export.pipeline.get_format", lambda _name: Corrupted(target, None))
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=2048)
+    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=2048, profile_seconds=0)
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert "psnr_db: got" in str(error)
     assert list(tmp_path.iterdir()) == []

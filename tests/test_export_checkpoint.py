@@ -65,7 +65,9 @@ def test_a_model_trained_further_is_not_what_was_exported(ngp_checkpoint, tmp_pa
     encode = kind.encode
     monkeypatch.setattr(kind, "encode", lambda self, _model, text: encode(self, older, text))
     repository = tmp_path / "models"
-    config = ExportConfig(name="ngp", out=repository, formats=("torchscript",), rays_per_call=512)
+    config = ExportConfig(
+        name="ngp", out=repository, formats=("torchscript",), rays_per_call=512, profile_seconds=0
+    )
     (error,) = export_model(checkpoint, config).errors
     assert "opacity error: got" in str(error)
     assert list(repository.iterdir()) == []

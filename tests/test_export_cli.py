@@ -20,7 +20,7 @@ from export.request import scene_name
 from neurocity import errors
 from neurocity.contract import manifest_from_json
 
-FAST = ("--rays-per-call", "512")
+FAST = ("--rays-per-call", "512", "--profile-seconds", "0")
 TORCHSCRIPT = ("--formats", "torchscript")
 
 
@@ -142,7 +142,7 @@ def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monk
         raise IndexError("list index out of range")
 
     monkeypatch.setattr(type(get_format("onnx")), "encode", crash)
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=64)
+    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=64, profile_seconds=0)
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert type(error) is errors.ExportError
     assert str(error) == "the model could not be written: IndexError: list index out of range"

@@ -116,6 +116,10 @@ class OnnxFormat:
                 return str(entry.value)
         raise ManifestError(f"{path}: no {MANIFEST_KEY!r} in the ONNX metadata")
 
+    def tensor_bytes(self, path: Path) -> dict[str, int]:
+        tensors = onnx.load(path).graph.initializer
+        return {tensor.name: onnx.numpy_helper.to_array(tensor).nbytes for tensor in tensors}
+
     def inspect(self, path: Path) -> tuple[Check, ...]:
         proto = onnx.load(path, load_external_data=False)
         opset = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}

@@ -83,6 +83,9 @@ class TorchScriptFormat:
         text = extra[MANIFEST_KEY]
         return text.decode() if isinstance(text, bytes) else text
 
+    def tensor_bytes(self, path: Path) -> dict[str, int]:
+        return {name: tensor.nbytes for name, tensor in _load(path, "cpu").state_dict().items()}
+
     def inspect(self, path: Path) -> tuple[Check, ...]:
         nodes = list(_all_nodes(_load(path, "cpu").inlined_graph))
         random = sorted({node.kind() for node in nodes if node.kind().startswith(_RANDOM_OPS)})
