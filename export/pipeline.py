@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from export.artefact import inspect_artefact
 from export.checks import Check
 from export.config import ExportConfig
+from export.format import BuildsEngine, Format
 from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
 from export.parity import ParityGate, Progress
@@ -17,8 +19,10 @@ from export.reference import Reference
 from export.registry import get_format
 from export.report import REPORT_FILE, markdown
 from export.repository import publish, refuse_overwrite, staging, write_synced
+from export.sample_budget import SampleBudget, choose_budget
 from export.tolerances import tolerance_for
 from export.triton import CONFIG_FILE, check_config, model_config
+from export.triton_engines import WARM_UP_FOLDER, write_warm_up_rays
 from neurocity.checkpoint import Checkpoint, load_checkpoint
 from neurocity.contract import MANIFEST_FILE, SceneManifest, model_name, to_json
 from neurocity.errors import ExportError, NeuroCityError, ParityError
@@ -70,11 +74,20 @@ def export_model(checkpoint: Checkpoint, config: ExportConfig, progress: Progres
     with Reference(checkpoint.model, device=config.device, rays_per_call=rays_per_call) as reference:
         gate = ParityGate(reference, checkpoint.info, rays_per_call=rays_per_call)
         budget = _sample_budget(checkpoint, reference, progress)
+        fixed_budget = cache(partial(choose_budget, reference, checkpoint.info, config.samples))
         outcomes = []
         for name in config.formats:
             try:
                 outcomes.append(
-                    _export_format(name, checkpoint, config, gate=gate, budget=budget, progress=progress)
+                    _export_format(
+                        name,
+                        checkpoint,
+                        config,
+                        gate=gate,
+                        budget=budget,
+                        fixed_budget=fixed_budget,
+                        progress=progress,
+                    )
                 )
             except NeuroCityError as error:
                 outcomes.append(FormatOutcome(format=name, error=error))
@@ -88,12 +101,16 @@ def _export_format(
     *,
     gate: ParityGate,
     budget: dict[str, float],
+    fixed_budget: Callable[[], SampleBudget],
     progress: Progress,
 ) -> FormatOutcome:
     target = get_format(name)
     tolerance = tolerance_for(name, config.precision)
-    graph = render_graph(checkpoint.model, config.precision)
-    draft = embedded_manifest(checkpoint, config, target, budget)
+    if isinstance(target, BuildsEngine):
+        target.check_engine(config)
+    fixed = fixed_budget() if target.fixed_budget else None
+    graph = render_graph(checkpoint.model, config.precision, fixed.samples if fixed else None)
+    draft = embedded_manifest(checkpoint, config, target, budget | (fixed.record() if fixed else {}))
     with staging(config.out) as folder:
         staged = folder / draft.model_name
         path = staged / str(config.version) / target.file_name
@@ -110,17 +127,45 @@ def _export_format(
         parity = gate.verify(
             render, tolerance, lambda stage, done, total: progress(f"{name}: {stage}", done, total)
         )
-        _require(parity.checks)
+        try:
+            _require(parity.checks)
+        except ParityError as error:
+            raise (fixed.explain(error) if fixed else error) from None
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
-        manifest = complete(draft, path.read_bytes(), passed | parity.record)
+        engine = _build_engine(target, path, config, progress)
+        manifest = complete(draft, path.read_bytes(), passed | parity.record | _proved_on(engine), engine)
+        if target.triton.warm_up:
+            write_warm_up_rays(staged, manifest)
         text = model_config(manifest, target.triton, signature)
         _require(check_config(text, manifest, signature))
         write_synced(staged / CONFIG_FILE, text.encode())
         write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
         write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
-        shipped = publish(staged, config.out, config_file=CONFIG_FILE, force=config.force)
+        shipped = publish(
+            staged,
+            config.out,
+            config_file=CONFIG_FILE,
+            force=config.force,
+            config_folders=(WARM_UP_FOLDER,),
+        )
     return FormatOutcome(format=name, folder=shipped, manifest=manifest)
+
+
+def _build_engine(target: Format, artefact: Path, config: ExportConfig, progress: Progress) -> dict[str, Any]:
+    """The record of the engine that was built beside the artefact; empty for a format without one."""
+    if not isinstance(target, BuildsEngine):
+        return {}
+    progress(f"{target.name}: building the engine", 0, 1)
+    with _foreign_errors(ExportError, "the engine could not be built"):
+        record = target.build_engine(artefact, config)
+    progress(f"{target.name}: building the engine", 1, 1)
+    return record
+
+
+def _proved_on(engine: dict[str, Any]) -> dict[str, Any]:
+    """What the proof is of where there is an engine: the ONNX model that it was built from."""
+    return {"proved_on": "onnxruntime", "engine_executed": engine["executed"]} if engine else {}
 
 
 @contextmanager

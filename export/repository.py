@@ -76,21 +76,24 @@ def latest_version(repository: Path, model: str) -> int:
     return max((int(name) for name in names if name.isdigit()), default=0)
 
 
-def publish(staged: Path, repository: Path, *, config_file: str, force: bool) -> Path:
+def publish(
+    staged: Path, repository: Path, *, config_file: str, force: bool, config_folders: tuple[str, ...] = ()
+) -> Path:
     """Puts the staged model folder, which holds one version, in place and returns the version's new folder.
 
-    Other versions of the model stay. The staged configuration is dropped in favour of the present one where
-    a higher version than the staged one is there, since Triton serves the highest.
+    Other versions of the model stay. The staged configuration, a file and folders that go with it, is dropped
+    in favour of the present one where a higher version than the staged one is there, since Triton serves the
+    highest.
     Raises ExportError as `refuse_overwrite` does; OSError is left to `staging`.
     """
-    (version,) = (entry for entry in staged.iterdir() if entry.is_dir())
+    (version,) = (entry for entry in staged.iterdir() if entry.is_dir() and entry.name not in config_folders)
     target = repository / staged.name
     with _locked(repository):
         refuse_overwrite(repository, staged.name, int(version.name), force=force)
         replaces = target.exists()
         if replaces:
             superseded = latest_version(repository, staged.name) > int(version.name)
-            _carry_over(target, staged, config_file if superseded else "")
+            _carry_over(target, staged, (config_file, *config_folders) if superseded else ())
         _sync_tree(staged)
         if replaces:
             exchange(staged, target)
@@ -108,11 +111,13 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _carry_over(target: Path, staged: Path, superseding_file: str) -> None:
+def _carry_over(target: Path, staged: Path, superseding: tuple[str, ...]) -> None:
     """Links what only the present model has: other versions, files put there by hand."""
     for entry in target.iterdir():
         copy = staged / entry.name
-        if entry.name == superseding_file:
+        if entry.name in superseding and copy.is_dir():
+            shutil.rmtree(copy)
+        elif entry.name in superseding:
             copy.unlink(missing_ok=True)
         if copy.exists():
             continue

@@ -8,6 +8,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInput
 
 from export.checks import Check, equal
 from export.format import Signature, TritonTarget
+from export.triton_engines import accelerate, warm_up
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
 
 CONFIG_FILE = "config.pbtxt"
@@ -22,11 +23,12 @@ def model_config(manifest: SceneManifest, target: TritonTarget, signature: Signa
     A request is one bundle of rays, so Triton's own batching is off; yet `dynamic_batching` stands there,
     because it makes Triton drop a queued request whose caller has gone or whose gRPC deadline has passed.
     """
+    loaded = target.file_name or manifest.artefact.name
     config = ModelConfig(
         name=manifest.model_name,
         backend=target.backend,
         platform=target.platform,
-        default_model_filename=manifest.artefact.name,
+        default_model_filename=loaded,
         input=[ModelInput(**_tensor(spec)) for spec in signature.inputs],
         output=[ModelOutput(**_tensor(spec)) for spec in signature.outputs],
     )
@@ -35,6 +37,10 @@ def model_config(manifest: SceneManifest, target: TritonTarget, signature: Signa
     # Empty on purpose. Any queue policy in it switches Triton's prefetching off, and each waiting request
     # then costs up to 500 ms (measured: a burst of four 50 ms requests takes 1.17 s instead of 0.22 s).
     config.dynamic_batching.SetInParent()
+    if target.accelerator == "tensorrt":
+        accelerate(config, manifest.rays_per_call)
+    if target.warm_up:
+        warm_up(config, manifest.rays_per_call)
     config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
     # Zero is the field's default and so not printed; unwritten, Triton may complete it to something else.
     return "max_batch_size: 0\n" + text_format.MessageToString(config, as_utf8=True)

@@ -112,6 +112,8 @@ class SceneManifest:
         share of held-out rays that it truncates under `truncated_ray_share`.
     tools: versions of the packages that wrote the artefact.
     parity: the measured proof (plain JSON), see `export.parity`.
+    engine: the file that was built from the artefact for one library and its devices (plain JSON: file,
+        sha256, bytes, library, rays, ...), empty when there is none.
     rays_per_call: the recommended number of rays in one call.
     """
 
@@ -128,6 +130,7 @@ class SceneManifest:
     sample_budget: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
     rays_per_call: int = 4096
     camera_axes: str = "opengl"
     pixel_center: float = 0.5

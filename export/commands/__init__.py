@@ -1,0 +1,1 @@
+"""The commands of `neurocity-export` beside the export itself, one module each."""
