@@ -31,6 +31,9 @@ class ExportOptions:
     """The model repository to write into; it is created when absent."""
     samples: int | None = None
     """Samples of a ray in formats with a fixed budget; without it, as many as the held-out views need."""
+    engine: Literal["tensorrt", "tensorrt-rtx"] = "tensorrt-rtx"
+    """What builds the engine of the format tensorrt: tensorrt-rtx needs no GPU for it; Triton's own backend
+    takes what tensorrt builds, on the machine with the GPU."""
     version: int = 1
     """Version folder to write (1, 2, ...); the highest version is the one that is served."""
     force: bool = False

@@ -7,7 +7,7 @@ has to be edited for a new one.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from neurocity.contract import TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from export.config import ExportConfig
 
 Floats = NDArray[np.float32]
 
@@ -42,13 +44,17 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonTarget:
-    """How Triton runs an artefact: `backend`, and `platform` where the backend has several (else empty).
+    """How Triton runs an artefact.
 
-    device_bound: whether it runs only on the kind of device that the model given to `Format.encode` is on.
+    platform: where the backend has several (else empty). file_name: what is loaded, when it is not the
+    artefact itself. accelerator: of the onnxruntime backend (else empty). device_bound: whether it runs only
+    on the kind of device that the model given to `Format.encode` is on.
     """
 
     backend: str
     platform: str = ""
+    file_name: str = ""
+    accelerator: str = ""
     device_bound: bool = False
 
 
@@ -97,3 +103,17 @@ class ChecksMachine(Protocol):
 
     def check_machine(self) -> None:
         """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here."""
+
+
+@runtime_checkable
+class BuildsEngine(Protocol):
+    """A format that builds a further file from its artefact, bound to a library and a device."""
+
+    def check_engine(self, config: "ExportConfig") -> None:
+        """Raises MissingDependencyError without the library or its device, before any work is done."""
+
+    def build_engine(self, artefact: Path, config: "ExportConfig") -> dict[str, Any]:
+        """Writes the engine beside `artefact` and returns what the manifest says of it, plain JSON data.
+
+        Raises UnsupportedError, ExportError, and what `check_engine` raises.
+        """

@@ -1,8 +1,8 @@
-"""The graph that is exported: the model's own, in the precision that was asked for."""
+"""The graph that is exported: the model's own or its twin of fixed budget, in the precision asked for."""
 
 import copy
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -10,11 +10,23 @@ from export.config import Precision
 from neurocity.errors import UnsupportedError
 
 
-def render_graph(model: nn.Module, precision: Precision) -> nn.Module:
-    """`model` (float32), or for fp16 a copy whose features and networks are in half precision.
+def render_graph(model: nn.Module, precision: Precision, samples: int | None = None) -> nn.Module:
+    """The packed graph of `model` (float32), or with `samples` the one that takes so many samples a ray.
 
-    What is halved is the family's to say, by `halve`. Raises UnsupportedError when it says nothing.
+    For fp16 it is of a copy whose features and networks are in half precision. What is halved is the
+    family's to say, by `halve`, and so is the fixed budget, by `fixed_budget`. Raises UnsupportedError when
+    it says nothing, and ConfigError when the family cannot take that number.
     """
+    chosen = _in_precision(model, precision)
+    if samples is None:
+        return chosen
+    if not hasattr(chosen, "fixed_budget"):
+        raise UnsupportedError(f"{type(model).__name__} has no render graph with a fixed number of samples")
+    graph: nn.Module = cast(Any, chosen).fixed_budget(samples)
+    return graph
+
+
+def _in_precision(model: nn.Module, precision: Precision) -> nn.Module:
     if precision == "fp32":
         return model
     if not hasattr(model, "halve"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
 from export.format import Format
+from export.tensorrt.engine_file import with_engine
 from neurocity.checkpoint import Checkpoint
 from neurocity.contract import ArtefactFile, SceneManifest
 
@@ -39,11 +40,14 @@ def embedded_manifest(
     )
 
 
-def complete(manifest: SceneManifest, artefact: bytes, parity: dict[str, Any]) -> SceneManifest:
-    """The manifest beside the artefact: with its hash and size, the proof, and the time (UTC)."""
+def complete(
+    manifest: SceneManifest, artefact: bytes, parity: dict[str, Any], engine: dict[str, Any] | None = None
+) -> SceneManifest:
+    """The manifest beside the artefact: with its hash and size, the proof, its engine, and the time (UTC)."""
     file = replace(manifest.artefact, sha256=hashlib.sha256(artefact).hexdigest(), bytes=len(artefact))
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return replace(manifest, artefact=file, parity=parity, created=created)
+    completed = replace(manifest, artefact=file, parity=parity, created=created)
+    return with_engine(completed, engine) if engine else completed
 
 
 def tool_versions(target: Format) -> dict[str, str]:

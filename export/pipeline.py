@@ -4,13 +4,14 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
 from export.artefact import inspect_artefact
 from export.checks import Check
 from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
-from export.format import ChecksMachine, Format
+from export.format import BuildsEngine, ChecksMachine, Format
 from export.golden import golden_files
 from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
@@ -22,6 +23,7 @@ from export.reference import Reference
 from export.registry import get_format
 from export.report import REPORT_FILE, markdown
 from export.repository import publish, refuse_overwrite, staging, write_synced
+from export.sample_budget import SampleBudget, choose_budget
 from export.source import open_checkpoint
 from export.tolerances import tolerance_for
 from export.triton import CONFIG_FILE, write_model
@@ -90,11 +92,20 @@ def export_model(
         photographs = None if config.data is None else Photographs(config.data, checkpoint.info)
         gate = ParityGate(reference, checkpoint.info, photographs=photographs)
         budget = _sample_budget(checkpoint, reference, progress)
+        fixed_budget = cache(partial(choose_budget, reference, checkpoint.info, config.samples))
         outcomes = []
         for name in config.formats:
             try:
                 outcomes.append(
-                    _export_format(name, checkpoint, config, gate=gate, budget=budget, progress=progress)
+                    _export_format(
+                        name,
+                        checkpoint,
+                        config,
+                        gate=gate,
+                        budget=budget,
+                        fixed_budget=fixed_budget,
+                        progress=progress,
+                    )
                 )
             except NeuroCityError as error:
                 outcomes.append(FormatOutcome(format=name, error=error))
@@ -108,16 +119,20 @@ def _export_format(
     *,
     gate: ParityGate,
     budget: dict[str, float],
+    fixed_budget: Callable[[], SampleBudget],
     progress: Progress,
 ) -> FormatOutcome:
     target = get_format(name)
     if isinstance(target, ChecksMachine):
         target.check_machine()
     tolerance = tolerance_for(name, config.precision)
-    graph = render_graph(checkpoint.model, config.precision)
+    if isinstance(target, BuildsEngine):
+        target.check_engine(config)
+    fixed = fixed_budget() if target.fixed_budget else None
+    graph = render_graph(checkpoint.model, config.precision, fixed.samples if fixed else None)
     if target.triton.device_bound and config.device != "cpu":
         graph = copy.deepcopy(graph).to(config.device)
-    draft = embedded_manifest(checkpoint, config, target, budget)
+    draft = embedded_manifest(checkpoint, config, target, budget | (fixed.record() if fixed else {}))
     with staging(config.out) as folder:
         staged = folder / draft.model_name
         path = staged / str(config.version) / target.file_name
@@ -139,13 +154,17 @@ def _export_format(
             lambda stage, done, total: progress(f"{name}: {stage}", done, total),
             rays_per_call=rays_per_call,
         )
-        _require(parity.checks)
+        try:
+            _require(parity.checks)
+        except ParityError as error:
+            raise (fixed.explain(error) if fixed else error) from None
 
         passed = {"device": config.device, "checks_passed": len(file_checks) + len(parity.checks)}
+        engine = _build_engine(target, path, replace(config, rays_per_call=rays_per_call), progress)
         golden, golden_contents = golden_files(gate.reference, checkpoint.info, parity.worst_view)
-        manifest = complete(draft, path.read_bytes(), passed | parity.record)
+        proof = passed | parity.record | _proved_on(engine)
         manifest = replace(
-            manifest,
+            complete(draft, path.read_bytes(), proof, engine),
             golden=golden,
             profile=profile,
             rays_per_call=rays_per_call,
@@ -178,6 +197,22 @@ def _profile(
     )
     progress(f"{target.name}: measuring speed", 1, 1)
     return profile
+
+
+def _build_engine(target: Format, artefact: Path, config: ExportConfig, progress: Progress) -> dict[str, Any]:
+    """The record of the engine that was built beside the artefact; empty for a format without one."""
+    if not isinstance(target, BuildsEngine):
+        return {}
+    progress(f"{target.name}: building the engine", 0, 1)
+    with _foreign_errors(ExportError, "the engine could not be built"):
+        record = target.build_engine(artefact, config)
+    progress(f"{target.name}: building the engine", 1, 1)
+    return record
+
+
+def _proved_on(engine: dict[str, Any]) -> dict[str, Any]:
+    """What the proof is of where there is an engine: the ONNX model that it was built from."""
+    return {"proved_on": "onnxruntime", "engine_executed": engine["executed"]} if engine else {}
 
 
 @contextmanager

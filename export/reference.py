@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from export.format import Rendered
 from export.rays import Rays, view_rays
 from neurocity.contract import View
-from neurocity.errors import MissingDependencyError
+from neurocity.errors import MissingDependencyError, UnsupportedError
 
 
 class Reference:
@@ -71,6 +71,18 @@ class Reference:
         """How many of the rays the model's sample budget cuts short."""
         truncated_rays = cast(Callable[[Tensor, Tensor], Tensor], self._model.truncated_rays)
         return int(sum(truncated.sum() for truncated in self._each_chunk(rays, truncated_rays)))
+
+    def samples_needed(self, rays: Rays) -> np.ndarray:
+        """How many samples of a fixed budget each ray needs to lose no light, [R] int64.
+
+        Raises UnsupportedError when the model does not say.
+        """
+        if not hasattr(self._model, "samples_needed"):
+            raise UnsupportedError(
+                f"{type(self._model).__name__} has no render graph with a fixed number of samples"
+            )
+        samples_needed = cast(Callable[[Tensor, Tensor], Tensor], self._model.samples_needed)
+        return np.concatenate([count.cpu().numpy() for count in self._each_chunk(rays, samples_needed)])
 
     def _each_chunk(self, rays: Rays, compute: Callable[[Tensor, Tensor], Any]) -> list[Any]:
         results = []

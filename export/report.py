@@ -24,6 +24,7 @@ def markdown(manifest: SceneManifest) -> str:
             f"{_size(manifest.artefact.bytes)}, equal to the float32 model within the limits below. "
             f"All {parity['checks_passed']} checks passed on {parity['device']}, {manifest.created}.",
             "",
+            *_engine_lines(manifest),
             "| | |",
             "|---|---|",
             f"| checkpoint SHA-256 | `{manifest.checkpoint_sha256}` |",
@@ -67,6 +68,31 @@ def markdown(manifest: SceneManifest) -> str:
             "",
         ]
     )
+
+
+def _engine_lines(manifest: SceneManifest) -> list[str]:
+    """What was built from the artefact, and that the figures are not the engine's."""
+    engine = manifest.engine
+    if not engine:
+        return []
+    rays = engine["rays"]
+    served = (
+        "Triton's tensorrt backend loads it."
+        if engine["triton"]
+        else "Triton's tensorrt backend loads engines of tensorrt alone: run `neurocity-export build-engine "
+        "--engine tensorrt` on the server's machine."
+    )
+    opened = "opened" if engine["opened"] else "not opened, which takes a CUDA device,"
+    return [
+        f"The engine `{engine['file']}` ({_size(engine['bytes'])}, SHA-256 `{engine['sha256']}`) was built "
+        f"from `{manifest.artefact.name}` by {engine['library']} {engine['library_version']} for "
+        f"{rays['min']:,} to {rays['max']:,} rays a call, best at {rays['opt']:,}, and runs on "
+        f"{engine['runs_on']}. {served}",
+        "",
+        f"The figures below are of `{manifest.artefact.name}` in ONNX Runtime. The engine was {opened} and "
+        "not executed.",
+        "",
+    ]
 
 
 def _view_row(view: dict[str, Any]) -> str:

@@ -63,6 +63,11 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("aotinductor", "fp16"): _FP16,
     ("onnx", "fp32"): _FP32,
     ("onnx", "fp16"): _FP16,
+    # Through ONNX Runtime the accelerator may put any layer in half precision, geometry too, once it may
+    # use it at all; so there is no fp16 of it.
+    ("onnx_tensorrt", "fp32"): _FP32,
+    ("tensorrt", "fp32"): _FP32,
+    ("tensorrt", "fp16"): _FP16,
     ("torchscript", "fp32"): _FP32,
     ("torchscript", "fp16"): _FP16,
 }

@@ -17,6 +17,7 @@ from tritonclient.grpc.model_config_pb2 import (
 
 from export.checks import Check, equal
 from export.format import Signature, TritonTarget
+from export.onnx_accelerator import accelerate
 from export.rays import counted_rays, view_rays
 from export.repository import write_synced
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
@@ -67,7 +68,7 @@ def model_config(
         name=manifest.model_name,
         backend=target.backend,
         platform=target.platform,
-        default_model_filename=manifest.artefact.name,
+        default_model_filename=target.file_name or manifest.artefact.name,
         input=[ModelInput(**_tensor(spec)) for spec in signature.inputs],
         output=[ModelOutput(**_tensor(spec)) for spec in signature.outputs],
     )
@@ -83,6 +84,8 @@ def model_config(
     # Empty on purpose. Any queue policy in it switches Triton's prefetching off, and each waiting request
     # then costs up to 500 ms (measured: a burst of four 50 ms requests takes 1.17 s instead of 0.22 s).
     config.dynamic_batching.SetInParent()
+    if target.accelerator == "tensorrt":
+        accelerate(config, manifest.rays_per_call)
     config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
     # Zero is the field's default and so not printed; unwritten, Triton may complete it to something else.
     return "max_batch_size: 0\n" + text_format.MessageToString(config, as_utf8=True)

@@ -141,6 +141,8 @@ class SceneManifest:
     golden: what the model answers, to repeat the proof from; artefacts of old releases have none.
     profile: how fast the artefact is and what it takes (plain JSON), see `export.profile`; empty when it was
         not measured.
+    engine: the file that was built from the artefact for one library and its devices (plain JSON: file,
+        sha256, bytes, library, rays, ...), empty when there is none.
     rays_per_call: the recommended number of rays in one call.
     options: what else the export was asked for, as plain JSON; not part of the copy inside the artefact.
     """
@@ -160,6 +162,7 @@ class SceneManifest:
     parity: dict[str, Any] = field(default_factory=dict)
     golden: Golden | None = None
     profile: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
     rays_per_call: int = 4096
     camera_axes: str = "opengl"
     pixel_center: float = 0.5

@@ -12,11 +12,12 @@ import onnx
 import pytest
 import torch
 from fixtures_export import TINY_BOUNDS, tiny_checkpoint
-from tiny_field import TinyField
+from tiny_field import TinyField, TinyFixedBudget
 from torch import nn
 
 from export.artefact import inspect_artefact
 from export.config import ExportConfig
+from export.graph import render_graph
 from export.manifest import embedded_manifest
 from export.pipeline import export_model
 from export.rays import Rays, view_rays
@@ -26,17 +27,20 @@ from neurocity.errors import ManifestError, MissingDependencyError, ParityError,
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
 
+_OPEN_ONNX_ALONE = """
+import onnxruntime
+session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+outputs = session.run(None, {"ray_origins": origins, "ray_directions": directions})
+"""
 OPEN_ALONE = {
     "aotinductor": """
 import torch
 model = torch._inductor.aoti_load_package(path)
 outputs = model(torch.from_numpy(origins), torch.from_numpy(directions))
 """,
-    "onnx": """
-import onnxruntime
-session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-outputs = session.run(None, {"ray_origins": origins, "ray_directions": directions})
-""",
+    "onnx": _OPEN_ONNX_ALONE,
+    "onnx_tensorrt": _OPEN_ONNX_ALONE,
+    "tensorrt": _OPEN_ONNX_ALONE,
     "torchscript": """
 import torch
 outputs = torch.jit.load(path)(torch.from_numpy(origins), torch.from_numpy(directions))
@@ -102,7 +106,9 @@ def test_equal_models_give_equal_bytes(target, artefact):
     manifest = _manifest(artefact)
     config = ExportConfig(name="tiny", rays_per_call=manifest.rays_per_call)
     draft = embedded_manifest(checkpoint, config, target, manifest.sample_budget)
-    assert target.encode(checkpoint.model, to_json(draft)) == artefact.read_bytes()
+    samples = int(manifest.sample_budget["samples"]) if target.fixed_budget else None
+    graph = render_graph(checkpoint.model, "fp32", samples)
+    assert target.encode(graph, to_json(draft)) == artefact.read_bytes()
 
 
 def test_the_manifest_inside_is_the_one_beside_without_hash_and_proof(target, artefact):
@@ -155,7 +161,8 @@ np.savez("outputs.npz", *[np.asarray(output) for output in outputs])
 
 
 def test_a_foreign_file_has_no_manifest(target, artefact, monkeypatch):
-    monkeypatch.setattr(f"export.formats.{target.name}.MANIFEST_KEY", "another.key")
+    reader = type(target).read_manifest.__module__
+    monkeypatch.setattr(f"{reader}.MANIFEST_KEY", "another.key")
     with pytest.raises(ManifestError, match=r"no 'another.key'"):
         target.read_manifest(artefact)
 
@@ -225,10 +232,10 @@ class _Baked(_Plain):
         return ray_origins + offset, ray_origins.sum(1), ray_directions.sum(1)
 
 
-def _wrong_cell(_model: TinyField) -> TinyField:
+def _wrong_cell(model: nn.Module) -> nn.Module:
     changed = TinyField(TINY_BOUNDS)
     changed.occupied[4 * 64 + 4 * 8 + 4] = 0
-    return changed
+    return changed.fixed_budget(model.samples) if isinstance(model, TinyFixedBudget) else changed
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_names_types_and_dimensions_are_the_artefacts_own(exported):
 def test_what_triton_needs_is_written(exported):
     target, folder, config = exported
     assert config.name == folder.name
-    assert config.default_model_filename == target.file_name
+    assert config.default_model_filename == (target.triton.file_name or target.file_name)
     assert (config.backend, config.platform) == (target.triton.backend, target.triton.platform)
     assert "max_batch_size: 0\n" in (folder / CONFIG_FILE).read_text()
     assert config.HasField("dynamic_batching")

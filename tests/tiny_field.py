@@ -19,6 +19,24 @@ class TinyRender(NamedTuple):
     opacity: Tensor
 
 
+class TinyFixedBudget(nn.Module):
+    """The field evaluated at all its samples, of which the first `samples` occupied ones give light."""
+
+    def __init__(self, field: "TinyField", samples: int) -> None:
+        super().__init__()
+        self.field = field
+        self.samples = samples
+        self.eval()
+
+    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> TinyRender:
+        field = self.field
+        t, points, length, hit = field.candidates(ray_origins, ray_directions)
+        hit = hit & (torch.cumsum(hit.float(), 1) <= self.samples)
+        values = field.values(points, ray_directions[:, None].expand_as(points))
+        sigma = torch.where(hit, nn.functional.softplus(values[..., 0]) * 4.0, 0.0)
+        return field.composite(sigma, torch.sigmoid(values[..., 1:]), t, length)
+
+
 class TinyField(nn.Module):
     """Uniform samples of a box, an occupancy grid and a two-layer MLP for density and colour."""
 
@@ -47,6 +65,17 @@ class TinyField(nn.Module):
 
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> TinyRender:
         """ray_origins, ray_directions [R, 3] -> rgb [R, 3], depth [R], opacity [R]."""
+        t, points, length, hit = self.candidates(ray_origins, ray_directions)
+        directions = ray_directions[:, None].expand_as(points)
+        values = self.values(points[hit], directions[hit])
+        sigma = torch.zeros_like(t).index_put((hit,), nn.functional.softplus(values[:, 0]) * 4.0)
+        colour = torch.zeros_like(points).index_put((hit,), torch.sigmoid(values[:, 1:]))
+        return self.composite(sigma, colour, t, length)
+
+    def candidates(
+        self, ray_origins: Tensor, ray_directions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Depths [R, S] and points [R, S, 3] of all samples, span [R] of rays, occupied samples [R, S]."""
         near, far = self._box(ray_origins, ray_directions)
         length = (far - near).clamp(min=0.0)
         t = near[:, None] + length[:, None] * self.fractions
@@ -57,17 +86,31 @@ class TinyField(nn.Module):
         hit = (self.occupied.index_select(0, index.flatten()).reshape(index.shape) > 0) & (length > 0)[
             :, None
         ]
-        directions = ray_directions[:, None].expand_as(points)
-        features = torch.cat([points[hit], directions[hit]], dim=-1)
-        values = self.out(torch.relu(self.hidden(features)))
-        sigma = torch.zeros_like(t).index_put((hit,), nn.functional.softplus(values[:, 0]) * 4.0)
-        colour = torch.zeros_like(points).index_put((hit,), torch.sigmoid(values[:, 1:]))
+        return t, points, length, hit
+
+    def values(self, points: Tensor, directions: Tensor) -> Tensor:
+        """The network's raw density and colour [..., 4] at points [..., 3] seen along directions [..., 3]."""
+        outputs: Tensor = self.out(torch.relu(self.hidden(torch.cat([points, directions], dim=-1))))
+        return outputs
+
+    def composite(self, sigma: Tensor, colour: Tensor, t: Tensor, length: Tensor) -> TinyRender:
+        """The render of densities [R, S] and colours [R, S, 3] at depths [R, S] of spans [R]."""
         optical = sigma * (length / self.samples)[:, None]
         transmittance = torch.exp(-(torch.cumsum(optical, 1) - optical))
         weights = transmittance * (1 - torch.exp(-optical))
         opacity = weights.sum(1)
         depth = (weights * t).sum(1) / opacity.clamp(min=1e-6)
         return TinyRender((weights[..., None] * colour).sum(1), depth, opacity)
+
+    @torch.jit.unused
+    def fixed_budget(self, samples: int) -> nn.Module:
+        """The render graph with at most `samples` samples a ray."""
+        return TinyFixedBudget(self, samples)
+
+    @torch.jit.unused
+    def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
+        """Occupied samples of rays [R, 3]: [R] int64."""
+        return self.candidates(ray_origins, ray_directions)[3].sum(1)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray."""

@@ -1,0 +1,59 @@
+"""`neurocity-export build-engine DIR`: a new engine from a shipped ONNX model, where it will run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from export.cli import exit_code
+from export.console import print_error
+from export.tensorrt.library import EngineName
+from export.tensorrt.rebuild import rebuild_engine, summary
+from neurocity.errors import NeuroCityError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """A version folder of the format tensorrt, or a model folder, whose newest version is taken."""
+    engine: EngineName | None = None
+    """What builds the engine; without it, what built the present one. Triton loads engines of tensorrt."""
+    min_rays: int | None = None
+    """Rays of the smallest call; without it, as in the present engine."""
+    opt_rays: int | None = None
+    """Rays of the call that the engine is tuned for."""
+    max_rays: int | None = None
+    """Rays of the largest call; memory is set aside for it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code; see `export.cli`."""
+    messages = Console(stderr=True)
+    parsed = tyro.cli(
+        Arguments,
+        args=arguments,
+        prog="neurocity-export build-engine",
+        description="Builds the engine of a shipped model anew from the model.onnx beside it, and puts it, "
+        "its manifest and Triton's configuration in place in one step.",
+    )
+    try:
+        manifest = rebuild_engine(
+            parsed.folder,
+            parsed.engine,
+            least=parsed.min_rays,
+            usual=parsed.opt_rays,
+            most=parsed.max_rays,
+        )
+    except NeuroCityError as error:
+        print_error(messages, str(error))
+        return exit_code(error)
+    output = Console()
+    output.print(f"{manifest.model_name}, version {manifest.version}", markup=False, highlight=False)
+    for name, value in summary(manifest).items():
+        output.print(f"  {name}: {value}", markup=False, highlight=False, soft_wrap=True)
+    return 0

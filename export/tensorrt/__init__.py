@@ -1,0 +1,1 @@
+"""ONNX render graphs to TensorRT engines."""

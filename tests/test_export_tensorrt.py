@@ -1,0 +1,197 @@
+"""Engines: every graph is taken and built, what is not taken is told with its place and its remedy."""
+
+import sys
+from functools import cache
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorrt_rtx
+import torch
+from fixtures_export import TINY_BOUNDS
+from onnx import TensorProto, helper
+from test_every_family import assert_equal_renders, rays
+from tiny_families import tiny_model
+from torch import nn
+
+from export.formats import tensorrt as tensorrt_format
+from export.graph import render_graph
+from export.tensorrt.library import has_cuda_device, load_library
+from export.tensorrt.network import build
+from export.tensorrt.preflight import REMEDIES, refuse_unsupported
+from export.tensorrt.rays import RayProfile
+from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS
+from neurocity.errors import ConfigError, ExportError, MissingDependencyError, UnsupportedError
+from neurocity.families import FAMILIES
+
+PROFILE = RayProfile(least=1, usual=256, most=1024)
+GRAPHS = [(family, *kind) for family in FAMILIES for kind in (("fp32", False), ("fp16", True))]
+"""Every family in both precisions, and both in a bounded and in an unbounded scene."""
+
+
+@cache
+def model_of(family: str, unbounded: bool, **changes: object) -> nn.Module:
+    """A small model whose random weights are large enough to show something."""
+    config = tiny_model(family).for_scene(TINY_BOUNDS, unbounded)
+    torch.manual_seed(0)
+    model = FAMILIES[family].model_class()(type(config)(**{**vars(config), **changes}))
+    for parameter in model.parameters():
+        fan_in = parameter.shape[-1] if parameter.dim() == 2 else 1
+        parameter.data = torch.randn(parameter.shape) * (2.0 / fan_in) ** 0.5
+    return model.eval().requires_grad_(False)
+
+
+@cache
+def encoded(family: str, precision: str, unbounded: bool) -> bytes:
+    """The ONNX model that the format ships, with as many samples as the rays of the test need."""
+    model = model_of(family, unbounded)
+    samples = int(model.samples_needed(*rays()).max())
+    return tensorrt_format.FORMAT.encode(render_graph(model, precision, samples), "{}")
+
+
+@pytest.mark.parametrize(("family", "precision", "unbounded"), GRAPHS)
+def test_every_family_becomes_an_engine(family: str, precision: str, unbounded: bool) -> None:
+    plan = build(encoded(family, precision, unbounded), load_library("tensorrt-rtx"), PROFILE)
+    assert len(plan) > 100_000, "an engine holds kernels, or what they are compiled from"
+
+
+@pytest.mark.parametrize(("family", "precision", "unbounded"), GRAPHS)
+def test_what_the_engine_is_built_from_is_the_model(family: str, precision: str, unbounded: bool) -> None:
+    content = encoded(family, precision, unbounded)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [spec.name for spec in RAY_INPUTS]
+    expected = model_of(family, unbounded)(*rays())
+    for count in (1, 37, len(rays()[0])):
+        feed = {name: part[:count].numpy() for name, part in zip(names, rays(), strict=True)}
+        got = [torch.from_numpy(value) for value in session.run(None, feed)]
+        if precision == "fp32":
+            assert_equal_renders(got, [value[:count] for value in expected], 1e-4)
+        else:
+            assert float((got[0] - expected.rgb[:count]).abs().median()) < 4e-3
+            assert bool(got[1].isfinite().all())
+    weights = {tensor.data_type for tensor in onnx.load_from_string(content).graph.initializer}
+    assert (TensorProto.FLOAT16 in weights) == (precision == "fp16")
+
+
+def test_a_spatial_hash_of_bits_is_refused_with_its_place_and_a_remedy() -> None:
+    model = model_of("instant_ngp", False, hash_kind="xor", finest_resolution=512, log2_hashmap_size=8)
+    with pytest.raises(UnsupportedError) as caught:
+        tensorrt_format.FORMAT.encode(render_graph(model, "fp32", 8), "{}")
+    message = str(caught.value)
+    assert "TensorRT does not take" in message
+    assert "BitwiseXor at neurocity/rendering/hash_grid.py:" in message
+    assert "hash_kind='base_convert'" in message
+    with open("neurocity/rendering/hash_grid.py") as file:  # noqa: PTH123, the line is what is tested
+        lines = file.readlines()
+    number = int(message.partition("hash_grid.py:")[2].partition(" ")[0].rstrip(":"))
+    assert "^" in lines[number - 1]
+
+
+def test_the_packed_graph_is_refused_in_one_message_for_all_its_nodes() -> None:
+    model = model_of("instant_ngp", False)
+    with pytest.raises(UnsupportedError) as caught:
+        tensorrt_format.FORMAT.encode(model, "{}")
+    lines = str(caught.value).splitlines()
+    assert all("NonZero at neurocity/rendering/" in line for line in lines[1:])
+    assert any("marching.py" in line for line in lines)
+    assert any("marched_field.py" in line for line in lines)
+    assert all("fixed number with topk" in line for line in lines[1:])
+
+
+def one_node(operator: str, inputs: list[TensorProto], **attributes: object) -> onnx.ModelProto:
+    """A model of one operator over constants; names of inputs and outputs are not a render graph's."""
+    names = [tensor.name for tensor in inputs]
+    node = helper.make_node(operator, names, ["out"], name="the_node", **attributes)
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [helper.make_tensor_value_info("unused", TensorProto.FLOAT, ["rays", 3])],
+        [helper.make_tensor_value_info("out", inputs[0].data_type, None)],
+        initializer=inputs,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def constant(name: str, values: object) -> TensorProto:
+    return onnx.numpy_helper.from_array(np.asarray(values), name)
+
+
+SCATTERS = {
+    "ScatterND": [
+        constant("data", np.zeros((4, 2), np.float32)),
+        constant("rows", [[1]]),
+        constant("new", np.ones((1, 2), np.float32)),
+    ],
+    "ScatterElements": [
+        constant("data", np.zeros((4, 2), np.float32)),
+        constant("rows", [[1, 1]]),
+        constant("new", np.ones((1, 2), np.float32)),
+    ],
+}
+
+
+@pytest.mark.parametrize("operator", SCATTERS)
+def test_scatters_are_refused_if_they_reduce(operator: str) -> None:
+    plain = one_node(operator, SCATTERS[operator])
+    refuse_unsupported(plain)
+    summing = one_node(operator, SCATTERS[operator], reduction="add")
+    with pytest.raises(UnsupportedError, match=f"{operator} with reduction add at node 'the_node': sum rows"):
+        refuse_unsupported(summing)
+    with pytest.raises(UnsupportedError, match=f"does not take this graph:\n  {operator} the_node"):
+        build(summing.SerializeToString(), load_library("tensorrt-rtx"), PROFILE)
+
+
+def test_the_table_of_remedies_is_true() -> None:
+    """The parser knows a name for NonZero, and no code behind it."""
+    log = tensorrt_rtx.Logger(tensorrt_rtx.Logger.ERROR)
+    network = tensorrt_rtx.Builder(log).create_network(0)
+    parser = tensorrt_rtx.OnnxParser(network, log)
+    assert [operator for operator in REMEDIES if parser.supports_operator(operator)] == ["NonZero"]
+    found = one_node("NonZero", [constant("data", np.ones((4, 2), np.float32))])
+    with pytest.raises(UnsupportedError, match="NonZero"):
+        build(found.SerializeToString(), load_library("tensorrt-rtx"), PROFILE)
+
+
+def test_other_inputs_and_outputs_are_refused() -> None:
+    ray = helper.make_tensor_value_info("rays", TensorProto.FLOAT, ["rays", 3])
+    out = helper.make_tensor_value_info("light", TensorProto.FLOAT, ["rays", 3])
+    graph = helper.make_graph([helper.make_node("Sigmoid", ["rays"], ["light"])], "other", [ray], [out])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(
+        ExportError, match=r"got the tensors rays FLOAT \[-1, 3\], light .*expected ray_origins"
+    ):
+        build(model.SerializeToString(), load_library("tensorrt-rtx"), PROFILE)
+    assert [spec.name for spec in RENDER_OUTPUTS] == ["rgb", "depth", "opacity"]
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 2), (5, 4, 8), (1, 9, 8), (1, 2, 1 << 21)])
+def test_numbers_of_rays_are_checked(numbers: tuple[int, int, int]) -> None:
+    least, usual, most = numbers
+    with pytest.raises(ConfigError, match=f"got min {least}, opt {usual}, max {most}"):
+        RayProfile(least=least, usual=usual, most=most)
+
+
+def test_a_usual_call_has_room_above_and_below() -> None:
+    assert RayProfile.for_calls(4096) == RayProfile(least=1, usual=4096, most=16384)
+    assert RayProfile.for_calls(1 << 20).most == 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("engine", "package", "hint"),
+    [
+        ("tensorrt-rtx", "tensorrt_rtx", r"neurocity\[tensorrt-rtx\]"),
+        ("tensorrt", "tensorrt", "tensorrt-rtx builds"),
+    ],
+)
+def test_a_missing_library_is_told(monkeypatch, engine, package, hint) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=f"needs the package '{package}'.*{hint}"):
+        load_library(engine)
+
+
+@pytest.mark.skipif(has_cuda_device(), reason="there is a CUDA device")
+def test_tensorrt_itself_wants_the_device_that_it_builds_for(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_rtx)
+    with pytest.raises(MissingDependencyError, match="no CUDA device here; --engine tensorrt-rtx"):
+        load_library("tensorrt")
