@@ -1,17 +1,27 @@
-"""What bounds a frame in ONNX Runtime, and how far from that bound the machine runs it."""
+"""What bounds a frame of Instant-NGP in ONNX Runtime, and how far from that bound the machine runs it.
+
+python -m benchmarks.bounds CHECKPOINT
+"""
 
 import json
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
+import tyro
+
+from benchmarks.machine import facts
+from export.registry import get_format
+from neurocity.cameras import Camera
+from neurocity.checkpoint import load_checkpoint
 
 Floats = npt.NDArray[np.float32]
 
@@ -21,6 +31,30 @@ _GROUPS = {
     "networks": ("MatMul", "Gemm", "FusedGemm", "FusedMatMul", "Sigmoid", "Relu"),
     "index arithmetic": ("Mod", "Cast", "Floor", "Div"),
 }
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Take ONNX Runtime's time for a bounded Instant-NGP checkpoint apart."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """A checkpoint (.ckpt) of `neurocity train`."""
+    size: int = 200
+    """Width and height of the square frame, in pixels."""
+    rays_per_call: int = 4096
+    """Rays in one call."""
+
+
+def main() -> None:
+    """Write the ONNX artefact into a temporary folder and print its bounds."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    camera = Camera.from_view(checkpoint.info.views[0]).resized(arguments.size, arguments.size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(get_format("onnx").encode(checkpoint.model, "{}"))
+        print(facts())
+        print_bounds(path, checkpoint.model, camera.rays(), arguments.rays_per_call)
 
 
 def print_bounds(path: Path, model: Any, rays: tuple[Floats, Floats], rays_per_call: int) -> None:
@@ -94,3 +128,7 @@ def _best(work: Callable[[], object]) -> float:
         work()
         times.append(time.perf_counter() - began)
     return min(times)
+
+
+if __name__ == "__main__":
+    main()

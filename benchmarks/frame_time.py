@@ -1,13 +1,14 @@
-"""Frame time of one checkpoint, side by side: naive reference, eager, TorchScript, ONNX Runtime.
+"""Frame times of checkpoints on the CPU: the model itself, its graph run by PyTorch, and its artefacts.
 
-python -m benchmarks.frame_time CHECKPOINT
+python -m benchmarks.frame_time CHECKPOINT...
 """
 
+import gc
+import math
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,97 +18,125 @@ import numpy.typing as npt
 import torch
 import tyro
 
-from benchmarks.bounds import print_bounds
 from benchmarks.machine import facts
-from export.config import ExportConfig
-from export.pipeline import export_checkpoint
+from export.config import Precision
+from export.format import Rendered
+from export.graph import render_graph
 from export.registry import get_format
 from neurocity.cameras import Camera
-from neurocity.checkpoint import load_checkpoint
-
-# The oracle lives with the tests.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from reference import naive
+from neurocity.checkpoint import Checkpoint, load_checkpoint
+from neurocity.rendering.cpu_kernels import without_kernels
 
 Floats = npt.NDArray[np.float32]
-RAYS_PER_CALL = 4096
-NAIVE_RAYS_PER_CALL = 256
+Render = Callable[[Floats, Floats], Rendered]
+KERNELS, GRAPH = "eager, compiled kernels", "eager graph, PyTorch"
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Measure the frame time of a bounded Instant-NGP checkpoint."""
+    """Measure the frame times of checkpoints of any family."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional]
-    """A checkpoint (.ckpt) of `neurocity train`."""
+    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Checkpoints (.ckpt) of `neurocity train`."""
     sizes: tuple[int, ...] = (200, 800)
     """Widths and heights of the square frames, in pixels."""
-    repeats: int = 5
-    """Frames a figure is the median of (the naive reference renders one)."""
-    naive_rays: int = 4096
-    """Most rays, drawn at random from the frame, that the naive reference renders; its time is scaled up."""
+    formats: tuple[str, ...] = ("torchscript", "onnx", "aotinductor")
+    """Artefacts to write and run."""
+    precision: Precision = "fp32"
+    """Of the artefacts; the model itself is always fp32."""
+    repeats: int = 3
+    """Frames that a figure is the median of, after one that does not count."""
+    rays_per_call: int = 4096
+    """Rays in one call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renderer:
+    """A way to render: its name, how, and what of its file is known: seconds to write it, bytes."""
+
+    name: str
+    render: Render
+    seconds: float = math.nan
+    bytes: int = 0
 
 
 def main() -> None:
-    """Print the table and what bounds ONNX Runtime."""
+    """Print one table for all checkpoints."""
     arguments = tyro.cli(Arguments, description=__doc__)
-    checkpoint = load_checkpoint(arguments.checkpoint)
-    model = checkpoint.model
-    with tempfile.TemporaryDirectory() as folder:
-        config = ExportConfig(
-            name="benchmark", out=Path(folder), rays_per_call=RAYS_PER_CALL, profile_seconds=0
-        )
-        exported = export_checkpoint(arguments.checkpoint, config)
-        if exported.errors:
-            raise SystemExit(str(exported.errors[0]))
-        paths = {outcome.format: outcome.folder for outcome in exported.outcomes if outcome.folder}
-        onnx_path = paths["onnx"] / get_format("onnx").file_name
-        renderers: dict[str, Callable[[Floats, Floats], object]] = {
-            "eager, compiled kernels": lambda origins, directions: model(
-                torch.from_numpy(origins), torch.from_numpy(directions)
-            ),
-            "TorchScript": get_format("torchscript").open(
-                paths["torchscript"] / get_format("torchscript").file_name, "cpu"
-            ),
-            "ONNX Runtime": get_format("onnx").open(onnx_path, "cpu"),
-        }
-        print(f"{facts()}; {RAYS_PER_CALL} rays a call; medians of {arguments.repeats} frames\n")
-        print("| frame | renderer | seconds | times the naive reference's speed |\n|---|---|---|---|")
-        for size in arguments.sizes:
-            camera = Camera.from_view(checkpoint.info.views[0]).resized(size, size)
-            origins, directions = camera.rays()
-            slow = _naive_seconds(model, origins, directions, arguments.naive_rays)
-            scaled = "" if size**2 <= arguments.naive_rays else f" ({arguments.naive_rays} rays, scaled)"
-            print(f"| {size}x{size} | naive{scaled} | {slow:.1f} | 1 |", flush=True)
-            for name, render in renderers.items():
-                seconds = _frame_seconds(render, origins, directions, arguments.repeats)
-                print(f"| {size}x{size} | {name} | {seconds:.3f} | {slow / seconds:.0f} |", flush=True)
-        camera = Camera.from_view(checkpoint.info.views[0]).resized(arguments.sizes[0], arguments.sizes[0])
-        print_bounds(onnx_path, model, camera.rays(), RAYS_PER_CALL)
+    print(f"{facts()}; {arguments.rays_per_call} rays a call; medians of {arguments.repeats} frames\n")
+    names = [f"{size}x{size}, ms" for size in arguments.sizes]
+    heads = ["family", "renderer", "PSNR against eager, dB", *names, "rays/s", "times the eager graph"]
+    heads += ["written in, s", "MiB"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for path in arguments.checkpoints:
+        checkpoint = load_checkpoint(path)
+        with tempfile.TemporaryDirectory() as folder:
+            _print_rows(checkpoint, arguments, Path(folder))
 
 
-@torch.no_grad()
-def _naive_seconds(model: torch.nn.Module, origins: Floats, directions: Floats, most: int) -> float:
-    chosen = np.random.default_rng(0).permutation(len(origins))[:most]
-    parts = np.array_split(chosen, max(1, len(chosen) // NAIVE_RAYS_PER_CALL))
-    began = time.perf_counter()
-    for part in parts:
-        naive.render(model, torch.from_numpy(origins[part]), torch.from_numpy(directions[part]))
-    return (time.perf_counter() - began) * len(origins) / len(chosen)
+def _print_rows(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> None:
+    """The rows of a checkpoint, each as soon as it is measured."""
+    camera = Camera.from_view(checkpoint.info.views[0])
+    frames = [camera.resized(size, size).rays() for size in arguments.sizes]
+    first, graph = None, 0.0
+    for renderer in _renderers(checkpoint, arguments, folder):
+        with torch.no_grad():
+            picture = _frame(renderer.render, *frames[0], arguments.rays_per_call)
+            times = [_seconds(renderer.render, frame, arguments) for frame in frames]
+        first = picture if first is None else first
+        graph = times[-1] if renderer.name == GRAPH else graph
+        row = [checkpoint.family, renderer.name, f"{_psnr(picture, first):.0f}"]
+        row += [f"{1000 * seconds:.0f}" for seconds in times]
+        row += [f"{len(frames[-1][0]) / times[-1]:,.0f}", f"{graph / times[-1]:.2f}" if graph else ""]
+        row += [f"{renderer.seconds:.1f}", f"{renderer.bytes / 2**20:.1f}"] if renderer.bytes else ["", ""]
+        print(f"| {' | '.join(row)} |", flush=True)
+        gc.collect()
 
 
-@torch.no_grad()
-def _frame_seconds(
-    render: Callable[[Floats, Floats], object], origins: Floats, directions: Floats, repeats: int
-) -> float:
-    times = []
-    for _ in range(repeats + 1):
+def _renderers(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> Iterator[Renderer]:
+    """The renderers, the graph before all artefacts, which are written when it is their turn."""
+
+    def run_model(origins: Floats, directions: Floats) -> Rendered:
+        outputs = checkpoint.model(torch.from_numpy(origins), torch.from_numpy(directions))
+        return Rendered(*(output.numpy() for output in outputs))
+
+    def run_graph(origins: Floats, directions: Floats) -> Rendered:
+        with without_kernels():
+            return run_model(origins, directions)
+
+    yield Renderer(name=GRAPH, render=run_graph)
+    yield Renderer(name=KERNELS, render=run_model)
+    for name in arguments.formats:
+        target = get_format(name)
+        path = folder / target.file_name
         began = time.perf_counter()
-        for first in range(0, len(origins), RAYS_PER_CALL):
-            part = slice(first, first + RAYS_PER_CALL)
-            render(origins[part], directions[part])
+        path.write_bytes(target.encode(render_graph(checkpoint.model, arguments.precision), "{}"))
+        seconds = time.perf_counter() - began
+        title = f"{name} {arguments.precision}"
+        render = target.open(path, "cpu")
+        yield Renderer(name=title, render=render, seconds=seconds, bytes=path.stat().st_size)
+
+
+def _frame(render: Render, origins: Floats, directions: Floats, rays_per_call: int) -> Floats:
+    """The colours [R, 3] of a frame."""
+    starts = range(0, len(origins), rays_per_call)
+    parts = [slice(start, start + rays_per_call) for start in starts]
+    return np.concatenate([render(origins[part], directions[part]).rgb for part in parts])
+
+
+def _seconds(render: Render, frame: tuple[Floats, Floats], arguments: Arguments) -> float:
+    times = []
+    for _ in range(arguments.repeats + 1):
+        began = time.perf_counter()
+        _frame(render, *frame, arguments.rays_per_call)
         times.append(time.perf_counter() - began)
     return statistics.median(times[1:])
+
+
+def _psnr(picture: Floats, expected: Floats) -> float:
+    """In dB with peak 1; 200 for equal pictures."""
+    error = float(np.square(picture.astype(np.float64) - expected).mean())
+    return min(200.0, -10.0 * math.log10(max(error, 1e-20)))
 
 
 if __name__ == "__main__":

@@ -31,10 +31,8 @@ def _compare(
 ) -> list[Check]:
     checks = [equal(f"{kind} count", where, len(got), len(expected))]
     for index, (found, wanted) in enumerate(zip(got, expected, strict=False)):
-        names = (
-            wanted.name,
-            f"{wanted.name}__{index}",
-        )  # the second is how Triton's PyTorch backend counts outputs
+        # Triton's PyTorch backend counts the outputs of TorchScript, and what an AOTInductor package has.
+        names = (wanted.name, f"{wanted.name}__{index}", f"{kind.upper()}__{index}")
         described = found.name if found.name in names else wanted.name
         checks.append(
             equal(

@@ -1,92 +1,149 @@
-"""`neurocity-export CHECKPOINT --name NAME`: arguments in, exit code out.
+"""`neurocity-export CHECKPOINT`: arguments in, exit code out.
 
-0 all formats shipped, 1 failure, 2 wrong usage, 3 an artefact is not equal to the model, 4 a model or format
-that is not supported, 5 a package or device that is missing. With several formats, those that pass are
-shipped, and the code is that of the first that did not.
+0 all formats shipped or kept, 1 failure, 2 wrong usage, 3 an artefact is not equal to the model, 4 a model or
+format that is not supported, 5 a package or device that is missing, 130 interrupted. With several formats,
+those that pass are shipped, and the code is that of the first that did not.
+
+A first word that is the name of a module in `export/commands/` (`neurocity-export inspect ...`) is that
+command instead.
 """
 
+import ast
+import importlib
+import pkgutil
+import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 
-from export.config import ExportConfig
-from export.console import ConsoleProgress, print_error, print_shipped
-from export.registry import format_names, missing_dependency
-from neurocity.errors import (
-    ConfigError,
-    MissingDependencyError,
-    NeuroCityError,
-    ParityError,
-    UnsupportedError,
-)
+import export.commands
+from export.console import ConsoleProgress, print_error, print_json, print_outcomes
+from export.exit_codes import INTERRUPTED, exit_code
+from export.registry import format_names
+from export.repository import refuse_overwrite
+from export.request import ExportRequest
+from export.stage import Stage
+from export.stage_process import StageOutcome, repeat_command, run_in_process
+from neurocity.errors import NeuroCityError
 
-if TYPE_CHECKING:
-    from export.pipeline import FormatOutcome
+__all__ = ["exit_code", "main"]
 
-_EXIT_CODES: tuple[tuple[type[NeuroCityError], int], ...] = (
-    (ConfigError, 2),
-    (ParityError, 3),
-    (UnsupportedError, 4),
-    (MissingDependencyError, 5),
-    (NeuroCityError, 1),
-)
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The command line."""
-
-    checkpoint: Annotated[Path, tyro.conf.Positional]
-    """A checkpoint (.ckpt) of `neurocity train`."""
-    config: Annotated[ExportConfig, tyro.conf.OmitArgPrefixes]
+_CAPABILITIES = "--capabilities"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if _CAPABILITIES in words:
+        words.remove(_CAPABILITIES)
+        words.insert(0, "capabilities")
+    if words and words[0] in commands():
+        module = importlib.import_module(f"{export.commands.__name__}.{words[0].replace('-', '_')}")
+        code: int = module.main(words[1:])
+        return code
+    return _export(words)
+
+
+def commands() -> dict[str, str]:
+    """What each subcommand does, in the first line of its module, by name. Imports none of them."""
+    folder = Path(export.commands.__path__[0])
+    found = {}
+    for module in pkgutil.iter_modules([str(folder)]):
+        text = ast.get_docstring(ast.parse((folder / f"{module.name}.py").read_text())) or ""
+        found[module.name.replace("_", "-")] = text.partition("\n")[0]
+    return found
+
+
+def _export(words: list[str]) -> int:
     messages = Console(stderr=True)
+    as_json = "--json" in words
     try:
-        parsed = tyro.cli(
-            Arguments,
-            args=arguments,
+        request = tyro.cli(
+            ExportRequest,
+            args=words,
             prog="neurocity-export",
             config=(tyro.conf.FlagCreatePairsOff,),
-            description="Exports a trained scene into a Triton model repository; each artefact is verified "
-            f"against the model before it is shipped. Formats: {', '.join(format_names())}.",
+            description=_description(),
         )
-        outcomes = _export(parsed, messages)
+        stages = request.stages()
+        if request.name is None:
+            messages.print(f"scene {stages[0].config.name}", markup=False, highlight=False)
+        for stage in stages:
+            if not request.resume:
+                config = stage.config
+                refuse_overwrite(config.out, stage.folder.parent.name, config.version, force=config.force)
     except NeuroCityError as error:
         print_error(messages, str(error))
+        if as_json:
+            print_json([], exit_code(error), error)
         return exit_code(error)
-    errors = {outcome.format: outcome.error for outcome in outcomes if outcome.error is not None}
-    for name, failure in errors.items():
-        print_error(messages, f"{name}: {failure}")
-    return next(map(exit_code, errors.values()), 0)
-
-
-def exit_code(error: NeuroCityError) -> int:
-    """The exit code that stands for an error."""
-    return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
-
-
-def _export(arguments: Arguments, messages: Console) -> "tuple[FormatOutcome, ...]":
+    outcomes: list[StageOutcome] = []
+    interrupted = 0
     try:
-        from export.pipeline import export_checkpoint  # noqa: PLC0415, torch only when it is needed
-    except ModuleNotFoundError as error:
-        raise missing_dependency(error, "neurocity-export") from error
-    with ConsoleProgress(messages) as progress:
-        result = export_checkpoint(arguments.checkpoint, arguments.config, progress)
-    shipped = [outcome for outcome in result.outcomes if outcome.manifest is not None]
-    output = Console()
-    if shipped:
-        print_shipped(output, [outcome.manifest for outcome in shipped if outcome.manifest is not None])
-    for outcome in shipped:
-        output.print(f"wrote {outcome.folder}", markup=False, highlight=False, soft_wrap=True)
-    return result.outcomes
+        _run(stages, request.fail_fast, messages, outcomes)
+    except _Interrupted as interruption:
+        interrupted = interruption.exit_code
+        print_error(messages, f"interrupted; {stages[len(outcomes)].label} was not finished")
+    outcomes += [
+        StageOutcome(stage=stage, status="not run", command=repeat_command(stage))
+        for stage in stages[len(outcomes) :]
+    ]
+    failures = [outcome.failure.exit_code for outcome in outcomes if outcome.failure is not None]
+    code = interrupted or next(iter(failures), 0)
+    if as_json:
+        print_json(outcomes, code)
+    else:
+        print_outcomes(Console(), outcomes)
+    return code
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C, or a signal that asks the command to end."""
+
+    def __init__(self, code: int) -> None:
+        self.exit_code = code
+
+
+def _run(stages: Sequence[Stage], fail_fast: bool, messages: Console, outcomes: list[StageOutcome]) -> None:
+    """Runs stages in order and adds to `outcomes`. Raises _Interrupted, with the running stage ended."""
+
+    def on_signal(number: int, _frame: object) -> None:
+        raise _Interrupted(INTERRUPTED - signal.SIGINT + number)
+
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():  # Python sets handlers nowhere else
+        handlers = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="neurocity-export-") as folder,
+            ConsoleProgress(messages) as progress,
+        ):
+            for stage in stages:
+                outcome = run_in_process(stage, progress, Path(folder))
+                outcomes.append(outcome)
+                if outcome.failure is None:
+                    continue
+                where = "" if outcome.everywhere else f"{stage.label}: "
+                print_error(messages, where + outcome.failure.message)
+                if fail_fast or outcome.everywhere:
+                    return
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _description() -> str:
+    others = "\n".join(f"  neurocity-export {name}: {text}" for name, text in commands().items())
+    return (
+        "Exports a trained scene into a Triton model repository; each artefact is verified against the model "
+        f"before it is shipped. Formats: {', '.join(format_names())}, or all.\n\n"
+        f"Other commands, each with its own --help:\n{others}"
+    )
 
 
 if __name__ == "__main__":

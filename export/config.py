@@ -1,10 +1,10 @@
 """What one export is asked to do."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from export.registry import format_names
 from neurocity.errors import ConfigError
@@ -22,23 +22,21 @@ _SCENE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
-    """Where and how a checkpoint is exported."""
+class ExportOptions:
+    """What all artefacts of one export have in common; each field is an option of the command line."""
 
-    name: str
-    """Scene name: lower-case letters, digits, `_` and `-`; the model folders are `<name>_<format>`."""
+    cameras: Path | None = None
+    """Dataset with the held-out views, for a model of another program: its folder or its transforms.json."""
     out: Path = Path("model_repository")
     """The model repository to write into; it is created when absent."""
-    formats: tuple[str, ...] = ("onnx", "torchscript")
-    """Artefact formats, each verified on its own."""
-    precision: Precision = "fp32"
-    """fp16 stores features and runs networks in half precision; geometry and transmittance stay float32."""
     samples: int | None = None
     """Samples of a ray in formats with a fixed budget; without it, as many as the held-out views need."""
     version: int = 1
     """Version folder to write (1, 2, ...); the highest version is the one that is served."""
     force: bool = False
     """Replace the version if it is there already."""
+    instances: int = 1
+    """Copies of the model that a Triton server runs side by side on each of its devices."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where model and artefact run while they are compared."""
     data: Path | None = None
@@ -50,13 +48,10 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming the field, on a value that cannot be met."""
-        if not _SCENE_NAME.fullmatch(self.name):
-            raise ConfigError(
-                f"name: got {self.name!r}, expected lower-case letters, digits, '_' and '-', "
-                "beginning with a letter or a digit (such as 'lego')"
-            )
         if self.version < 1:
             raise ConfigError(f"version: got {self.version}, expected a whole number of at least 1")
+        if self.instances < 1:
+            raise ConfigError(f"instances: got {self.instances}, expected at least 1")
         if self.samples is not None and not 1 <= self.samples <= MAX_SAMPLES:
             raise ConfigError(f"samples: got {self.samples}, expected 1 to {MAX_SAMPLES}")
         if not 0 <= self.profile_seconds <= MAX_PROFILE_SECONDS:
@@ -65,6 +60,27 @@ class ExportConfig:
             )
         if self.rays_per_call is not None and not 1 <= self.rays_per_call <= MAX_RAYS:
             raise ConfigError(f"rays_per_call: got {self.rays_per_call}, expected 1 to {MAX_RAYS}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ExportOptions):
+    """Where and how a checkpoint is exported, in one precision."""
+
+    name: str
+    """Scene name: lower-case letters, digits, `_` and `-`; the model folders are `<name>_<format>`."""
+    formats: tuple[str, ...] = ("onnx", "torchscript")
+    """Artefact formats, each verified on its own."""
+    precision: Precision = "fp32"
+    """fp16 stores features and runs networks in half precision; geometry and transmittance stay float32."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError, naming the field, on a value that cannot be met."""
+        super().__post_init__()
+        if not _SCENE_NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"name: got {self.name!r}, expected lower-case letters, digits, '_' and '-', "
+                "beginning with a letter or a digit (such as 'lego')"
+            )
         known = format_names()
         if not self.formats:
             raise ConfigError(f"formats: got none, expected some of: {', '.join(known)}")
@@ -75,3 +91,13 @@ class ExportConfig:
                 near = get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ConfigError(f"formats: got {name!r}, known: {', '.join(known)}{hint}")
+
+    def recorded(self) -> dict[str, Any]:
+        """The options that shape or prove an artefact, as plain JSON data; `--resume` compares them.
+
+        Left out is what only says where the artefact goes, and what the manifest has in fields of its own.
+        """
+        found = asdict(self)
+        for name in ("out", "force", "name", "version", "formats", "precision", "profile_seconds"):
+            del found[name]
+        return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}

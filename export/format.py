@@ -7,7 +7,7 @@ has to be edited for a new one.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,14 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonTarget:
-    """How Triton runs an artefact: `backend`, and `platform` where the backend has several (else empty)."""
+    """How Triton runs an artefact: `backend`, and `platform` where the backend has several (else empty).
+
+    device_bound: whether it runs only on the kind of device that the model given to `Format.encode` is on.
+    """
 
     backend: str
     platform: str = ""
+    device_bound: bool = False
 
 
 class Format(Protocol):
@@ -66,7 +70,7 @@ class Format(Protocol):
     fixed_budget: bool
 
     def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
-        """The artefact of `model` (float32, eval mode, on the CPU) with `manifest_json` inside.
+        """The artefact of `model` (eval mode; on the CPU unless device-bound) with `manifest_json` inside.
 
         Raises UnsupportedError when the model uses what the format cannot express.
         """
@@ -85,3 +89,11 @@ class Format(Protocol):
 
     def inspect(self, path: Path) -> tuple[Check, ...]:
         """What must hold for the file itself, whatever it computes (versions, no random operators, ...)."""
+
+
+@runtime_checkable
+class ChecksMachine(Protocol):
+    """A format that needs more of a machine than the packages that its module imports."""
+
+    def check_machine(self) -> None:
+        """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here."""

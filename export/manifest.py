@@ -20,8 +20,9 @@ def embedded_manifest(
     """The manifest as it stands inside the artefact.
 
     A file can hold neither its own hash nor the proof made from its final bytes: `artefact.sha256`,
-    `artefact.bytes`, `parity`, `golden`, `profile` and `created` are empty here, and `rays_per_call` is not
-    yet the measured one; they are filled in later. So equal checkpoints give equal bytes.
+    `artefact.bytes`, `parity`, `golden`, `profile`, `options` and `created` are empty here, and
+    `rays_per_call` is not yet the measured one; they are filled in later. So equal checkpoints give equal
+    bytes.
     """
     return SceneManifest(
         scene=config.name,

@@ -1,5 +1,6 @@
 """Checkpoint to verified models in a repository: the programmatic form of `neurocity-export`."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any, cast
 from export.artefact import inspect_artefact
 from export.checks import Check
 from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
-from export.format import Format
+from export.format import ChecksMachine, Format
 from export.golden import golden_files
 from export.graph import render_graph
 from export.manifest import complete, embedded_manifest
@@ -21,9 +22,10 @@ from export.reference import Reference
 from export.registry import get_format
 from export.report import REPORT_FILE, markdown
 from export.repository import publish, refuse_overwrite, staging, write_synced
+from export.source import open_checkpoint
 from export.tolerances import tolerance_for
-from export.triton import CONFIG_FILE, check_config, model_config
-from neurocity.checkpoint import Checkpoint, load_checkpoint
+from export.triton import CONFIG_FILE, write_model
+from neurocity.checkpoint import Checkpoint
 from neurocity.contract import MANIFEST_FILE, SceneManifest, model_name, to_json
 from neurocity.errors import ExportError, NeuroCityError, ParityError
 
@@ -54,15 +56,26 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """The progress callback that shows nothing."""
 
 
-def export_checkpoint(path: Path, config: ExportConfig, progress: Progress = silent) -> ExportResult:
-    """Exports the checkpoint at `path`; see `export_model`. Raises CheckpointError on one it cannot read."""
+def export_checkpoint(
+    path: Path, config: ExportConfig, progress: Progress = silent, *, kept_views: Path | None = None
+) -> ExportResult:
+    """Exports the checkpoint at `path`; see `export_model`. Raises as `open_checkpoint` does."""
     _refuse_overwrites(config)
     progress("loading the checkpoint", 0, 1)
-    return export_model(load_checkpoint(path), config, progress)
+    return export_model(open_checkpoint(path, config.cameras), config, progress, kept_views=kept_views)
 
 
-def export_model(checkpoint: Checkpoint, config: ExportConfig, progress: Progress = silent) -> ExportResult:
+def export_model(
+    checkpoint: Checkpoint,
+    config: ExportConfig,
+    progress: Progress = silent,
+    *,
+    kept_views: Path | None = None,
+) -> ExportResult:
     """Writes, verifies and ships each format of `config`; one that fails does not stop the others.
+
+    kept_views: a folder for the model's renders of the held-out views, to share them with other exports of
+    the same checkpoint; see `Reference`.
 
     A format's failure is its outcome's `error`: ParityError when the artefact is not equal to the model,
     UnsupportedError, MissingDependencyError or ExportError. Nothing of that format is then in the repository.
@@ -72,7 +85,8 @@ def export_model(checkpoint: Checkpoint, config: ExportConfig, progress: Progres
     """
     _refuse_overwrites(config)
     rays_per_call = config.rays_per_call or DEFAULT_RAYS_PER_CALL
-    with Reference(checkpoint.model, device=config.device, rays_per_call=rays_per_call) as reference:
+    device, model = config.device, checkpoint.model
+    with Reference(model, device=device, rays_per_call=rays_per_call, kept=kept_views) as reference:
         photographs = None if config.data is None else Photographs(config.data, checkpoint.info)
         gate = ParityGate(reference, checkpoint.info, photographs=photographs)
         budget = _sample_budget(checkpoint, reference, progress)
@@ -97,8 +111,12 @@ def _export_format(
     progress: Progress,
 ) -> FormatOutcome:
     target = get_format(name)
+    if isinstance(target, ChecksMachine):
+        target.check_machine()
     tolerance = tolerance_for(name, config.precision)
     graph = render_graph(checkpoint.model, config.precision)
+    if target.triton.device_bound and config.device != "cpu":
+        graph = copy.deepcopy(graph).to(config.device)
     draft = embedded_manifest(checkpoint, config, target, budget)
     with staging(config.out) as folder:
         staged = folder / draft.model_name
@@ -127,9 +145,8 @@ def _export_format(
         golden, golden_contents = golden_files(gate.reference, checkpoint.info, parity.worst_view)
         manifest = complete(draft, path.read_bytes(), passed | parity.record)
         manifest = replace(manifest, golden=golden, profile=profile, rays_per_call=rays_per_call)
-        text = model_config(manifest, target.triton, signature)
-        _require(check_config(text, manifest, signature))
-        write_synced(staged / CONFIG_FILE, text.encode())
+        manifest = replace(manifest, options=config.recorded())
+        _require(write_model(staged, manifest, target.triton, signature, instances=config.instances))
         write_synced(path.parent / MANIFEST_FILE, to_json(manifest).encode())
         write_synced(path.parent / REPORT_FILE, markdown(manifest).encode())
         for place, content in (parity.pictures | golden_contents).items():

@@ -21,17 +21,24 @@ from neurocity.errors import MissingDependencyError
 class Reference:
     """Renders with a copy of `model` on `device`, in float32 without autocast or TensorFloat-32.
 
-    Views are rendered once and kept in a temporary folder, for every format that is compared with them;
-    use as a context manager to remove it.
+    Views are rendered once and kept in a folder, for every format that is compared with them. The folder is
+    temporary, and the context manager removes it, unless `kept` names one: it is then the caller's, and may
+    hold views that another process rendered with the same model, device and `rays_per_call`.
     """
 
-    def __init__(self, model: nn.Module, *, device: str, rays_per_call: int) -> None:
+    def __init__(
+        self, model: nn.Module, *, device: str, rays_per_call: int, kept: Path | None = None
+    ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
         self._model = copy.deepcopy(model).to(device).eval()
         self._device = device
         self._rays_per_call = rays_per_call
-        self._kept = tempfile.TemporaryDirectory(prefix="neurocity-reference-")
+        self._temporary = None
+        if kept is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="neurocity-reference-")
+            kept = Path(self._temporary.name)
+        self._kept = kept
 
     def __enter__(self) -> "Reference":
         return self
@@ -39,7 +46,8 @@ class Reference:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._kept.cleanup()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def render(self, rays: Rays) -> Rendered:
         """The model's answer, computed in calls of at most `rays_per_call` rays."""
@@ -48,12 +56,15 @@ class Reference:
 
     def render_view(self, index: int, view: View) -> Rendered:
         """`render` of the rays of a view, remembered under `index`."""
-        kept = Path(self._kept.name) / f"{index}.npz"
+        kept = self._kept / f"{index}.npz"
         if kept.exists():
             with np.load(kept) as arrays:
                 return Rendered(*(arrays[name] for name in Rendered._fields))
         rendered = self.render(view_rays(view))
-        np.savez(kept, **rendered._asdict())
+        # In one step, so that a process that is killed here leaves no half view to the next.
+        unfinished = kept.with_name(f"unfinished-{index}.npz")
+        np.savez(unfinished, **rendered._asdict())
+        unfinished.rename(kept)
         return rendered
 
     def truncated_rays(self, rays: Rays) -> int:

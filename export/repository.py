@@ -1,6 +1,6 @@
 """Putting models into a model repository: entirely or not at all.
 
-    <repository>/<model>/config.pbtxt
+    <repository>/<model>/config.pbtxt, warmup/
     <repository>/<model>/<version>/<artefact>, manifest.json, report.md
 
 A model is built in a hidden folder beside the repository, on the same file system, and then takes its place
@@ -83,7 +83,7 @@ def publish(staged: Path, repository: Path, *, config_file: str, force: bool) ->
     a higher version than the staged one is there, since Triton serves the highest.
     Raises ExportError as `refuse_overwrite` does; OSError is left to `staging`.
     """
-    (version,) = (entry for entry in staged.iterdir() if entry.is_dir())
+    (version,) = (entry for entry in staged.iterdir() if entry.name.isdecimal())
     target = repository / staged.name
     with _locked(repository):
         refuse_overwrite(repository, staged.name, int(version.name), force=force)
@@ -114,9 +114,11 @@ def _carry_over(target: Path, staged: Path, superseding_file: str) -> None:
         copy = staged / entry.name
         if entry.name == superseding_file:
             copy.unlink(missing_ok=True)
-        if copy.exists():
+        if entry.is_dir() and not entry.name.isdecimal() and copy.exists():
+            _carry_over(entry, copy, "")  # rays of warm-ups: each version has its own
+        elif copy.exists():
             continue
-        if entry.is_dir():
+        elif entry.is_dir():
             shutil.copytree(entry, copy, copy_function=_link)
         else:
             _link(entry, copy)
@@ -162,6 +164,13 @@ def _locked(repository: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def remove_abandoned(repository: Path) -> None:
+    """Removes what exporters that were killed have left of their work for a repository. Raises OSError."""
+    if repository.is_dir():
+        with _locked(repository):
+            _remove_abandoned(*staging_place(repository))
 
 
 def _remove_abandoned(place: Path, prefix: str) -> None:

@@ -71,7 +71,7 @@ def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
         info=info,
         metrics=dict(record["metrics"]),
         step=int(content.get("global_step", 0)),
-        sha256=_sha256(path),
+        sha256=file_sha256(path),
     )
 
 
@@ -108,6 +108,7 @@ def read_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -142,6 +142,7 @@ class SceneManifest:
     profile: how fast the artefact is and what it takes (plain JSON), see `export.profile`; empty when it was
         not measured.
     rays_per_call: the recommended number of rays in one call.
+    options: what else the export was asked for, as plain JSON; not part of the copy inside the artefact.
     """
 
     scene: str
@@ -164,6 +165,7 @@ class SceneManifest:
     pixel_center: float = 0.5
     depth_kind: str = "distance"
     created: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property

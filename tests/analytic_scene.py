@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
+from export.registry import get_format
 from neurocity.cameras import Camera, look_at
 from neurocity.contract import (
     MANIFEST_FILE,
@@ -42,7 +43,7 @@ RAYS_PER_CALL = 100
 
 EYE = (3.0, -2.5, 2.0)
 TARGET = (0.0, 0.0, 0.4)
-FILE_NAMES = {"onnx": "model.onnx", "torchscript": "model.pt"}
+FILE_NAMES = {"aotinductor": "model.pt2", "onnx": "model.onnx", "torchscript": "model.pt"}
 
 
 def camera(width: int = 24, height: int = 16, fov_y_degrees: float = 45.0) -> Camera:
@@ -144,6 +145,14 @@ def write_torchscript(path: Path) -> None:
         torch.jit.trace(Sphere(), (torch.zeros(2, 3), torch.ones(2, 3))).save(path)
 
 
+def write_aotinductor(path: Path) -> None:
+    """The same as an AOTInductor package."""
+    path.write_bytes(get_format("aotinductor").encode(Sphere().eval(), "{}"))
+
+
+WRITERS = {"aotinductor": write_aotinductor, "onnx": write_onnx, "torchscript": write_torchscript}
+
+
 def manifest(format_name: str, artefact: bytes, *, scene: str = SCENE, version: int = 1) -> SceneManifest:
     """The record of an artefact with those bytes."""
     return SceneManifest(
@@ -164,6 +173,7 @@ def manifest(format_name: str, artefact: bytes, *, scene: str = SCENE, version: 
             dataset_fingerprint="0" * 64,
         ),
         rays_per_call=RAYS_PER_CALL,
+        parity={"device": "cpu"},
     )
 
 
@@ -172,13 +182,11 @@ def write_repository(
 ) -> Path:
     """Put the scene into a model repository, once a format, as the exporter would; returns the repository."""
     for format_name in formats:
+        options = onnx_options if format_name == "onnx" else {}
         folder = repository / f"{scene}_{format_name}" / str(version)
         folder.mkdir(parents=True)
         path = folder / FILE_NAMES[format_name]
-        if format_name == "onnx":
-            write_onnx(path, **onnx_options)
-        else:
-            write_torchscript(path)
+        WRITERS[format_name](path, **options)
         record = manifest(format_name, path.read_bytes(), scene=scene, version=version)
         (folder / MANIFEST_FILE).write_text(to_json(record))
     return repository

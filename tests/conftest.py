@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-pytest_plugins = ["fixtures_export", "fixtures_training"]
+pytest_plugins = ["fixtures_export", "fixtures_stages", "fixtures_training"]
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("NEUROCITY_DATA") or REPOSITORY.parent / "shared" / "data")

@@ -9,7 +9,7 @@ import pytest
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 from PIL import Image
 
-from benchmarks import frame_time, machine, training, training_run
+from benchmarks import bounds, frame_time, machine, training, training_run
 from neurocity.families import find_family
 
 
@@ -17,19 +17,34 @@ def test_frame_times_of_all_renderers(
     trained_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = str(trained_run / "checkpoints" / "last.ckpt")
-    options = ["--sizes", "12", "16", "--repeats", "1", "--naive-rays", "150"]
+    options = ["--sizes", "12", "16", "--repeats", "1", "--rays-per-call", "100"]
     monkeypatch.setattr(sys, "argv", ["frame_time", checkpoint, *options])
     frame_time.main()
     output = capsys.readouterr().out
     assert machine.facts() in output
-    rows = [
+    heads, _, *rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line[:1] == "|"
     ]
-    for size in ("12x12", "16x16"):
-        times = {row[1]: float(row[2]) for row in rows if row[0] == size}
-        assert list(times)[1:] == ["eager, compiled kernels", "TorchScript", "ONNX Runtime"]
-        assert all(seconds >= 0.0 for seconds in times.values())
-    assert ["16x16", "naive (150 rays, scaled)"] in [row[:2] for row in rows], "what was not measured is said"
+    table = {row[1]: dict(zip(heads, row, strict=True)) for row in rows}
+    artefacts = ["torchscript fp32", "onnx fp32", "aotinductor fp32"]
+    assert list(table) == [frame_time.GRAPH, frame_time.KERNELS, *artefacts]
+    for name, row in table.items():
+        assert row["family"] == "instant_ngp"
+        assert float(row["PSNR against eager, dB"]) > 80.0, name
+        assert min(float(row["12x12, ms"]), float(row["16x16, ms"])) >= 0.0
+        assert int(row["rays/s"].replace(",", "")) > 0
+        assert float(row["times the eager graph"]) > 0.0
+        assert bool(row["MiB"]) == bool(row["written in, s"]) == (name in artefacts)
+    assert table[frame_time.GRAPH]["times the eager graph"] == "1.00"
+
+
+def test_bounds_of_onnx_runtime(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = str(trained_run / "checkpoints" / "last.ckpt")
+    monkeypatch.setattr(sys, "argv", ["bounds", checkpoint, "--size", "12"])
+    bounds.main()
+    output = capsys.readouterr().out
     assert "row gathers" in output
     assert "times its bound" in output
 

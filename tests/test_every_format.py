@@ -1,5 +1,7 @@
 """What holds for every export format; a new file in `export/formats/` is tested by being there."""
 
+import json
+import platform
 import subprocess
 import sys
 import zipfile
@@ -20,11 +22,16 @@ from export.pipeline import export_model
 from export.rays import Rays, view_rays
 from export.registry import format_names, get_format
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
-from neurocity.errors import ManifestError, ParityError, UnsupportedError
+from neurocity.errors import ManifestError, MissingDependencyError, ParityError, UnsupportedError
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
 
 OPEN_ALONE = {
+    "aotinductor": """
+import torch
+model = torch._inductor.aoti_load_package(path)
+outputs = model(torch.from_numpy(origins), torch.from_numpy(directions))
+""",
     "onnx": """
 import onnxruntime
 session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -195,6 +202,23 @@ class _Inexpressible(_Plain):
         return identity(torch.cumprod(ray_origins, dim=1)), ray_origins.sum(1), ray_directions.sum(1)
 
 
+class _Branching(_Plain):
+    """What torch.export records has no branches that depend on values."""
+
+    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
+        if bool((ray_origins > 0.0).all()):
+            return ray_origins, ray_origins.sum(1), ray_directions.sum(1)
+        return ray_directions, ray_origins.sum(1), ray_directions.sum(1)
+
+
+INEXPRESSIBLE = {
+    "aotinductor": (_Branching, "data-dependent"),
+    "onnx": (_Inexpressible, "prod"),
+    "torchscript": (_Inexpressible, "[lL]ambda"),
+}
+"""A model that a format has no words for, and the word of the reason."""
+
+
 class _Baked(_Plain):
     def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
         offset = torch.zeros(3, device=torch.device("cpu"))
@@ -213,12 +237,12 @@ def _wrong_cell(_model: TinyField) -> TinyField:
         (_wrong_cell, r"opacity error: got 0\.\d+, expected at most 0.002"),
         (
             lambda _model: _Random(),
-            r"random operators: got (RandomUniformLike|aten::rand_like), expected none",
+            r"random operators: got (RandomUniformLike|aten::rand_like|aoti_torch_\w+), expected none",
         ),
         (
             lambda _model: _OtherOutputs(),
-            r"output 1: got depth\S* float32 \['rays', 1\], expected depth\S* float32 \['rays'\]\n"
-            r".*output 2: got opacity\S* float64 \['rays'\], expected opacity\S* float32 \['rays'\]",
+            r"output 1: got (\S+) float32 \['rays', 1\], expected \1 float32 \['rays'\]\n"
+            r".*output 2: got (\S+) float64 \['rays'\], expected \2 float32 \['rays'\]",
         ),
     ],
     ids=["occupancy", "random", "outputs"],
@@ -258,8 +282,9 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
 
 
 def test_a_model_that_a_format_cannot_express_is_refused_with_the_reason(target):
-    with pytest.raises(UnsupportedError, match=r"cannot express this model: (?s:.*)(prod|[lL]ambda)"):
-        target.encode(_Inexpressible(), "{}")
+    model, reason = INEXPRESSIBLE[target.name]
+    with pytest.raises(UnsupportedError, match=rf"cannot express this model: (?s:.*){reason}"):
+        target.encode(model(), "{}")
 
 
 def test_onnx_pins_what_a_runtime_must_read(tiny_repository):
@@ -297,3 +322,52 @@ def test_the_view_of_a_manifest_renders_the_scene(target, artefact):
     opacity = rendered.opacity.reshape(view.height, view.width)
     assert opacity[view.height // 2, view.width // 2] > 0.5
     assert opacity[0, 0] < 0.1
+
+
+def test_an_aotinductor_package_holds_its_library_and_metadata_alone(tiny_repository):
+    with zipfile.ZipFile(tiny_repository / "tiny_aotinductor" / "1" / "model.pt2") as archive:
+        kinds = sorted({Path(name).suffix for name in archive.namelist() if "aotinductor" in name})
+    assert kinds == [".json", ".so"]
+
+
+@pytest.mark.parametrize(
+    ("change", "device", "message"),
+    [
+        ({}, "cuda", r"was compiled for cpu and cannot run on cuda; export again with --device cuda"),
+        ({"AOTI_MACHINE": "sparc64"}, "cpu", r"was compiled for a processor sparc64 with .*, this one is"),
+        (
+            {"AOTI_CPU_ISA": "AVX512"},
+            "cpu",
+            r"compiled for a processor .* with AVX512, this one is .* with AVX2",
+        ),
+    ],
+)
+def test_a_package_for_another_machine_is_refused(tmp_path, monkeypatch, change, device, message):
+    target = get_format("aotinductor")
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
+    metadata = {
+        "AOTI_DEVICE_KEY": "cpu",
+        "AOTI_MACHINE": platform.machine(),
+        "AOTI_CPU_ISA": "AVX2",
+        **change,
+    }
+    path = tmp_path / target.file_name
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data/aotinductor/model/m.wrapper_metadata.json", json.dumps(metadata))
+    with pytest.raises(MissingDependencyError, match=message):
+        target.open(path, device)
+
+
+def test_without_a_compiler_aotinductor_says_so(monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    with pytest.raises(
+        MissingDependencyError, match=r"no-such-compiler.*; install g\+\+, or name one in .* CXX"
+    ):
+        get_format("aotinductor").encode(_Plain(), "{}")
+
+
+def test_a_file_that_is_no_package_has_no_manifest(tmp_path):
+    path = tmp_path / "model.pt2"
+    path.write_bytes(b"not an archive")
+    with pytest.raises(ManifestError, match="not a package of one AOTInductor model"):
+        get_format("aotinductor").read_manifest(path)

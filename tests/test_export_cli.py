@@ -1,5 +1,6 @@
 """`neurocity-export`: exit codes, messages, and what stays in the repository."""
 
+import json
 import math
 import subprocess
 import sys
@@ -11,15 +12,16 @@ from fixtures_export import tiny_checkpoint, tiny_info
 from tiny_field import TinyField
 from torch import nn
 
-import export.pipeline
-from export.cli import exit_code, main
+from export.cli import commands, exit_code, main
 from export.config import ExportConfig
 from export.pipeline import export_model
-from export.registry import get_format
+from export.registry import format_names, get_format
+from export.request import scene_name
 from neurocity import errors
 from neurocity.contract import manifest_from_json
 
 FAST = ("--rays-per-call", "512", "--profile-seconds", "0")
+TORCHSCRIPT = ("--formats", "torchscript")
 
 
 class _Poisoned(nn.Module):
@@ -36,31 +38,27 @@ class _Poisoned(nn.Module):
         return rgb, torch.where(ray_directions[:, 2].abs() == 1.0, math.nan, depth), opacity
 
 
-@pytest.fixture
-def checkpoint(monkeypatch):
-    """Makes `neurocity-export FILE` see the tiny field in FILE, or the checkpoint it is called with."""
-
-    def put(found=None):
-        monkeypatch.setattr(export.pipeline, "load_checkpoint", lambda _path: found or tiny_checkpoint())
-
-    return put
-
-
 def _run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def test_a_scene_is_exported_and_the_figures_are_shown(tmp_path, checkpoint, capsys):
-    checkpoint()
-    assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", "--formats", "torchscript", *FAST) == 0
-    folder = tmp_path / "tiny_torchscript"
-    names = {path.name for path in (folder / "1").iterdir()}
-    assert names == {"model.pt", "manifest.json", "report.md", "parity", "golden"}
+def test_a_scene_is_exported_and_the_figures_are_shown(tiny, capsys):
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 0
+    folder = tiny / "tiny_torchscript"
+    assert {path.name for path in (folder / "1").iterdir()} == {
+        "model.pt",
+        "manifest.json",
+        "report.md",
+        "parity",
+        "golden",
+    }
     out, err = capsys.readouterr()
-    assert f"wrote {folder / '1'}" in out
-    assert "200.0" in out
-    stages = [line.split(": done in ")[0] for line in err.splitlines()]
-    assert stages == [
+    figures, wrote = out.splitlines()
+    assert figures.startswith("tiny_torchscript: version 1, PSNR, dB 200.0, SSIM 1.000000, ")
+    assert wrote == "wrote model_repository/tiny_torchscript/1"
+    name, *lines = err.splitlines()
+    assert name == "scene tiny"
+    assert [line.split(": done in ")[0] for line in lines] == [
         "counting truncated rays",
         "torchscript: writing",
         "torchscript: comparing held-out views",
@@ -68,40 +66,75 @@ def test_a_scene_is_exported_and_the_figures_are_shown(tmp_path, checkpoint, cap
     ]
 
 
-def test_a_second_export_needs_force_or_another_version(tmp_path, checkpoint, capsys):
-    checkpoint()
-    command = ("c.ckpt", "--out", tmp_path, "--name", "tiny", "--formats", "torchscript", *FAST)
+def test_every_precision_of_every_format_is_a_stage(tiny, capsys):
+    """The tiny field has no half precision: that is refused, and the other half shipped."""
+    command = ("tiny.ckpt", "--formats", "all", "--precision", "fp32", "fp16", "--name", "all", *FAST)
+    assert _run(*command, "--json") == 4
+    document = json.loads(capsys.readouterr().out)
+    stages = document["stages"]
+    assert [(stage["format"], stage["precision"]) for stage in stages] == [
+        (name, precision) for name in format_names() for precision in ("fp32", "fp16")
+    ]
+    assert (document["exit_code"], document["error"]) == (4, None)
+    for stage in stages:
+        if stage["precision"] == "fp16":
+            assert (stage["status"], stage["folder"]) == ("failed", None)
+            assert (stage["error"]["kind"], stage["error"]["exit_code"]) == ("UnsupportedError", 4)
+            assert "TinyField does not say what" in stage["error"]["message"]
+        else:
+            assert (stage["status"], stage["error"]) == ("shipped", None)
+            manifest = manifest_from_json((Path(stage["folder"]) / "manifest.json").read_text())
+            assert stage["artefact"]["sha256"] == manifest.artefact.sha256
+            assert stage["figures"]["psnr_db"] >= 60.0
+    assert sorted(entry.name for entry in tiny.iterdir()) == [f"all_{name}" for name in format_names()]
+
+
+def test_a_second_export_needs_force_or_another_version(tiny, capsys):
+    command = ("tiny.ckpt", *TORCHSCRIPT, *FAST)
     assert _run(*command) == 0
-    before = (tmp_path / "tiny_torchscript" / "1" / "manifest.json").read_bytes()
+    before = (tiny / "tiny_torchscript" / "1" / "manifest.json").read_bytes()
     assert _run(*command) == 1
     assert "has a version 1 already; --force replaces it, --version 2 adds one" in capsys.readouterr().err
-    assert (tmp_path / "tiny_torchscript" / "1" / "manifest.json").read_bytes() == before
+    assert (tiny / "tiny_torchscript" / "1" / "manifest.json").read_bytes() == before
     assert _run(*command, "--version", 2) == 0
     assert _run(*command, "--force") == 0
-    assert {entry.name for entry in (tmp_path / "tiny_torchscript").iterdir()} == {"1", "2", "config.pbtxt"}
+    entries = {entry.name for entry in (tiny / "tiny_torchscript").iterdir()}
+    assert entries == {"1", "2", "config.pbtxt", "warmup"}
 
 
-def test_a_model_that_is_not_a_number_somewhere_exits_3_and_ships_nothing(tmp_path, checkpoint, capsys):
-    checkpoint(tiny_checkpoint(model=_Poisoned().eval()))
-    assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", "--formats", "torchscript", *FAST) == 3
+def test_a_model_that_is_not_a_number_somewhere_exits_3_and_ships_nothing(run_stage, tmp_path, capsys):
+    out = tmp_path / "models"
+    assert run_stage(*TORCHSCRIPT, "--out", out, model=_Poisoned().eval()) == 3
     message = capsys.readouterr().err
     assert "along an axis: values not finite: got " in message
     assert "expected 0" in message
-    assert list(tmp_path.iterdir()) == []
+    assert list(out.iterdir()) == []
 
 
-def test_one_format_that_fails_does_not_stop_the_others(tmp_path, checkpoint, capsys, monkeypatch):
+REFUSE = """
+from neurocity.errors import UnsupportedError
+def refuse(*_):
+    raise UnsupportedError("TorchScript cannot express this model: no operator")
+TorchScriptFormat.encode = refuse
+"""
+
+
+def test_one_format_that_fails_does_not_stop_the_others(tiny, change_stages, capsys):
     """The first is refused, the second shipped; the code is the refusal's."""
-    checkpoint()
+    change_stages(REFUSE)
+    assert _run("tiny.ckpt", "--formats", "torchscript", "onnx", *FAST) == 4
+    out, err = capsys.readouterr()
+    assert "error: torchscript: TorchScript cannot express this model: no operator" in err
+    assert out.splitlines()[1:] == ["failed: torchscript", "wrote model_repository/tiny_onnx/1"]
+    assert [entry.name for entry in tiny.iterdir()] == ["tiny_onnx"]
 
-    def refuse(*_):
-        raise errors.UnsupportedError("ONNX cannot express this model: no operator")
 
-    monkeypatch.setattr(type(get_format("onnx")), "encode", refuse)
-    formats = ("--formats", "onnx", "torchscript")
-    assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", *formats, *FAST) == 4
-    assert "error: onnx: ONNX cannot express this model: no operator" in capsys.readouterr().err
-    assert [entry.name for entry in tmp_path.iterdir()] == ["tiny_torchscript"]
+def test_fail_fast_stops_at_the_first(tiny, change_stages, capsys):
+    change_stages(REFUSE)
+    assert _run("tiny.ckpt", "--formats", "torchscript", "onnx", "--fail-fast", "--json", *FAST) == 4
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert [stage["status"] for stage in stages] == ["failed", "not run"]
+    assert list(tiny.iterdir()) == []
 
 
 def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monkeypatch):
@@ -116,24 +149,24 @@ def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_package_exits_5_and_says_what_brings_it(tmp_path, checkpoint, capsys, monkeypatch):
-    checkpoint()
+def test_a_missing_package_exits_5_and_says_what_brings_it(run_stage, tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "export.formats.onnx", raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", "--formats", "onnx", *FAST) == 5
+    assert run_stage("--formats", "onnx", "--out", tmp_path / "models") == 5
     assert "needs the package 'onnxruntime'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asserts what happens without CUDA")
-def test_a_missing_device_exits_5(tmp_path, checkpoint):
-    checkpoint()
-    assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", "--device", "cuda") == 5
-    assert list(tmp_path.iterdir()) == []
+def test_a_missing_device_is_said_once_and_exits_5(tiny, capsys):
+    assert _run("tiny.ckpt", "--formats", "onnx", "torchscript", "--device", "cuda") == 5
+    out, err = capsys.readouterr()
+    assert err.count("error: torch sees no CUDA device; --device cpu verifies on the CPU") == 1
+    assert out.splitlines() == ["failed: onnx", "not run: torchscript"]
+    assert not tiny.exists()
 
 
-def test_a_scene_without_held_out_views_exits_1(tmp_path, checkpoint, capsys):
-    checkpoint(tiny_checkpoint(info=tiny_info(views=())))
-    assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny") == 1
+def test_a_scene_without_held_out_views_exits_1(run_stage, capsys):
+    assert run_stage(*TORCHSCRIPT, info=tiny_info(views=())) == 1
     assert "no held-out views" in capsys.readouterr().err
 
 
@@ -142,11 +175,14 @@ def test_a_scene_without_held_out_views_exits_1(tmp_path, checkpoint, capsys):
     [
         (("--name", "Lego Scene"), "name: got 'Lego Scene', expected lower-case letters"),
         (("--name", "../lego"), "name: got '../lego'"),
-        (("--name", "lego", "--formats", "onnxx"), "did you mean 'onnx'?"),
-        (("--name", "lego", "--formats", "onnx", "onnx"), "expected each format once"),
-        (("--name", "lego", "--version", "0"), "version: got 0, expected a whole number of at least 1"),
-        (("--name", "lego", "--rays-per-call", "0"), "rays_per_call: got 0"),
-        (("--name", "lego", "--formats"), "formats: got none"),
+        (("--formats", "onnxx"), "did you mean 'onnx'?"),
+        (("--formats", "onnx", "onnx"), "expected each format once"),
+        (("--formats", "all", "onnx"), "expected 'all' alone"),
+        (("--formats",), "formats: got none"),
+        (("--precision", "fp16", "fp16"), "precision: got fp16 fp16, expected each once"),
+        (("--version", "0"), "version: got 0, expected a whole number of at least 1"),
+        (("--rays-per-call", "0"), "rays_per_call: got 0"),
+        (("--samples", "0"), "samples: got 0"),
     ],
 )
 def test_a_wrong_value_exits_2_and_names_the_option(tmp_path, capsys, arguments, message):
@@ -155,11 +191,37 @@ def test_a_wrong_value_exits_2_and_names_the_option(tmp_path, capsys, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [(), ("c.ckpt",), ("c.ckpt", "--name", "x", "--precision", "fp4")])
+def test_a_wrong_value_is_in_the_json_too(capsys):
+    assert _run("c.ckpt", "--formats", "onnxx", "--json") == 2
+    document = json.loads(capsys.readouterr().out)
+    assert (document["exit_code"], document["stages"]) == (2, [])
+    assert document["error"]["kind"] == "ConfigError"
+    assert "did you mean 'onnx'?" in document["error"]["message"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("c.ckpt", "--name", "x", "--precision", "fp4")])
 def test_a_command_line_that_cannot_be_parsed_exits_2(arguments):
     with pytest.raises(SystemExit) as stopped:
         _run(*arguments)
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("runs/photos/checkpoints/last.ckpt", "photos"),
+        ("runs/My Photos (2)/checkpoints/epoch=3.ckpt", "my-photos-2"),
+        ("downloads/Lego.ckpt", "lego"),
+        ("checkpoints/last.ckpt", Path.cwd().name),
+    ],
+)
+def test_a_scene_is_named_after_its_run(path, name):
+    assert scene_name(Path(path)) == name
+
+
+def test_a_run_whose_name_cannot_be_a_scene_needs_one(capsys):
+    assert _run("/runs/東京/checkpoints/last.ckpt") == 2
+    assert "nothing of '東京' can stand in a scene's name; give one with --name" in capsys.readouterr().err
 
 
 def test_every_error_has_an_exit_code():
@@ -171,14 +233,17 @@ def test_every_error_has_an_exit_code():
         assert exit_code(kind("x")) == 1
 
 
-def test_a_file_that_is_no_checkpoint_exits_1(tmp_path, capsys):
+def test_a_file_that_is_no_checkpoint_exits_1_and_is_named_once(tmp_path, capsys):
     (tmp_path / "photo.ckpt").write_bytes(b"not a checkpoint")
-    assert _run(tmp_path / "photo.ckpt", "--out", tmp_path / "out", "--name", "tiny") == 1
-    assert "photo.ckpt" in capsys.readouterr().err
+    assert _run(tmp_path / "photo.ckpt", "--out", tmp_path / "out") == 1
+    err = capsys.readouterr().err
+    assert (
+        err.count("photo.ckpt: cannot be read as a checkpoint (16 bytes; truncated, or not written by") == 1
+    )
     assert not (tmp_path / "out").exists()
 
 
-def test_help_answers_without_loading_torch():
+def test_help_answers_without_loading_torch_and_lists_the_commands():
     code = """
 import sys
 from export.cli import main
@@ -188,20 +253,24 @@ finally:
     assert "torch" not in sys.modules
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for option in ("--name", "--out", "--formats", "--version", "--force", "--device"):
+    for option in ("--name", "--out", "--formats", "--version", "--force", "--device", "--resume"):
         assert option in shown.stdout
+    for name in commands():
+        assert f"neurocity-export {name}: " in shown.stdout
 
 
-def test_progress_bars_on_a_terminal(tmp_path, checkpoint, monkeypatch, capsys):
-    """A terminal gets bars, not lines; what is said at the end is the same."""
-    checkpoint()
+def test_progress_bars_on_a_terminal(tiny, monkeypatch, capsys):
+    """A terminal gets bars and a table, not lines."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    assert _run("c.ckpt", "--out", tmp_path, "--name", "tiny", "--formats", "torchscript", *FAST) == 0
+    monkeypatch.setenv("COLUMNS", "120")
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 0
     out, err = capsys.readouterr()
     assert "torchscript: comparing held-out views" in err
     assert "done in" not in err
+    assert "verified against the float32 model" in out
     assert "tiny_torchscript" in out
+    assert (tiny / "tiny_torchscript" / "1" / "model.pt").is_file()
 
 
 def test_the_report_is_made_from_the_manifest_alone(tiny_repository: Path):

@@ -99,6 +99,22 @@ def test_the_configuration_belongs_to_the_highest_version(repository):
     assert versions == {"1", "2", "10"}
 
 
+def test_versions_keep_the_rays_of_their_own_warm_ups(repository):
+    for version in (2, 1):
+        with staging(repository) as folder:
+            model = folder / "scene_onnx"
+            for part in (str(version), "warmup"):
+                (model / part).mkdir(parents=True)
+            write_synced(model / "warmup" / f"{version}-rays", b"rays")
+            write_synced(model / CONFIG, f"version {version}".encode())
+            publish(model, repository, config_file=CONFIG, force=False)
+    assert _tree(repository) == {
+        "scene_onnx/config.pbtxt": "version 2",
+        "scene_onnx/warmup/1-rays": "rays",
+        "scene_onnx/warmup/2-rays": "rays",
+    }
+
+
 def test_a_reader_never_finds_a_model_missing_or_half(repository):
     """Version and configuration change together, while a reader looks all the time."""
     _publish(repository, 1, "0")

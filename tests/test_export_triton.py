@@ -1,5 +1,6 @@
 """`config.pbtxt` says what the artefact is, and says it in Triton's own language."""
 
+import numpy as np
 import pytest
 from fixtures_export import tiny_checkpoint
 from google.protobuf import text_format
@@ -28,8 +29,9 @@ def test_names_types_and_dimensions_are_the_artefacts_own(exported):
             assert tensor.name == spec.name
             assert list(tensor.dims) == [-1 if axis == "rays" else axis for axis in spec.shape]
             assert tensor.data_type == 11  # TYPE_FP32
-    suffix = "__{}" if target.name == "torchscript" else ""
-    wanted = [name + suffix.format(index) for index, name in enumerate(("rgb", "depth", "opacity"))]
+    pattern = {"torchscript": "{name}__{index}", "aotinductor": "OUTPUT__{index}"}.get(target.name, "{name}")
+    names = ("rgb", "depth", "opacity")
+    wanted = [pattern.format(name=name, index=index) for index, name in enumerate(names)]
     assert [tensor.name for tensor in config.output] == wanted
     assert [list(tensor.dims) for tensor in config.output] == [[-1, 3], [-1], [-1]]
 
@@ -44,6 +46,33 @@ def test_what_triton_needs_is_written(exported):
     assert not config.dynamic_batching.HasField("default_queue_policy"), "costs 500 ms a waiting request"
     assert config.version_policy.latest.num_versions == 1
     assert [group.count for group in config.instance_group] == [1]
+    kind = "KIND_CPU" if target.triton.device_bound else "KIND_AUTO"
+    assert [group.Kind.Name(group.kind) for group in config.instance_group] == [kind]
+
+
+def test_the_warm_up_is_one_call_of_rays_of_a_view(exported):
+    target, folder, config = exported
+    manifest = manifest_from_json((folder / "1" / "manifest.json").read_text())
+    (warmup,) = config.model_warmup
+    assert warmup.batch_size == 1, "Triton asks for 1 of models that know no batches"
+    assert set(warmup.inputs) == {tensor.name for tensor in config.input}
+    files = []
+    for tensor in config.input:
+        value = warmup.inputs[tensor.name]
+        assert list(value.dims) == [manifest.rays_per_call, 3]
+        files.append(np.fromfile(folder / "warmup" / value.input_data_file, "<f4").reshape(-1, 3))
+    assert len(files[0]) == manifest.rays_per_call
+    np.testing.assert_allclose(np.linalg.norm(files[1], axis=1), 1.0, atol=1e-6)
+    rendered = target.open(folder / "1" / target.file_name, "cpu")(*files)
+    assert rendered.opacity.max() > 0.2, "rays that see something warm everything up"
+
+
+def test_copies_of_a_model_are_written(tiny_repository):
+    target = get_format("onnx")
+    path = tiny_repository / "tiny_onnx" / "1" / target.file_name
+    manifest = manifest_from_json((path.parent / "manifest.json").read_text())
+    text = model_config(manifest, target.triton, target.signature(path), instances=3)
+    assert [group.count for group in text_format.Parse(text, ModelConfig()).instance_group] == [3]
 
 
 def test_the_manifest_travels_whole(exported):

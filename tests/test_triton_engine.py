@@ -41,6 +41,7 @@ def repository(tmp_path_factory):
     repository = tmp_path_factory.mktemp("triton")
     analytic_scene.write_repository(repository, "onnx", "torchscript")
     analytic_scene.write_repository(repository, "torchscript", scene="scripted")
+    analytic_scene.write_repository(repository, "aotinductor", scene="compiled")
     analytic_scene.write_repository(repository, "onnx", scene=SLOW, idle_loops=SLOW_LOOPS)
     return repository
 
@@ -76,12 +77,12 @@ def rays():
 
 def test_scenes_come_from_the_server_itself(server):
     scenes = use_engine(server.grpc_url, lambda engine: asyncio.sleep(0, dict(engine.scenes())))
-    assert sorted(scenes) == ["scripted", SLOW, analytic_scene.SCENE]
+    assert sorted(scenes) == ["compiled", "scripted", SLOW, analytic_scene.SCENE]
     assert scenes[analytic_scene.SCENE].format == "onnx", "onnx is preferred where there are two formats"
     assert scenes[analytic_scene.SCENE].info.views[0].name == "start"
 
 
-@pytest.mark.parametrize("scene", [analytic_scene.SCENE, "scripted"])
+@pytest.mark.parametrize("scene", [analytic_scene.SCENE, "scripted", "compiled"])
 def test_tiles_make_the_analytic_image(server, scene):
     origins, directions = rays()
     assert len(origins) > 3 * analytic_scene.RAYS_PER_CALL
@@ -120,7 +121,9 @@ def test_the_gateway_gives_the_same_png_with_both_engines(server, local_reposito
 
 
 def test_unknown_scene_and_missing_address(server):
-    with pytest.raises(SceneNotFoundError, match="got scene 'nowhere', known: scripted, slow, sphere"):
+    with pytest.raises(
+        SceneNotFoundError, match="got scene 'nowhere', known: compiled, scripted, slow, sphere"
+    ):
         use_engine(server.grpc_url, lambda engine: engine.render("nowhere", *rays(), None))
     with pytest.raises(ConfigError, match="triton_url"):
         use_engine(None, lambda engine: engine.ready())

@@ -84,6 +84,12 @@ def test_a_model_that_does_not_load_is_named_with_the_reason(repository):
         start(triton_server.free_ports(repository))
 
 
+def test_the_warm_up_is_asked_before_the_model_is_ready(repository):
+    (repository / "sphere_onnx" / "warmup" / "1-ray_origins").write_bytes(b"short")
+    with pytest.raises(EngineError, match=r"sphere_onnx version 1: .*warmup"):
+        start(triton_server.free_ports(repository))
+
+
 def test_an_artefact_without_a_configured_output_does_not_load(repository):
     config = repository / "sphere_onnx" / "config.pbtxt"
     config.write_text(config.read_text().replace('name: "depth"', 'name: "range"', 1))

@@ -1,1 +1,1 @@
-"""Subcommands of `neurocity-export`, each with a `main` of its own."""
+"""The subcommands of `neurocity-export`: each module here is one, by its file name with `-` for `_`."""

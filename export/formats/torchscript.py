@@ -5,6 +5,7 @@ the outcome of every Python decision, into the file; scripting keeps both, and r
 """
 
 import io
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
 from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
 
+LAST_PYTHON = (3, 13)
+"""On later ones, torch says that `torch.jit` is not supported and may break."""
 _RANDOM_OPS = ("aten::rand", "aten::bernoulli", "aten::normal", "aten::multinomial", "aten::dropout")
 _OUTPUT_NAMES = tuple(f"{spec.name}__{index}" for index, spec in enumerate(RENDER_OUTPUTS))
 
@@ -31,6 +34,13 @@ class TorchScriptFormat:
     triton = TritonTarget(backend="pytorch", platform="pytorch_libtorch")
     packages = ("torch",)
     fixed_budget = False
+
+    def check_machine(self) -> None:
+        if sys.version_info[:2] > LAST_PYTHON:
+            found, last = (f"{major}.{minor}" for major, minor in (sys.version_info[:2], LAST_PYTHON))
+            raise UnsupportedError(
+                f"torch does not support TorchScript on Python {found}, {last} is the last"
+            )
 
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
         buffer = io.BytesIO()

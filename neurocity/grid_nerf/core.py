@@ -17,6 +17,7 @@ from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
 from neurocity.rendering.compositing import compositing_weights
+from neurocity.rendering.fixed_budget import RowSamples, row_weights
 from neurocity.rendering.marched_field import MarchedField, TrainingRender
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
@@ -122,6 +123,17 @@ class GridNeRF(MarchedField):
                 torch.zeros_like(guide).index_copy(0, seen, tau), samples.offsets, samples.ray_index
             ),
         )
+
+    def weigh_rows(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
+        """`weigh` of rows; what the packed graph keeps from the NeRF branch fades to nothing."""
+        features, density = self.density(samples.points)
+        tau = self.optical_depths(density, samples)
+        guide = row_weights(tau)
+        if not self.nerf_rendered:
+            return features, guide
+        hidden, log_factor = self.nerf(self.in_box(samples.points), features)
+        fade = (guide / self.guide_weight - 1.0).clamp(0.0, 1.0)
+        return hidden, row_weights(tau * activated(log_factor).view_as(tau) * fade)
 
     @torch.jit.unused
     def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:

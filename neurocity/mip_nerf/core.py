@@ -19,6 +19,7 @@ from torch.nn import functional
 from neurocity.mip_nerf.cones import Cones, frustum_gaussians
 from neurocity.mip_nerf.config import MipNeRFConfig
 from neurocity.mip_nerf.encoding import frequencies, integrated_encoding, positional_encoding
+from neurocity.mip_nerf.fixed_budget import FixedBudgetCones
 from neurocity.mip_nerf.network import MipNetwork
 from neurocity.mip_nerf.resampling import (
     blurred,
@@ -92,7 +93,11 @@ class MipNeRF(nn.Module):
         hit, cones = self.cast(ray_origins, ray_directions, radii)
         light = self.render_in_parts(cones)
         rendered = torch.zeros(ray_origins.shape[0], 5, dtype=light.dtype, device=light.device)
-        rgb, tau, distance = rendered.index_copy(0, hit, light).split([3, 1, 1], dim=1)
+        return self.before_sky(rendered.index_copy(0, hit, light), ray_directions)
+
+    def before_sky(self, light: Tensor, ray_directions: Tensor) -> RayRender:
+        """The render of what `render_cones` gave of all rays, [R, 5], over the sky if there is one."""
+        rgb, tau, distance = light.split([3, 1, 1], dim=1)
         opacity = -torch.expm1(-tau)
         if self.sky_net is not None:
             rest = torch.exp(-tau)
@@ -203,6 +208,19 @@ class MipNeRF(nn.Module):
     def halve(self) -> None:
         """Keep the networks in float16."""
         halve(self)
+
+    @torch.jit.unused
+    def fixed_budget(self, samples: int) -> nn.Module:
+        """The render graph without packing, which shares this model's parameters.
+
+        Raises ConfigError unless `samples` is the frustums of both passes, which cannot be chosen anew.
+        """
+        return FixedBudgetCones(self, samples)
+
+    @torch.jit.unused
+    def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
+        """How many samples the fixed budget needs for rays [R, 3]: the frustums of both passes, [R] int64."""
+        return torch.full_like(ray_origins[:, 0], self.coarse_samples + self.fine_samples, dtype=torch.int64)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the frustums of its two passes."""

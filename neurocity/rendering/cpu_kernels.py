@@ -4,20 +4,33 @@ Kernels are numba functions that release the GIL; threads of one small pool call
 A graph that is being traced, scripted or exported always takes the PyTorch twin.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+_ALLOWED = ContextVar("allowed", default=True)
+
 
 def kernels_apply(tensor: Tensor) -> bool:
     """True when `tensor` lives on the CPU and is being computed with now, not recorded into a graph."""
-    return tensor.device.type == "cpu" and not (
-        torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling()
-    )
+    recorded = torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    return tensor.device.type == "cpu" and not recorded and _ALLOWED.get()
+
+
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """Inside, this thread computes with the PyTorch twins, as a recorded graph would."""
+    token = _ALLOWED.set(False)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
 
 
 @cache

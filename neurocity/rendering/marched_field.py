@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
+from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples, row_weights
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
@@ -100,6 +101,10 @@ class MarchedField(nn.Module):
         depth = segment_sum(weights * samples.t, samples.offsets)
         basis = spherical_harmonics(directions)
         rgb = segment_sum(self.light(samples, features, weights, basis), samples.offsets)
+        return self.before_sky(rgb, depth, opacity, basis)
+
+    def before_sky(self, rgb: Tensor, depth: Tensor, opacity: Tensor, basis: Tensor) -> RayRender:
+        """The render of summed light [3, R], depth times weight [R] and weight [R], over the sky if any."""
         if self.sky_enabled:
             rest = (1.0 - opacity).clamp_min(0.0)
             rgb = rgb + rest * self.sky_net(basis).t()
@@ -112,6 +117,15 @@ class MarchedField(nn.Module):
         """Features [N, C] and compositing weights [N] of packed samples."""
         features, density = self.density(samples.points)
         return features, compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+
+    def weigh_rows(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
+        """`weigh` of rows: features [R K, C] and compositing weights [R, K], zero where nothing was found."""
+        features, density = self.density(samples.points)
+        return features, row_weights(self.optical_depths(density, samples))
+
+    def optical_depths(self, density: Tensor, samples: RowSamples) -> Tensor:
+        """Optical depths [R, K] of rows with densities [R K], zero where nothing was found."""
+        return torch.where(samples.found, density.view_as(samples.t) * samples.delta, 0.0)
 
     def light(self, samples: PackedSamples, features: Tensor, weights: Tensor, basis: Tensor) -> Tensor:
         """Weighted colours [3, N] of samples; zero where they are too faint to be seen."""
@@ -138,6 +152,19 @@ class MarchedField(nn.Module):
     def halve(self) -> None:
         """Keep all parameters, which are tables and networks, in float16."""
         halve(self)
+
+    @torch.jit.unused
+    def fixed_budget(self, samples: int) -> nn.Module:
+        """The render graph with at most `samples` samples a ray, which shares this field's parameters."""
+        return FixedBudgetMarch(self, samples)
+
+    @torch.jit.unused
+    def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
+        """How many samples the fixed budget needs for rays [R, 3] to lose no light that counts: [R] int64."""
+        origins, directions = ray_origins.t(), ray_directions.t()
+        midpoints = torch.full_like(origins[0], 0.5)
+        samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
+        return self.visible(samples, LEAST_LIGHT).offsets.diff()
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: its lattice, nothing else."""

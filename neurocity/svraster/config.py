@@ -42,6 +42,10 @@ class SVRasterConfig(FieldConfig):
     """Raw density of the untrained model, before activation."""
     max_voxels: int = 10_000_000
     """Subdivision stops at this many voxels."""
+    depth_per_side: float = 300.0
+    """Optical depth across the box's cube at activated density 1; the paper's is 100 a unit, its cube 3."""
+    brightest: float = 1.0
+    """Rendered colours of voxels are clamped to this; above 1 for models trained without a limit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +66,10 @@ class SVRasterConfig(FieldConfig):
             raise ConfigError(f"sh_degree: got {self.sh_degree}, expected 0 to 3")
         if not 1 <= self.samples_per_voxel <= 3:
             raise ConfigError(f"samples_per_voxel: got {self.samples_per_voxel}, expected 1 to 3")
+        if not self.depth_per_side > 0.0:
+            raise ConfigError(f"depth_per_side: got {self.depth_per_side}, expected > 0")
+        if not self.brightest >= 1.0:
+            raise ConfigError(f"brightest: got {self.brightest}, expected at least 1")
         if self.max_voxels < 1:
             raise ConfigError(f"max_voxels: got {self.max_voxels}, expected at least 1")
 

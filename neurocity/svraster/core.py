@@ -7,7 +7,7 @@ Notation
     N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
 """
 
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,13 @@ from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
+from neurocity.svraster.fixed_budget import FixedBudgetVoxels, items_needed
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import VoxelIntervals, descend, inverse_directions
 from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
-
-DENSITY_PER_SIDE: Final = 300.0
-"""Optical depth across the box's cube at activated density 1: the paper's 100 a unit, in its cube of 3."""
 
 
 class SVRaster(nn.Module):
@@ -54,7 +52,8 @@ class SVRaster(nn.Module):
         low, high = torch.tensor(config.scene_bounds[:3]), torch.tensor(config.scene_bounds[3:])
         side = float((high - low).max())
         self.root_side = side * 2.0**config.bounds_level
-        self.density_scale = DENSITY_PER_SIDE / side
+        self.density_scale = config.depth_per_side / side
+        self.brightest = config.brightest
         # TorchScript reads attributes, not globals.
         self.faintest = shading.FAINTEST
         self.near = config.near
@@ -129,7 +128,7 @@ class SVRaster(nn.Module):
         seen = (weights > self.faintest).nonzero().flatten()
         rays = intervals.ray_index.index_select(0, seen)
         colors = self.colors(intervals.voxel.index_select(0, seen), origins, rays, self.basis_size)
-        light = (colors.clamp(0.0, 1.0) * weights.index_select(0, seen)[:, None]).t()
+        light = (colors.clamp(0.0, self.brightest) * weights.index_select(0, seen)[:, None]).t()
         light = torch.zeros_like(weights).expand(3, -1).index_copy(1, seen, light)
         middle = (intervals.near + intervals.far) * 0.5
         return shading.composite(weights, light, middle, intervals.offsets)
@@ -142,7 +141,7 @@ class SVRaster(nn.Module):
             (self.to_unit(origins), speed, inverse_directions(speed)),
             (self.node_children, self.voxel_points),
             (self.density, self.sh0, self.shs),
-            (self.near, self.density_scale),
+            (self.near, self.density_scale, self.brightest),
             self.samples,
         )
 
@@ -190,7 +189,7 @@ class SVRaster(nn.Module):
         return depth * self.density_scale
 
     def colors(self, voxel: Tensor, origins: Tensor, ray_index: Tensor, basis_size: int) -> Tensor:
-        """Colours [K, 3] of voxels [K] seen on rays [K] from `origins` [3, R], not yet clamped to [0, 1].
+        """Colours [K, 3] of voxels [K] seen on rays [K] from `origins` [3, R], not yet clamped.
 
         basis_size: how many of the coefficients `shs` count.
         """
@@ -199,6 +198,19 @@ class SVRaster(nn.Module):
         views = views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12)
         sh0, shs = self.sh0.index_select(0, voxel), self.shs[:, :basis_size].index_select(0, voxel)
         return shading.voxel_colors(sh0.to(views.dtype), shs.to(views.dtype), views)
+
+    @torch.jit.unused
+    def fixed_budget(self, samples: int) -> nn.Module:
+        """The render graph with at most `samples` voxels a ray, which shares this model's parameters.
+
+        Raises ConfigError when there are no voxels.
+        """
+        return FixedBudgetVoxels(self, samples)
+
+    @torch.jit.unused
+    def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
+        """How many items the fixed budget needs for rays [R, 3] to lose no light: [R] int64."""
+        return items_needed(self, ray_origins.t(), ray_directions.t())
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""

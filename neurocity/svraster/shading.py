@@ -59,7 +59,11 @@ def visible_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor, least: floa
     A ray ends where the share `least` of its light is left, which is given to its intervals in proportion: an
     end without a step, so that kernels may stop there and still agree to the last digits.
     """
-    left = transmittance(tau, offsets, ray_index)
+    return ended(transmittance(tau, offsets, ray_index), tau, least)
+
+
+def ended(left: Tensor, tau: Tensor, least: float = LEAST_LIGHT) -> Tensor:
+    """`visible_weights` of intervals with optical depths tau that the share `left` of light reaches."""
     taken = torch.minimum(left * -torch.expm1(-tau), (left - least).clamp_min(0.0))
     return taken / (1.0 - least)
 

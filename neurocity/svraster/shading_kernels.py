@@ -67,14 +67,15 @@ def _render(rays, tree, fields, constants, samples, out, begin, end):  # type: i
     """Render rays [begin, end) into `out`.
 
     rays: origins and speeds in the unit cube, inverse directions [3, R]. tree: children [nodes, 8],
-    voxel_points [N, 8]. fields: density [M], sh0 [N, 3], shs [N, B, 3]. constants: near, density_scale.
+    voxel_points [N, 8]. fields: density [M], sh0 [N, 3], shs [N, B, 3]. constants: near, density_scale,
+    brightest.
     """
     origins, speeds, inverses = rays
     children, voxel_points = tree
     density, sh0, shs = fields
-    nearest, density_scale = constants
+    nearest, density_scale, brightest = constants
     rgb, depth, opacity = out
-    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    zero, half = np.float32(0.0), np.float32(0.5)
     constant = np.float32(0.28209479177387814)
     number = shs.shape[1]
     nodes, pieces = np.empty(STACK, np.int64), np.empty((STACK, 6), np.float32)
@@ -111,9 +112,9 @@ def _render(rays, tree, fields, constants, samples, out, begin, end):  # type: i
                 for k in range(number):
                     for channel in range(3):
                         color[channel] += basis[k] * shs[voxel, k, channel]
-                red += weight * min(max(color[0], zero), one)
-                green += weight * min(max(color[1], zero), one)
-                blue += weight * min(max(color[2], zero), one)
+                red += weight * min(max(color[0], zero), brightest)
+                green += weight * min(max(color[1], zero), brightest)
+                blue += weight * min(max(color[2], zero), brightest)
         rgb[r, 0], rgb[r, 1], rgb[r, 2] = red, green, blue
         opacity[r] = min(covered, 1.0)
         depth[r] = distance / max(covered, 1e-6)
@@ -123,7 +124,7 @@ def render_cpu(
     rays: tuple[Tensor, ...],
     tree: tuple[Tensor, ...],
     fields: tuple[Tensor, ...],
-    constants: tuple[float, float],
+    constants: tuple[float, float, float],
     samples: int,
 ) -> RayRender:
     """`SVRaster.render` for CPU tensors; arguments as for `_render`."""

@@ -34,6 +34,14 @@ class VoxelIntervals(NamedTuple):
     offsets: Tensor
 
 
+class Items(NamedTuple):
+    """Pieces of rays, each in a node or a voxel: node as in `octree.Octree`, near and far in world units."""
+
+    node: Tensor
+    near: Tensor
+    far: Tensor
+
+
 def inverse_directions(directions: Tensor, largest: float = LARGEST_INVERSE) -> Tensor:
     """Inverses [3, R] of direction components, at most `largest` in magnitude."""
     small = directions.abs() * largest < 1.0
@@ -56,26 +64,11 @@ def descend(
     a, b = begin.index_select(0, ray), end.index_select(0, ray)
     node = torch.zeros_like(ray)
     offsets = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
-    forward = inverse > 0.0
-    table = children.flatten()
     for _ in range(rounds):
-        is_voxel = node < 0
-        row = node.clamp_min(0)
-        planes = (centers.index_select(1, row) - origins.index_select(1, ray)) * inverse.index_select(1, ray)
-        planes = torch.clamp(torch.where(is_voxel, b, planes), a, b)
-        x, y, z = planes[0], planes[1], planes[2]
-        less, more = torch.minimum(x, y), torch.maximum(x, y)
-        first, last = torch.minimum(less, z), torch.maximum(more, z)
-        middle = torch.minimum(more, torch.maximum(less, z))
-        starts = torch.stack([a, first, middle, last], dim=1)
-        ends = torch.stack([first, middle, last, b], dim=1)
-        # A piece is beyond a plane if it starts there or later; which side that is depends on the direction.
-        beyond = (planes[:, :, None] <= starts) == forward.index_select(1, ray)[:, :, None]
-        bits = beyond.long()
-        octant = bits[0] * 4 + bits[1] * 2 + bits[2]
-        child = table.index_select(0, (row[:, None] * 8 + octant).flatten()).view(-1, 4)
-        child = torch.where(is_voxel[:, None], node[:, None], child)
-        kept = (starts < ends) & (child != -1)  # octree.EMPTY; TorchScript reads no globals
+        here, speed = origins.index_select(1, ray), inverse.index_select(1, ray)
+        pieces = cut(Items(node, a, b), here, speed, children, centers)
+        starts, ends, child = pieces.near, pieces.far, pieces.node
+        kept = starts < ends
         offsets = torch.nn.functional.pad(kept.sum(1).cumsum(0), (1, 0)).index_select(0, offsets)
         index = kept.flatten().nonzero().flatten()
         ray = ray.index_select(0, index // 4)
@@ -83,3 +76,30 @@ def descend(
         a = starts.flatten().index_select(0, index)
         b = ends.flatten().index_select(0, index)
     return VoxelIntervals(-2 - node, a, b, ray, offsets)  # octree.FIRST_VOXEL
+
+
+def cut(items: Items, origins: Tensor, inverse: Tensor, children: Tensor, centers: Tensor) -> Items:
+    """A round: items [K] of nodes into the pieces [K, 4] in their children, in the order of the ray.
+
+    origins, inverse [3, K]: of each item's ray; other arguments as for `descend`. Pieces that fall out, in
+    empty children or without length, are those with near >= far.
+    """
+    node, a, b = items.node, items.near, items.far
+    is_voxel = node < 0
+    row = node.clamp_min(0)
+    planes = (centers.index_select(1, row) - origins) * inverse
+    planes = torch.clamp(torch.where(is_voxel, b, planes), a, b)
+    x, y, z = planes[0], planes[1], planes[2]
+    less, more = torch.minimum(x, y), torch.maximum(x, y)
+    first, last = torch.minimum(less, z), torch.maximum(more, z)
+    middle = torch.minimum(more, torch.maximum(less, z))
+    starts = torch.stack([a, first, middle, last], dim=1)
+    ends = torch.stack([first, middle, last, b], dim=1)
+    # A piece is beyond a plane if it starts there or later; which side that is depends on the direction.
+    beyond = (planes[:, :, None] <= starts) == (inverse > 0.0)[:, :, None]
+    bits = beyond.long()
+    octant = bits[0] * 4 + bits[1] * 2 + bits[2]
+    child = children.flatten().index_select(0, (row[:, None] * 8 + octant).flatten()).view(-1, 4)
+    child = torch.where(is_voxel[:, None], node[:, None], child)
+    # octree.EMPTY; TorchScript reads no globals
+    return Items(child, starts, torch.where(child == -1, starts, ends))

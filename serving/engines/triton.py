@@ -149,7 +149,7 @@ class TritonEngine:
             raise DeadlineExceededError("the deadline of the render has passed")
         inputs = []
         for name, array in ((RAY_ORIGINS, ray_origins), (RAY_DIRECTIONS, ray_directions)):
-            tensor = self._tritonclient.InferInput(name, list(array.shape), "FP32")
+            tensor = self._tritonclient.InferInput(model.inputs[name], list(array.shape), "FP32")
             tensor.set_data_from_numpy(array)
             inputs.append(tensor)
         names = [model.outputs[name] for name in (RGB, DEPTH, OPACITY)]

@@ -2,11 +2,11 @@
 
 import importlib
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
+from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, manifest_from_json
 from neurocity.errors import (
     DeadlineExceededError,
     EngineError,
@@ -42,7 +42,8 @@ MESSAGE_ERRORS: dict[str, type[EngineError]] = {
 class Model:
     """A scene's model on the server.
 
-    outputs: contract name -> the model's name of that output (`rgb`; in TorchScript models `rgb__0`).
+    inputs: contract name -> the model's name of that input (in AOTInductor packages `INPUT__0`).
+    outputs: likewise (`rgb`; in TorchScript models `rgb__0`, in AOTInductor packages `OUTPUT__0`).
     window: tiles of one render that are under way at the same time: one for each instance of the model, and
         one that travels meanwhile.
     """
@@ -50,6 +51,7 @@ class Model:
     name: str
     version: str
     manifest: SceneManifest
+    inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     window: int
 
@@ -108,15 +110,34 @@ def read_model(config: Any, ready: Set[tuple[str, str]]) -> Model:
         raise ManifestError(
             f"model {config.name!r}: its manifest is of version {version}, the server has {versions} ready"
         )
-    outputs = {re.sub(r"__\d+$", "", output.name): output.name for output in config.output}
-    inputs = {item.name for item in config.input}
-    for known, specs in ((inputs, manifest.inputs), (set(outputs), manifest.outputs)):
+    inputs = _contract_names(config.input, manifest.inputs)
+    outputs = _contract_names(config.output, manifest.outputs)
+    for known, specs in ((inputs, manifest.inputs), (outputs, manifest.outputs)):
         if missing := [spec.name for spec in specs if spec.name not in known]:
             raise ManifestError(
                 f"model {config.name!r}: config.pbtxt lacks {', '.join(missing)} of the manifest"
             )
     instances = sum(group.count for group in config.instance_group)
-    return Model(name=config.name, version=version, manifest=manifest, outputs=outputs, window=instances + 1)
+    return Model(
+        name=config.name,
+        version=version,
+        manifest=manifest,
+        inputs=inputs,
+        outputs=outputs,
+        window=instances + 1,
+    )
+
+
+def _contract_names(tensors: Iterable[Any], specs: Sequence[TensorSpec]) -> dict[str, str]:
+    """Contract name -> name in the configuration, which may have an index behind it or be one."""
+    names = {}
+    for tensor in tensors:
+        numbered = re.fullmatch(r"(INPUT|OUTPUT)__(\d+)", tensor.name)
+        if numbered is None:
+            names[re.sub(r"__\d+$", "", tensor.name)] = tensor.name
+        elif int(numbered[2]) < len(specs):
+            names[specs[int(numbered[2])].name] = tensor.name
+    return names
 
 
 def _preference(model: Model) -> tuple[int, str]:

@@ -1,15 +1,24 @@
-"""Triton backend `pytorch`, python-based: runs a TorchScript `model.pt` with PyTorch.
+"""Triton backend `pytorch`, python-based: runs a TorchScript `model.pt`, or an AOTInductor `model.pt2`.
 
-It takes the `config.pbtxt` of NVIDIA's C++ backend of that name: inputs by the argument names of `forward`,
-outputs as `<name>__<index>` (the index in the returned tuple), the parameter `INTRA_OP_THREAD_COUNT`.
+It takes the `config.pbtxt` of NVIDIA's C++ backend of that name. With the platform `pytorch_libtorch` inputs
+have the argument names of `forward` and outputs the form `<name>__<index>` (the index in the returned tuple);
+with `torch_aoti` they are `INPUT__<index>` and `OUTPUT__<index>`. Both heed the parameter
+`INTRA_OP_THREAD_COUNT`.
 """
 
+import json
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch._inductor
 import triton_python_backend_utils as pb_utils
 from neurocity_backend import Arrays, Instance, answer, check_names
+from numpy.typing import NDArray
+
+Module = Callable[[Arrays], Sequence[torch.Tensor]]
+"""Inputs by name -> the tuple that the artefact returns, on its device."""
 
 
 class TritonPythonModel:
@@ -17,13 +26,13 @@ class TritonPythonModel:
 
     def initialize(self, arguments: dict[str, str]) -> None:
         """Load the module; raises TritonModelException when file, configuration and machine do not fit."""
-        instance = Instance.from_arguments(arguments, default_file="model.pt")
+        compiled = json.loads(arguments["model_config"])["platform"] == "torch_aoti"
+        instance = Instance.from_arguments(arguments, default_file="model.pt2" if compiled else "model.pt")
         if threads := instance.integer_parameter("INTRA_OP_THREAD_COUNT", 0):
             torch.set_num_threads(threads)
-        self._device = "cpu" if instance.device_id is None else f"cuda:{instance.device_id}"
-        self._module = load_module(instance, self._device)
-        self._arguments = [item.name for item in self._module.forward.schema.arguments[1:]]
-        check_names("inputs", instance.inputs, self._arguments)
+        # Servers older than the platform refuse its name, so the file speaks for itself.
+        load = load_package if instance.artefact.suffix == ".pt2" else load_module
+        self._module = load(instance, "cpu" if instance.device_id is None else f"cuda:{instance.device_id}")
         self._indices = {tensor.name: output_index(tensor.name) for tensor in instance.outputs}
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -32,20 +41,46 @@ class TritonPythonModel:
 
     def _run(self, inputs: Arrays, names: list[str]) -> Arrays:
         with torch.inference_mode():
-            tensors = {name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
-            outputs = self._module(**tensors)
+            outputs = self._module(inputs)
             return {name: outputs[self._indices[name]].cpu().numpy() for name in names}
 
 
-def load_module(instance: Instance, device: str) -> Any:
-    """The module on the instance's device, in eval mode; raises TritonModelException."""
+def load_module(instance: Instance, device: str) -> Module:
+    """A TorchScript module on the instance's device, in eval mode; raises TritonModelException."""
     try:
         with warnings.catch_warnings():
             # TorchScript is deprecated as a whole; the artefact is one all the same.
             warnings.simplefilter("ignore", DeprecationWarning)
-            return torch.jit.load(instance.artefact, map_location=device).eval()
+            module = torch.jit.load(instance.artefact, map_location=device).eval()
     except Exception as error:  # a broken archive or an absent device raises anything
         raise pb_utils.TritonModelException(f"{instance.artefact}: {error}") from error
+    names = [item.name for item in module.forward.schema.arguments[1:]]
+    check_names("inputs", instance.inputs, names)
+    return lambda inputs: module(**{name: as_tensor(array, device) for name, array in inputs.items()})
+
+
+def load_package(instance: Instance, device: str) -> Module:
+    """An AOTInductor package, which has its device from its maker; raises TritonModelException."""
+    try:
+        model = torch._inductor.aoti_load_package(
+            str(instance.artefact), device_index=-1 if instance.device_id is None else instance.device_id
+        )
+        made_for = model.get_metadata()["AOTI_DEVICE_KEY"]
+    except Exception as error:  # a broken archive or an absent device raises anything
+        raise pb_utils.TritonModelException(f"{instance.artefact}: {error}") from error
+    if made_for != torch.device(device).type:
+        raise pb_utils.TritonModelException(
+            f"{instance.artefact} was compiled for {made_for}, the instance is on {device}; "
+            "config.pbtxt says where instances run, in instance_group.kind"
+        )
+    names = [f"INPUT__{index}" for index in range(len(instance.inputs))]
+    check_names("inputs", instance.inputs, names)
+    return lambda inputs: model(*(as_tensor(inputs[name], device) for name in names))
+
+
+def as_tensor(array: NDArray[Any], device: str) -> torch.Tensor:
+    """An input of a request on the device."""
+    return torch.from_numpy(array).to(device)
 
 
 def output_index(name: str) -> int:

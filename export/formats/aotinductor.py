@@ -1,0 +1,181 @@
+"""AOTInductor: the graph as a compiled library in a `.pt2` package, for one kind of device and processor.
+
+The successor that PyTorch names for TorchScript. What one kernel can do in one pass is one kernel, so on a
+CPU it is the fastest artefact; it takes a C++ compiler to write, and none to run.
+"""
+
+import platform
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import torch
+import torch._inductor
+from torch import Tensor, nn
+from torch._inductor.cpp_builder import get_cpp_compiler
+from torch._inductor.exc import InvalidCxxCompiler
+from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+from export.checks import Check, equal
+from export.config import MAX_RAYS
+from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
+from export.pt2_archive import imported_symbols, read_metadata, source_records, stripped
+from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
+from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
+
+EXAMPLE_RAYS = 37
+"""Rays of the traced example: not 0 or 1, which torch.export specialises on, and not a bound of the axis."""
+
+_RANDOM_SYMBOLS = r"aoti_torch_\w+?_(?:rand|bernoulli|normal|multinomial|native_dropout)\w*"
+_INPUT_NAMES = tuple(f"INPUT__{index}" for index in range(len(RAY_INPUTS)))
+_OUTPUT_NAMES = tuple(f"OUTPUT__{index}" for index in range(len(RENDER_OUTPUTS)))
+_ARCHITECTURES = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}
+"""torch's name of a processor's abilities -> what the compiler may use: no more, so that all such run it."""
+
+
+class AOTInductorFormat:
+    """`model.pt2`, loaded by `torch._inductor.aoti_load_package`. Triton numbers its inputs and outputs."""
+
+    name = "aotinductor"
+    file_name = "model.pt2"
+    triton = TritonTarget(backend="pytorch", platform="torch_aoti", device_bound=True)
+    packages = ("torch",)
+    fixed_budget = False
+
+    def encode(self, model: nn.Module, manifest_json: str) -> bytes:
+        _require_compiler()
+        tensor = next(chain(model.parameters(), model.buffers()), torch.zeros(0))
+        origins = torch.zeros(EXAMPLE_RAYS, 3, device=tensor.device)
+        directions = torch.tensor([[0.0, 0.6, 0.8]], device=tensor.device).expand(EXAMPLE_RAYS, 3)
+        rays = torch.export.Dim("rays", min=1, max=MAX_RAYS)
+        options = {
+            "aot_inductor.metadata": {MANIFEST_KEY: manifest_json},
+            # Where the sources of lines are, on the exporting machine.
+            "aot_inductor.enable_line_tables": False,
+            # As many threads as the runtime has, not the exporting machine.
+            "cpp.dynamic_threads": True,
+            "cpp.march": _ARCHITECTURES.get(torch.backends.cpu.get_cpu_capability()),
+        }
+        with _quiet_compiler(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            try:
+                program = torch.export.export(
+                    _PlainTuple(model),
+                    (origins, directions.contiguous()),
+                    dynamic_shapes=({0: rays}, {0: rays}),
+                )
+            except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
+                raise UnsupportedError(f"torch.export cannot express this model: {error}") from error
+            package = torch._inductor.aoti_compile_and_package(
+                program, package_path=str(Path(folder) / self.file_name), inductor_configs=options
+            )
+            archive = Path(package).read_bytes()
+        return stripped(archive, [cache_dir(), str(Path(torch.__file__).parents[1])])
+
+    def open(self, path: Path, device: str) -> Renderer:
+        _require_machine(path, device)
+        model = torch._inductor.aoti_load_package(str(path))
+
+        def render(ray_origins: Floats, ray_directions: Floats) -> Rendered:
+            with torch.inference_mode():
+                rays = (torch.from_numpy(rays).to(device) for rays in (ray_origins, ray_directions))
+                return Rendered(*(output.cpu().numpy() for output in model(*rays)))
+
+        return render
+
+    def signature(self, path: Path) -> Signature:
+        device = _device(read_metadata(path))
+        model = torch._inductor.aoti_load_package(str(path))
+        inputs = tuple(
+            TensorSpec(name=name, dtype=spec.dtype, shape=spec.shape)
+            for name, spec in zip(_INPUT_NAMES, RAY_INPUTS, strict=True)
+        )
+        with torch.inference_mode():
+            few, more = (model(*(torch.full((rays, 3), 0.57735, device=device),) * 2) for rays in (2, 3))
+        outputs = tuple(_spec(*each) for each in zip(_OUTPUT_NAMES, few, more, strict=True))
+        return Signature(inputs, outputs)
+
+    def read_manifest(self, path: Path) -> str:
+        metadata = read_metadata(path)
+        if MANIFEST_KEY not in metadata:
+            raise ManifestError(f"{path}: no {MANIFEST_KEY!r} in the metadata of the package")
+        return metadata[MANIFEST_KEY]
+
+    def tensor_bytes(self, path: Path) -> dict[str, int]:  # noqa: ARG002
+        return {}  # they are one block of the library, without names
+
+    def inspect(self, path: Path) -> tuple[Check, ...]:
+        random = imported_symbols(path, _RANDOM_SYMBOLS)
+        return (
+            equal("random operators", self.file_name, " ".join(random) or "none", "none"),
+            equal("records of source code", self.file_name, len(source_records(path)), 0),
+        )
+
+
+FORMAT = AOTInductorFormat()
+
+
+class _PlainTuple(nn.Module):
+    """A model with its outputs in a plain tuple: a package knows no named ones."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rgb, depth, opacity = self.model(ray_origins, ray_directions)
+        return rgb, depth, opacity
+
+
+@contextmanager
+def _quiet_compiler() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for message, category in (
+            ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
+            ("# The axis name: rays will not be used", UserWarning),
+            (r"`torch\.jit\.\w+` is deprecated", DeprecationWarning),
+        ):
+            warnings.filterwarnings("ignore", message, category)
+        yield
+
+
+def _require_compiler() -> None:
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise MissingDependencyError(
+            f"format 'aotinductor' compiles C++, and no compiler is at hand ({error}); install g++, or name "
+            "one in the environment variable CXX"
+        ) from error
+
+
+def _require_machine(path: Path, device: str) -> None:
+    """Raises MissingDependencyError when the package was not made for this device and processor."""
+    metadata = read_metadata(path)
+    if _device(metadata) != device:
+        raise MissingDependencyError(
+            f"{path} was compiled for {_device(metadata)} and cannot run on {device}; "
+            f"export again with --device {device}"
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
+    built = metadata.get("AOTI_MACHINE", ""), "AVX512" in metadata.get("AOTI_CPU_ISA", "").split()
+    here = platform.machine(), torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if built[0] != here[0] or built[1] > here[1]:
+        raise MissingDependencyError(
+            f"{path} was compiled for a processor {metadata.get('AOTI_MACHINE')} with "
+            f"{metadata.get('AOTI_CPU_ISA')}, this one is {here[0]} with "
+            f"{torch.backends.cpu.get_cpu_capability()}; export on a machine of this kind"
+        )
+
+
+def _device(metadata: dict[str, str]) -> str:
+    return metadata.get("AOTI_DEVICE_KEY", "cpu")
+
+
+def _spec(name: str, few: Tensor, more: Tensor) -> TensorSpec:
+    """The axes whose length follows the number of rays (2 in `few`, 3 in `more`) are the ray axis."""
+    shape = tuple("rays" if (a, b) == (2, 3) else a for a, b in zip(few.shape, more.shape, strict=True))
+    return TensorSpec(name=name, dtype=str(few.dtype).removeprefix("torch."), shape=shape)

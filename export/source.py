@@ -1,0 +1,30 @@
+"""What is exported: a checkpoint of `neurocity train`, or a model that another program has trained."""
+
+from pathlib import Path
+
+from neurocity.checkpoint import Checkpoint, load_checkpoint
+from neurocity.data.load import load_scene
+from neurocity.errors import ConfigError
+from neurocity.svraster.foreign import load_foreign
+from neurocity.svraster.foreign_file import is_model_file
+
+
+def open_checkpoint(path: Path, cameras: Path | None) -> Checkpoint:
+    """The checkpoint at `path`; `cameras` is the dataset of a model of another program, which holds no views.
+
+    Raises CheckpointError as `load_checkpoint` does, DataError on a dataset that cannot be read, and
+    ConfigError when `cameras` is missing, or given for a checkpoint that has its own.
+    """
+    if not is_model_file(path):
+        checkpoint = load_checkpoint(path)
+        if cameras is not None:
+            raise ConfigError(
+                f"cameras: got {cameras}, but {path} holds the held-out views of its own dataset"
+            )
+        return checkpoint
+    if cameras is None:
+        raise ConfigError(
+            f"{path} is an SVRaster model of another program and holds no views to compare artefacts on; "
+            "--cameras names its dataset (a folder, or a transforms.json in it)"
+        )
+    return load_foreign(path, load_scene(cameras.parent if cameras.is_file() else cameras))

@@ -1,0 +1,129 @@
+"""`neurocity-export --capabilities` tells the truth: every pair is exported, and refused where it says so."""
+
+import json
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from fixtures_export import TINY_BOUNDS, tiny_checkpoint
+from tiny_families import tiny_model
+
+import export.tolerances
+from export.capabilities import Capability, capabilities
+from export.cli import main
+from export.config import ExportConfig
+from export.exit_codes import exit_code
+from export.pipeline import export_model
+from export.registry import format_names
+from neurocity.families import FAMILIES, find_family
+from neurocity.rendering.marched_field import MarchedField
+
+
+def _checkpoint(family: str) -> Any:
+    """A tiny model of the family with random weights, as training would start with."""
+    torch.manual_seed(0)
+    config = tiny_model(family).for_scene(TINY_BOUNDS, False)
+    model = find_family(family).model_class()(config)
+    return tiny_checkpoint(family=family, model=model.eval().requires_grad_(False), model_config=config)
+
+
+def _capability(found: tuple[Capability, ...], *key: str) -> Capability:
+    (one,) = [item for item in found if (item.family, item.format, item.precision) == key]
+    return one
+
+
+def _exported(capability: Capability, out: Any) -> Capability:
+    """What an export really comes to, as a row of the table."""
+    config = ExportConfig(
+        name="tiny",
+        out=out,
+        formats=(capability.format,),
+        precision=capability.precision,  # type: ignore[arg-type]
+        rays_per_call=512,
+        profile_seconds=0,
+    )
+    (outcome,) = export_model(_checkpoint(capability.family), config).outcomes
+    if outcome.error is None:
+        return replace(capability, reason="", exit_code=0)
+    return replace(capability, reason=str(outcome.error), exit_code=exit_code(outcome.error))
+
+
+def test_the_table_has_every_family_format_and_precision():
+    found = capabilities()
+    assert [(item.family, item.format, item.precision) for item in found] == [
+        (family, name, precision)
+        for family in FAMILIES
+        for name in format_names()
+        for precision in ("fp32", "fp16")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("format_name", format_names())
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_table_is_true(family, format_name, precision, tmp_path):
+    capability = _capability(capabilities(), family, format_name, precision)
+    assert _exported(capability, tmp_path) == capability
+
+
+def _no_python_like_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.formats.torchscript.LAST_PYTHON", (3, 0))
+
+
+def _no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(export.tolerances.TOLERANCES, ("torchscript", "fp16"))
+
+
+def _no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(MarchedField, "halve")
+
+
+def _no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "export.formats.onnx", raising=False)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused", "code", "reason"),
+    [
+        (_no_python_like_this, ("torchscript", "fp32"), 4, "does not support TorchScript on Python 3.1"),
+        (_no_row, ("torchscript", "fp16"), 4, "torchscript in fp16 is not offered, known: "),
+        (_no_halves, ("torchscript", "fp16"), 4, "InstantNGP does not say what of it may be in half"),
+        (_no_package, ("onnx", "fp32"), 5, "format 'onnx' needs the package 'onnxruntime', which is not"),
+    ],
+)
+def test_what_is_refused_is_refused_with_the_reason_of_the_table(
+    monkeypatch, tmp_path, change, refused, code, reason
+):
+    change(monkeypatch)
+    capability = _capability(capabilities(), "instant_ngp", *refused)
+    assert not capability.offered
+    assert (capability.exit_code, reason in capability.reason) == (code, True)
+    assert _exported(capability, tmp_path) == capability
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_is_printed(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    _no_row(monkeypatch)
+    assert main(["--capabilities"]) == 0
+    *table, note = capsys.readouterr().out.splitlines()
+    rows = {cells[1].strip(): cells[2:-1] for line in table if len(cells := line.split("│")) > 2}
+    assert set(rows) == set(FAMILIES)
+    for cells in rows.values():
+        assert [cell.strip() for cell in cells].count("no (1)") == 1
+    assert note.startswith("(1) torchscript in fp16 is not offered")
+
+
+def test_the_table_is_printed_as_json(monkeypatch, capsys):
+    _no_row(monkeypatch)
+    assert main(["--capabilities", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    refused = {(row["format"], row["precision"]) for row in rows if row["exit_code"] == 4}
+    assert refused == {("torchscript", "fp16")}
+    assert all(row["offered"] == (row["reason"] == "") for row in rows)
+    assert main(["capabilities", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == rows

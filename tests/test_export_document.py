@@ -1,0 +1,97 @@
+"""What docs/export.md shows is run, in small and in its order."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import foreign_model
+import pytest
+from svraster_scene import random_model
+
+from export import cli, stage
+
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
+PROGRAMS = {
+    ("neurocity-export",): cli.main,
+    ("python", "-X", "faulthandler", "-m", "export.stage"): stage.main,
+}
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.S | re.M)
+
+
+def _commands() -> list[list[str]]:
+    return [shlex.split(line) for block in _blocks("sh") for line in block.splitlines()]
+
+
+def _smaller(words: list[str]) -> list[str]:
+    """An export writes the format that is written fastest, alone; others are as they are shown."""
+    if not any(word.endswith((".ckpt", "_model.pt")) for word in words[:1]):
+        return words
+    if "--formats" in words:
+        words = [word if word != "all" else "torchscript" for word in words]
+    else:
+        words = [*words, "--formats", "torchscript"]
+    return [*words, "--rays-per-call", "512", "--profile-seconds", "0"]
+
+
+@pytest.fixture
+def _in_a_folder_with_runs(ngp_checkpoint: Path, sphere: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    run = tmp_path / "runs" / "photos" / "checkpoints"
+    run.mkdir(parents=True)
+    shutil.copy(ngp_checkpoint, run / "last.ckpt")
+    (tmp_path / "photos").symlink_to(sphere)
+    content = foreign_model.model_content(
+        random_model(sh_degree=3), center=(0.0, 0.0, 0.0), extent=3.0, outside_level=0
+    )
+    foreign_model.write(content, tmp_path / "svraster" / "lego")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_in_a_folder_with_runs")
+def test_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in _commands():
+        (program,) = [names for names in PROGRAMS if tuple(words[: len(names)]) == names]
+        arguments = _smaller(words[len(program) :])
+        assert PROGRAMS[program](arguments) == 0, (words, capsys.readouterr().err)
+        printed = capsys.readouterr().out
+        if "--json" in words:
+            assert json.loads(printed)
+    models = {str(path.parent) for path in Path().rglob("manifest.json")}
+    assert models == {
+        "model_repository/photos_torchscript/1",
+        "model_repository/photos_torchscript_fp16/1",
+        "model_repository/photos_torchscript/3",
+        "model_repository/json_torchscript/1",
+        "model_repository/lego_torchscript/1",
+        "models/garden_torchscript/2",
+    }
+
+
+@pytest.mark.usefixtures("_in_a_folder_with_runs")
+def test_the_call(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = _blocks("python")
+    exec(block, {})
+    assert capsys.readouterr().out == "from_python/photos_torchscript/1\n"
+    assert Path("from_python/photos_torchscript/1/model.pt").is_file()
+
+
+def test_every_option_and_command_is_explained() -> None:
+    options = set(re.findall(r"^│ (--[a-z-]+)", _help(), re.M))
+    assert "--resume" in options
+    assert options - set(re.findall(r"--[a-z-]+", DOCUMENT)) == set()
+    for name in cli.commands():
+        assert name in DOCUMENT, name
+
+
+def _help() -> str:
+    """What `neurocity-export --help` prints."""
+    command = [sys.executable, "-m", "export.cli", "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

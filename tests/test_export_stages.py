@@ -1,0 +1,252 @@
+"""Stages of an export are processes: they crash and are interrupted alone, and can be taken up again."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import tyro
+
+from export.cli import main
+from export.config import ExportConfig
+from export.stage import Stage
+
+FAST = ("--rays-per-call", "512")
+TORCHSCRIPT = ("--formats", "torchscript")
+
+
+def _run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def _left(folder: Path) -> list[str]:
+    """What stands in the folder of the command but for what the test put there."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in ("start", "tiny.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("crash", "how"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "was killed by SIGSEGV before it had an outcome"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "was killed by SIGKILL, as the system does when memory runs",
+        ),
+        ("os._exit(7)", "ended with exit code 7 before it had an outcome"),
+        ("raise BaseException('a bug')", "ended with exit code 1 before it had an outcome"),
+    ],
+    ids=["segfault", "killed", "exit", "bug"],
+)
+def test_a_converter_that_crashes_leaves_the_others_and_a_command(tiny, change_stages, capsys, crash, how):
+    change_stages(f"""
+def encode(self, model, *_):
+    {crash}
+whole = TorchScriptFormat.encode
+TinyField.halve = lambda self: setattr(TorchScriptFormat, "encode", whole)
+TorchScriptFormat.encode = encode
+""")
+    precision = ("--precision", "fp32", "fp16")
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *precision, *FAST, "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    crashed, other = document["stages"]
+    assert (crashed["status"], other["status"]) == ("failed", "shipped")
+    message = crashed["error"]["message"]
+    assert how in message
+    assert crashed["command"] in message
+    if "SIGSEGV" in how:
+        assert "in encode" in message, "the Python stack of the crash"
+    assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript_fp16"]
+    assert _left(tiny.parent) == ["model_repository"]
+    if "code 7" in how:
+        words = shlex.split(crashed["command"])
+        repeated = subprocess.run([sys.executable, *words[1:]], env=_own_code(), check=False)
+        assert repeated.returncode == 7
+
+
+def _own_code() -> dict[str, str]:
+    """The environment of a stage: it finds the code that is tested."""
+    paths = (str(Path(__file__).parents[1]), os.environ["PYTHONPATH"])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_the_command_of_a_stage_means_that_stage():
+    config = ExportConfig(
+        name="lego-2",
+        formats=("onnx",),
+        precision="fp16",
+        cameras=Path("photographs"),
+        out=Path("some models"),
+        samples=64,
+        version=3,
+        force=True,
+        device="cuda",
+        rays_per_call=1024,
+        data=Path("a dataset"),
+        profile_seconds=2.5,
+        instances=2,
+    )
+    defaults = ExportConfig(name="lego", formats=("torchscript",))
+    for stage in (
+        Stage(checkpoint=Path("a b.ckpt"), config=config, resume=True, kept_views=Path("views")),
+        Stage(checkpoint=Path("c.ckpt"), config=defaults),
+    ):
+        assert tyro.cli(Stage, args=stage.words(), config=(tyro.conf.FlagCreatePairsOff,)) == stage
+    changed = {
+        field.name for field in fields(config) if getattr(config, field.name) != getattr(defaults, field.name)
+    }
+    assert changed == {field.name for field in fields(ExportConfig)}, "an option that this test does not try"
+
+
+def test_a_stage_exports_one_format(capsys, tmp_path):
+    from export import stage  # noqa: PLC0415
+
+    assert stage.main(["c.ckpt", "--name", "lego", "--out", str(tmp_path)]) == 2
+    assert "formats: got onnx torchscript, a stage exports one" in capsys.readouterr().err
+
+
+def test_resume_keeps_what_would_be_the_same_and_makes_the_rest(tiny, change_stages, capsys):
+    change_stages("TinyField.halve = lambda self: None")
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 0
+    before = (tiny / "tiny_torchscript" / "1" / "manifest.json").read_bytes()
+    capsys.readouterr()
+    assert _run("tiny.ckpt", *TORCHSCRIPT, "--precision", "fp32", "fp16", *FAST, "--resume") == 0
+    *_, kept, wrote = capsys.readouterr().out.splitlines()
+    assert kept == "kept, as nothing has changed: model_repository/tiny_torchscript/1"
+    assert wrote == "wrote model_repository/tiny_torchscript_fp16/1"
+    assert (tiny / "tiny_torchscript" / "1" / "manifest.json").read_bytes() == before
+
+
+def _edit_tools(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tools"]["torch"] = "1.0"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "model.pt").write_bytes(b"half"), "its model.pt is damaged (SHA-256"),
+        (lambda folder: (folder / "model.pt").unlink(), "its model.pt is missing"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: not valid JSON"),
+        (lambda folder: (folder / "manifest.json").unlink(), "No such file or directory"),
+        (lambda folder: (folder.parents[2] / "tiny.ckpt").write_bytes(b"more"), "its checkpoint_sha256 is "),
+        (_edit_tools, "its tools have torch '1.0' instead of '"),
+    ],
+    ids=["damaged", "missing", "manifest", "no manifest", "checkpoint", "tools"],
+)
+def test_resume_refuses_what_is_not_the_same(run_stage, tmp_path, capsys, change, message):
+    """And with force it is replaced."""
+    command = (*TORCHSCRIPT, "--out", tmp_path / "models", "--resume")
+    assert run_stage(*command) == 0
+    assert run_stage(*command) == 0
+    wrote, kept = capsys.readouterr().out.splitlines()
+    assert (wrote.split()[0], kept.split()[0]) == ("wrote", "kept")
+    change(tmp_path / "models" / "tiny_torchscript" / "1")
+    assert run_stage(*command) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert "--force replaces it, --version adds another" in err
+    assert run_stage(*command, "--force") == 0
+    assert capsys.readouterr().out.startswith("wrote ")
+    assert run_stage(*command) == 0
+    assert capsys.readouterr().out.startswith("kept ")
+
+
+def test_resume_compares_the_options(run_stage, tmp_path, capsys):
+    command = (*TORCHSCRIPT, "--out", tmp_path / "models", "--resume")
+    assert run_stage(*command) == 0
+    assert run_stage(*command, "--rays-per-call", 256) == 1
+    assert "its options have rays_per_call 512 instead of 256; --force" in capsys.readouterr().err
+
+
+WAIT = """
+def wait(self, *_):
+    open("waiting", "w").write(str(os.getpid()))
+    time.sleep(600)
+TinyField.halve = lambda self: setattr(TorchScriptFormat, "encode", wait)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_stage_and_leaves_nothing(tiny, change_stages, number):
+    """What was shipped before stays; the running stage's process and its staging folder go."""
+    change_stages(WAIT)
+    folder = tiny.parent
+    command = ["tiny.ckpt", *TORCHSCRIPT, "--precision", "fp32", "fp16", *FAST, "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "export.cli", *command],
+        env=_own_code(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (waiting := folder / "waiting").exists() or not waiting.read_text():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the stage does not begin"
+            time.sleep(0.1)
+        stage = int(waiting.read_text())
+        assert len(_left(folder)) == 3, "repository, staging folder, and the file of the test"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 128 + number
+    assert "error: interrupted; torchscript fp16 was not finished" in err
+    document = json.loads(out)
+    assert document["exit_code"] == 128 + number
+    assert [item["status"] for item in document["stages"]] == ["shipped", "not run"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(stage, 0)
+    assert _left(folder) == ["model_repository", "waiting"]
+    assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript"]
+
+
+def test_a_disk_that_is_full_is_said_and_leaves_nothing(tiny, capsys):
+    tiny.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(tiny)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 1
+        err = capsys.readouterr().err
+        assert "cannot write into the model repository model_repository: No space left on device" in err
+        assert "nothing was changed" in err
+        assert list(tiny.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(tiny)], check=True)
+
+
+def test_files_that_may_not_grow_are_a_full_disk(tiny, change_stages, capsys):
+    """As above, where nothing can be mounted: the system refuses to write beyond a size."""
+    change_stages("""
+import resource
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+encode = TorchScriptFormat.encode
+def limited(self, *arguments):
+    data = encode(self, *arguments)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    return data
+TorchScriptFormat.encode = limited
+""")
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 1
+    err = capsys.readouterr().err
+    assert "cannot write into the model repository model_repository: File too large" in err
+    assert list(tiny.iterdir()) == []
+    assert _left(tiny.parent) == ["model_repository"]
+
+
+def test_a_repository_that_cannot_be_written_is_named(tiny, capsys):
+    tiny.write_text("a file, not a folder")
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 1
+    assert "cannot write into the model repository model_repository: File exists" in capsys.readouterr().err
+    assert tiny.read_text() == "a file, not a folder"
