@@ -101,6 +101,6 @@ class ExportConfig(ExportOptions):
         Left out is what only says where the artefact goes, and what the manifest has in fields of its own.
         """
         found = asdict(self)
-        for name in ("out", "force", "name", "version", "formats", "precision"):
+        for name in ("out", "force", "name", "version", "formats", "precision", "profile_seconds"):
             del found[name]
         return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}

@@ -129,7 +129,7 @@ def _profile(profile: dict[str, Any]) -> list[str]:
             for row in profile["sizes"]
         ),
         *(f"| tensor `{row['name']}` | {_size(row['bytes'])} |" for row in profile["tensors"]),
-        f"| {others['count']} smaller tensors | {_size(others['bytes'])} |",
+        *([f"| {others['count']} smaller tensors | {_size(others['bytes'])} |"] if others["count"] else []),
         "",
     ]
 

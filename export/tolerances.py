@@ -39,7 +39,10 @@ _FP32 = Tolerance(
     opacity=2e-3,
     depth=2e-3,
     invariance=1e-5,
-    origin="60 dB and half a display step are promised. PLACEHOLDER",
+    origin="60 dB and half a display step are promised, and far from what is measured, so that other "
+    "machines and runtimes pass. Instant-NGP and Grid-NeRF trained on lego at 200x200 for three minutes, "
+    "ONNX Runtime and TorchScript on a CPU, four held-out views: at least 139.4 dB, rgb 1.2e-5 (99.9 "
+    "percentile 2e-7), opacity 5e-7, depth 4e-7, lost against the photographs less than 1e-5 dB.",
 )
 
 _FP16 = Tolerance(
@@ -54,8 +57,9 @@ _FP16 = Tolerance(
     origin="45 dB and 0.05 dB are promised; the other limits are about ten times the largest that was "
     "measured. Instant-NGP and Grid-NeRF trained on lego at 200x200 for three minutes, ONNX Runtime and "
     "TorchScript on a CPU, four held-out views and the adversarial rays: at least 86.4 dB, rgb 7.9e-4 "
-    "(99.9 percentile 3.5e-4), opacity 9.7e-4, depth 1.1e-4, invariance 1.5e-8. Other runtimes multiply "
-    "halves in another order for other numbers of rays, which the limit of invariance allows for.",
+    "(99.9 percentile 3.5e-4), opacity 9.7e-4, depth 1.1e-4, invariance 1.5e-8, lost against the photographs "
+    "1e-3 dB. Other runtimes multiply halves in another order for other numbers of rays, which the limit of "
+    "invariance allows for.",
 )
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {

@@ -65,7 +65,7 @@ def run_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
         monkeypatch.setattr(
             export.pipeline, "open_checkpoint", lambda path, _: tiny_checkpoint_in(path, **changes)
         )
-        words = [checkpoint, "--name", "tiny", "--rays-per-call", 512, *arguments]
+        words = [checkpoint, "--name", "tiny", "--rays-per-call", 512, "--profile-seconds", 0, *arguments]
         return export.stage.main([str(word) for word in words])
 
     return run

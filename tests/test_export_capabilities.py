@@ -42,6 +42,7 @@ def _exported(capability: Capability, out: Any) -> Capability:
         formats=(capability.format,),
         precision=capability.precision,  # type: ignore[arg-type]
         rays_per_call=512,
+        profile_seconds=0,
     )
     (outcome,) = export_model(_checkpoint(capability.family), config).outcomes
     if outcome.error is None:

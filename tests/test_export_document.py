@@ -38,7 +38,7 @@ def _smaller(words: list[str]) -> list[str]:
         words = [word if word != "all" else "torchscript" for word in words]
     else:
         words = [*words, "--formats", "torchscript"]
-    return [*words, "--rays-per-call", "512"]
+    return [*words, "--rays-per-call", "512", "--profile-seconds", "0"]
 
 
 @pytest.fixture

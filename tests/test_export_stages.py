@@ -88,6 +88,9 @@ def test_the_command_of_a_stage_means_that_stage():
         force=True,
         device="cuda",
         rays_per_call=1024,
+        data=Path("a dataset"),
+        profile_seconds=2.5,
+        instances=2,
     )
     defaults = ExportConfig(name="lego", formats=("torchscript",))
     for stage in (

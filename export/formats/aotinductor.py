@@ -103,6 +103,9 @@ class AOTInductorFormat:
             raise ManifestError(f"{path}: no {MANIFEST_KEY!r} in the metadata of the package")
         return metadata[MANIFEST_KEY]
 
+    def tensor_bytes(self, path: Path) -> dict[str, int]:  # noqa: ARG002
+        return {}  # they are one block of the library, without names
+
     def inspect(self, path: Path) -> tuple[Check, ...]:
         random = imported_symbols(path, _RANDOM_SYMBOLS)
         return (
