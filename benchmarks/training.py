@@ -77,6 +77,8 @@ class Arguments:
     """Precision of training."""
     changes: tuple[str, ...] = ()
     """Values that differ from the preset's, as for `neurocity train --set`."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """What minutes are of; `cpu`, with OMP_NUM_THREADS=1, is for machines that do other work beside."""
     curve_views: int = 4
     """Held-out views that the curves are the mean of."""
 

@@ -1,7 +1,8 @@
 """How long training lasts: a number of steps, or minutes of training with validation not counted."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -13,8 +14,10 @@ class TrainingClock(Callback):
     """Counts the seconds of training: batches, and what a family does between epochs.
 
     Validation, checkpoints and start-up are not counted. The time spent travels in the checkpoint. In several
-    processes all read the clock of the first.
+    processes all read the clock of the first. now: what tells the time.
     """
+
+    now: ClassVar[Callable[[], float]] = time.monotonic
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -23,12 +26,12 @@ class TrainingClock(Callback):
     def go(self) -> None:
         """Count from now on; does nothing while the clock runs."""
         if self._since is None:
-            self._since = time.monotonic()
+            self._since = type(self).now()
 
     def stop(self) -> None:
         """Count up to now and no further; does nothing while the clock stands."""
         if self._since is not None:
-            self.seconds += time.monotonic() - self._since
+            self.seconds += type(self).now() - self._since
             self._since = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -60,7 +63,7 @@ class TrainingClock(Callback):
         self.stop()
 
     def state_dict(self) -> dict[str, Any]:
-        running = 0.0 if self._since is None else time.monotonic() - self._since
+        running = 0.0 if self._since is None else type(self).now() - self._since
         return {"seconds": self.seconds + running}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
