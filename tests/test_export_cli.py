@@ -12,6 +12,7 @@ from fixtures_export import tiny_checkpoint, tiny_info
 from tiny_field import TinyField
 from torch import nn
 
+import export.commands
 from export.cli import commands, exit_code, main
 from export.config import ExportConfig
 from export.pipeline import export_model
@@ -254,6 +255,17 @@ finally:
         assert option in shown.stdout
     for name in commands():
         assert f"neurocity-export {name}: " in shown.stdout
+
+
+def test_a_module_in_the_folder_of_commands_is_one(tmp_path, monkeypatch, capsys):
+    (tmp_path / "build_nothing.py").write_text(
+        '"""Build nothing."""\ndef main(words): print(words); return 4\n'
+    )
+    monkeypatch.setattr(export.commands, "__path__", [*export.commands.__path__, str(tmp_path)])
+    assert commands()["build-nothing"] == "Build nothing."
+    assert _run("build-nothing", "--now", "x") == 4
+    assert capsys.readouterr().out == "['--now', 'x']\n"
+    monkeypatch.delitem(sys.modules, "export.commands.build_nothing")
 
 
 def test_progress_bars_on_a_terminal(tiny, monkeypatch, capsys):
