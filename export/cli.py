@@ -51,11 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def commands() -> dict[str, str]:
     """What each subcommand does, in the first line of its module, by name. Imports none of them."""
-    folder = Path(export.commands.__path__[0])
     found = {}
-    for module in pkgutil.iter_modules([str(folder)]):
-        text = ast.get_docstring(ast.parse((folder / f"{module.name}.py").read_text())) or ""
-        found[module.name.replace("_", "-")] = text.partition("\n")[0]
+    for folder in map(Path, export.commands.__path__):
+        for module in pkgutil.iter_modules([str(folder)]):
+            text = ast.get_docstring(ast.parse((folder / f"{module.name}.py").read_text())) or ""
+            found[module.name.replace("_", "-")] = text.partition("\n")[0]
     return found
 
 

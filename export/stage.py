@@ -11,7 +11,11 @@ JSON lines into that file descriptor, for the command to read:
 
 import json
 import os
+import select
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -26,6 +30,9 @@ from export.exit_codes import INTERRUPTED, exit_code
 from export.registry import missing_dependency
 from neurocity.contract import model_name
 from neurocity.errors import CheckpointError, ConfigError, NeuroCityError
+
+GRACE_SECONDS = 10.0
+"""What a stage that is told to end gets for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +148,7 @@ def run_stage(stage: Stage, progress: Callable[[str, int, int], None]) -> StageE
 def _run_for_the_command(stage: Stage, events: int) -> int:
     # What this process starts itself, such as a compiler, shall not keep the command waiting for its end.
     os.set_inheritable(events, False)
+    threading.Thread(target=_end_with_the_command, args=(events,), daemon=True).start()
 
     def send(event: dict[str, Any]) -> None:
         try:
@@ -156,6 +164,17 @@ def _run_for_the_command(stage: Stage, events: int) -> int:
     told = {"kind": type(end.error).__name__, "message": str(end.error), "exit_code": code}
     send({"error": told, "everywhere": end.everywhere})
     return code
+
+
+def _end_with_the_command(events: int) -> None:
+    """Ends this process and what it has started when nobody reads its events any more."""
+    poll = select.poll()
+    poll.register(events, 0)
+    poll.poll()
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGINT)
+        time.sleep(GRACE_SECONDS)
+        os.killpg(0, signal.SIGKILL)
 
 
 def _option(name: str, value: Any) -> list[str]:

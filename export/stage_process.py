@@ -17,12 +17,10 @@ from typing import IO, Any, Literal
 
 from export.exit_codes import FAILURE
 from export.repository import remove_abandoned
-from export.stage import Stage
+from export.stage import GRACE_SECONDS, Stage
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json
 
 _POLL_SECONDS = 0.5
-_GRACE_SECONDS = 10.0
-"""What a stage that is told to end gets for it."""
 _LAST_LINES = 12
 
 
@@ -133,7 +131,7 @@ def _running(stage: Stage, output: IO[bytes]) -> Iterator[tuple[subprocess.Popen
     except BaseException:
         _signal_group(process, signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
+            process.wait(GRACE_SECONDS)
         raise
     finally:
         _signal_group(process, signal.SIGKILL)

@@ -12,11 +12,12 @@ from fixtures_export import tiny_checkpoint, tiny_info
 from tiny_field import TinyField
 from torch import nn
 
+import export.commands
 from export.cli import commands, exit_code, main
 from export.config import ExportConfig
 from export.pipeline import export_model
 from export.registry import format_names, get_format
-from export.request import scene_name
+from export.request import ExportRequest, scene_name
 from neurocity import errors
 from neurocity.contract import manifest_from_json
 
@@ -66,27 +67,37 @@ def test_a_scene_is_exported_and_the_figures_are_shown(tiny, capsys):
     ]
 
 
-def test_every_precision_of_every_format_is_a_stage(tiny, capsys):
-    """The tiny field has no half precision: that is refused, and the other half shipped."""
-    command = ("tiny.ckpt", "--formats", "all", "--precision", "fp32", "fp16", "--name", "all", *FAST)
-    assert _run(*command, "--json") == 4
-    document = json.loads(capsys.readouterr().out)
-    stages = document["stages"]
-    assert [(stage["format"], stage["precision"]) for stage in stages] == [
+def test_every_precision_of_every_format_is_a_stage():
+    request = ExportRequest(
+        checkpoint=Path("runs/lego/checkpoints/last.ckpt"),
+        formats=("all",),
+        precision=("fp32", "fp16"),
+        version=7,
+        resume=True,
+    )
+    stages = request.stages()
+    assert [(*stage.config.formats, stage.config.precision) for stage in stages] == [
         (name, precision) for name in format_names() for precision in ("fp32", "fp16")
     ]
+    assert {stage.folder.name for stage in stages} == {"7"}
+    assert {stage.config.name for stage in stages} == {"lego"}
+    assert all(stage.resume and stage.checkpoint == request.checkpoint for stage in stages)
+
+
+def test_outcomes_as_json(tiny, capsys):
+    """The tiny field has no half precision: that is refused, and the other half shipped."""
+    assert _run("tiny.ckpt", *TORCHSCRIPT, "--precision", "fp32", "fp16", *FAST, "--json") == 4
+    document = json.loads(capsys.readouterr().out)
     assert (document["exit_code"], document["error"]) == (4, None)
-    for stage in stages:
-        if stage["precision"] == "fp16":
-            assert (stage["status"], stage["folder"]) == ("failed", None)
-            assert (stage["error"]["kind"], stage["error"]["exit_code"]) == ("UnsupportedError", 4)
-            assert "TinyField does not say what" in stage["error"]["message"]
-        else:
-            assert (stage["status"], stage["error"]) == ("shipped", None)
-            manifest = manifest_from_json((Path(stage["folder"]) / "manifest.json").read_text())
-            assert stage["artefact"]["sha256"] == manifest.artefact.sha256
-            assert stage["figures"]["psnr_db"] >= 60.0
-    assert sorted(entry.name for entry in tiny.iterdir()) == [f"all_{name}" for name in format_names()]
+    shipped, refused = document["stages"]
+    assert (shipped["status"], shipped["precision"], shipped["error"]) == ("shipped", "fp32", None)
+    manifest = manifest_from_json((Path(shipped["folder"]) / "manifest.json").read_text())
+    assert shipped["artefact"]["sha256"] == manifest.artefact.sha256
+    assert shipped["figures"]["psnr_db"] >= 60.0
+    assert (refused["status"], refused["precision"], refused["folder"]) == ("failed", "fp16", None)
+    assert (refused["error"]["kind"], refused["error"]["exit_code"]) == ("UnsupportedError", 4)
+    assert "TinyField does not say what" in refused["error"]["message"]
+    assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript"]
 
 
 def test_a_second_export_needs_force_or_another_version(tiny, capsys):
@@ -111,30 +122,24 @@ def test_a_model_that_is_not_a_number_somewhere_exits_3_and_ships_nothing(run_st
     assert list(out.iterdir()) == []
 
 
-REFUSE = """
-from neurocity.errors import UnsupportedError
-def refuse(*_):
-    raise UnsupportedError("TorchScript cannot express this model: no operator")
-TorchScriptFormat.encode = refuse
-"""
-
-
-def test_one_format_that_fails_does_not_stop_the_others(tiny, change_stages, capsys):
+def test_one_stage_that_fails_does_not_stop_the_others(tiny, capsys):
     """The first is refused, the second shipped; the code is the refusal's."""
-    change_stages(REFUSE)
-    assert _run("tiny.ckpt", "--formats", "torchscript", "onnx", *FAST) == 4
+    assert _run("tiny.ckpt", *TORCHSCRIPT, "--precision", "fp16", "fp32", *FAST) == 4
     out, err = capsys.readouterr()
-    assert "error: torchscript: TorchScript cannot express this model: no operator" in err
-    assert out.splitlines()[1:] == ["failed: torchscript", "wrote model_repository/tiny_onnx/1"]
-    assert [entry.name for entry in tiny.iterdir()] == ["tiny_onnx"]
+    assert "error: torchscript fp16: TinyField does not say what of it may be in half precision" in err
+    assert out.splitlines()[1:] == [
+        "failed: torchscript fp16",
+        "wrote model_repository/tiny_torchscript/1",
+    ]
+    assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript"]
 
 
-def test_fail_fast_stops_at_the_first(tiny, change_stages, capsys):
-    change_stages(REFUSE)
-    assert _run("tiny.ckpt", "--formats", "torchscript", "onnx", "--fail-fast", "--json", *FAST) == 4
+def test_fail_fast_stops_at_the_first(tiny, capsys):
+    precisions = ("--precision", "fp16", "fp32")
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *precisions, "--fail-fast", "--json", *FAST) == 4
     stages = json.loads(capsys.readouterr().out)["stages"]
     assert [stage["status"] for stage in stages] == ["failed", "not run"]
-    assert list(tiny.iterdir()) == []
+    assert not tiny.exists()
 
 
 def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monkeypatch):
@@ -257,6 +262,17 @@ finally:
         assert option in shown.stdout
     for name in commands():
         assert f"neurocity-export {name}: " in shown.stdout
+
+
+def test_a_module_in_the_folder_of_commands_is_one(tmp_path, monkeypatch, capsys):
+    (tmp_path / "build_nothing.py").write_text(
+        '"""Build nothing."""\ndef main(words): print(words); return 4\n'
+    )
+    monkeypatch.setattr(export.commands, "__path__", [*export.commands.__path__, str(tmp_path)])
+    assert commands()["build-nothing"] == "Build nothing."
+    assert _run("build-nothing", "--now", "x") == 4
+    assert capsys.readouterr().out == "['--now', 'x']\n"
+    monkeypatch.delitem(sys.modules, "export.commands.build_nothing")
 
 
 def test_progress_bars_on_a_terminal(tiny, monkeypatch, capsys):

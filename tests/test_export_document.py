@@ -41,8 +41,21 @@ def _smaller(words: list[str]) -> list[str]:
     return [*words, "--rays-per-call", "512", "--profile-seconds", "0"]
 
 
+FASTER = """
+from export.source import open_checkpoint
+def faster(path, cameras):
+    return open_checkpoint(path, cameras) if cameras else tiny_checkpoint_in(path)
+export.pipeline.open_checkpoint = faster
+TinyField.halve = lambda self: None
+"""
+"""In the processes of stages, the tiny field stands for the checkpoint."""
+
+
 @pytest.fixture
-def _in_a_folder_with_runs(ngp_checkpoint: Path, sphere: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def _in_a_folder_with_runs(
+    ngp_checkpoint: Path, sphere: Path, tmp_path: Path, change_stages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_stages(FASTER)
     run = tmp_path / "runs" / "photos" / "checkpoints"
     run.mkdir(parents=True)
     shutil.copy(ngp_checkpoint, run / "last.ckpt")

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -174,11 +176,9 @@ TinyField.halve = lambda self: setattr(TorchScriptFormat, "encode", wait)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_the_stage_and_leaves_nothing(tiny, change_stages, number):
-    """What was shipped before stays; the running stage's process and its staging folder go."""
-    change_stages(WAIT)
-    folder = tiny.parent
+@contextmanager
+def _waiting_in_its_second_stage(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The command when one stage is shipped and the other has begun to write, and the other's process."""
     command = ["tiny.ckpt", *TORCHSCRIPT, "--precision", "fp32", "fp16", *FAST, "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "export.cli", *command],
@@ -188,27 +188,56 @@ def test_ctrl_c_ends_the_stage_and_leaves_nothing(tiny, change_stages, number):
         text=True,
     )
     try:
-        deadline = time.monotonic() + 120
-        while not (waiting := folder / "waiting").exists() or not waiting.read_text():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "the stage does not begin"
-            time.sleep(0.1)
-        stage = int(waiting.read_text())
+        _wait_until(lambda: process.poll() is not None or (folder / "waiting").exists())
+        _wait_until(lambda: process.poll() is not None or (folder / "waiting").read_text() != "")
+        assert process.poll() is None, process.communicate()
         assert len(_left(folder)) == 3, "repository, staging folder, and the file of the test"
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        yield process, int((folder / "waiting").read_text())
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _is_running(process: int) -> bool:
+    """Also false when it has ended and nobody has asked how."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_stage_and_leaves_nothing(tiny, change_stages, number):
+    """What was shipped before stays; the running stage's process and its staging folder go."""
+    change_stages(WAIT)
+    with _waiting_in_its_second_stage(tiny.parent) as (process, stage):
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "error: interrupted; torchscript fp16 was not finished" in err
     document = json.loads(out)
     assert document["exit_code"] == 128 + number
     assert [item["status"] for item in document["stages"]] == ["shipped", "not run"]
-    with pytest.raises(ProcessLookupError):
-        os.kill(stage, 0)
-    assert _left(folder) == ["model_repository", "waiting"]
+    assert not _is_running(stage)
+    assert _left(tiny.parent) == ["model_repository", "waiting"]
     assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript"]
+
+
+def test_a_command_that_is_killed_takes_its_stage_with_it(tiny, change_stages):
+    change_stages(WAIT)
+    with _waiting_in_its_second_stage(tiny.parent) as (process, stage):
+        process.kill()
+        process.wait()
+        _wait_until(lambda: not _is_running(stage))
+    assert _left(tiny.parent) == ["model_repository", "waiting"]
 
 
 def test_a_disk_that_is_full_is_said_and_leaves_nothing(tiny, capsys):
