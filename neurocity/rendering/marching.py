@@ -180,7 +180,7 @@ class RayMarcher(nn.Module):
         reach = self.leap(middle, jump[self.cell(middle)], speed)
         possible = (reach <= (end - begin) * 0.5) & (first < count[:, None])
 
-        # Rows and columns of both masks as they are found: compilers would divide anew wherever they are used.
+        # Rows and columns of both masks as they are found: compilers would divide again at each use.
         ray, number = possible.nonzero().unbind(1)
         within = torch.arange(self.segment, device=start.device).to(start.dtype)
         index = number.to(start.dtype)[:, None] * self.segment + within
