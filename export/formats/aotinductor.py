@@ -25,6 +25,7 @@ from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
 from export.pt2_archive import imported_symbols, read_metadata, source_records, stripped
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
+from neurocity.rendering.graph_target import recording_for_compiler
 
 EXAMPLE_RAYS = 37
 """Rays of the traced example: not 0 or 1, which torch.export specialises on, and not a bound of the axis."""
@@ -61,11 +62,12 @@ class AOTInductorFormat:
         }
         with _quiet_compiler(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             try:
-                program = torch.export.export(
-                    _PlainTuple(model),
-                    (origins, directions.contiguous()),
-                    dynamic_shapes=({0: rays}, {0: rays}),
-                )
+                with recording_for_compiler():
+                    program = torch.export.export(
+                        _PlainTuple(model),
+                        (origins, directions.contiguous()),
+                        dynamic_shapes=({0: rays}, {0: rays}),
+                    )
             except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
                 raise UnsupportedError(f"torch.export cannot express this model: {error}") from error
             package = torch._inductor.aoti_compile_and_package(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.graph_target import recorded_as_nodes
 from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
 HashKind = Literal["base_convert", "xor"]
@@ -148,13 +149,13 @@ class HashGrid(nn.Module):
 
 
 def widened(weight: Tensor, features: int) -> Tensor:
-    """Weights [L, N] to multiply planes [L, N, F] with: [L, N, 1], or [L, N, F] in an exported graph.
+    """Weights [L, N] to multiply planes [L, N, F] with: [L, N, 1], or [L, N, F] in a graph of nodes.
 
     ONNX Runtime multiplies planes of equal shapes so much faster that widening them by a matrix product pays;
-    TorchScript is slower with it.
+    TorchScript is slower with it, and a compiler that fuses the product into the gather needs no plane.
     """
     if torch.jit.is_scripting():
         return weight[:, :, None]
-    elif torch.compiler.is_exporting():
+    elif recorded_as_nodes():
         return weight[:, :, None] @ torch.ones(1, features, dtype=weight.dtype, device=weight.device)
     return weight[:, :, None]

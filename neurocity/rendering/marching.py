@@ -180,15 +180,16 @@ class RayMarcher(nn.Module):
         reach = self.leap(middle, jump[self.cell(middle)], speed)
         possible = (reach <= (end - begin) * 0.5) & (first < count[:, None])
 
-        found = possible.flatten().nonzero().flatten()
-        ray = found // possible.shape[1]
+        # Rows and columns of both masks as they are found: compilers would divide again at each use.
+        ray, number = possible.nonzero().unbind(1)
         within = torch.arange(self.segment, device=start.device).to(start.dtype)
-        index = (found % possible.shape[1]).to(start.dtype)[:, None] * self.segment + within
+        index = number.to(start.dtype)[:, None] * self.segment + within
         t, delta = self.depth_at(start[ray][:, None], index, jitter[ray][:, None])
         points = ray_origins[:, ray][:, :, None] + ray_directions[:, ray][:, :, None] * t
         hit = (jump[self.cell(points)] < 0.0) & (index < count[ray][:, None])
 
-        kept = hit.flatten().nonzero().flatten()
+        row, column = hit.nonzero().unbind(1)
+        kept = row * self.segment + column
         segment_offsets = nn.functional.pad(possible.sum(1).cumsum(0), (1, 0))
         offsets = nn.functional.pad(hit.sum(1).cumsum(0), (1, 0)).index_select(0, segment_offsets)
         sample_points = points.flatten(1).index_select(1, kept)
@@ -196,7 +197,7 @@ class RayMarcher(nn.Module):
             self.to_unit(sample_points),
             t.flatten().index_select(0, kept),
             self.optical_width(sample_points, delta.flatten().index_select(0, kept)),
-            ray.index_select(0, kept // self.segment),
+            ray.index_select(0, row),
             offsets,
         )
 

@@ -1,0 +1,24 @@
+"""What will run the graph that is being recorded, where that decides how the graph is best written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+
+_FUSING = ContextVar("fusing", default=False)
+
+
+@contextmanager
+def recording_for_compiler() -> Iterator[None]:
+    """Inside, `torch.export` records for a compiler that fuses operators, and not for a runtime of nodes."""
+    token = _FUSING.set(True)
+    try:
+        yield
+    finally:
+        _FUSING.reset(token)
+
+
+def recorded_as_nodes() -> bool:
+    """Whether a graph is being exported of which each operator will be run, and its result stored, alone."""
+    return torch.compiler.is_exporting() and not _FUSING.get()
