@@ -4,10 +4,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import StackSummary
 
 import onnx
 import torch
 from torch import nn
+from torch.fx.proxy import TracerBase
 
 from export.config import MAX_RAYS
 from export.onnx_file import OPSET
@@ -32,7 +35,7 @@ def trace(model: nn.Module) -> onnx.ModelProto:
     directions = torch.tensor([[0.0, 0.6, 0.8]]).expand(EXAMPLE_RAYS, 3).contiguous()
     rays = torch.export.Dim("rays", min=1, max=MAX_RAYS)
     try:
-        with _quiet_exporter():
+        with _quiet_exporter(), _whole_stack_traces():
             program = torch.onnx.export(
                 model,
                 (origins, directions),
@@ -73,6 +76,25 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         registration.setLevel(level)
+
+
+@contextmanager
+def _whole_stack_traces() -> Iterator[None]:
+    """Lets torch keep all of our frames on a node, not those named `forward` alone.
+
+    There is no public switch for it; `export.tensorrt.preflight` tells the place of a node by them.
+    """
+    kept = TracerBase._filter_traceback_frames
+
+    def ours(_tracer: TracerBase, summary: StackSummary) -> StackSummary:
+        package = str(Path(torch.__file__).parent)
+        return StackSummary.from_list([frame for frame in summary if not frame.filename.startswith(package)])
+
+    TracerBase._filter_traceback_frames = ours  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        TracerBase._filter_traceback_frames = kept  # type: ignore[method-assign]
 
 
 def _root_cause(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Engines: every graph is taken and built, what is not taken is told with its place and its remedy."""
+"""Engines: every family's graph is built, and what is not taken is told with its place and its remedy."""
 
 import sys
 from functools import cache
@@ -138,7 +138,7 @@ def test_scatters_are_refused_if_they_reduce(operator: str) -> None:
     summing = one_node(operator, SCATTERS[operator], reduction="add")
     with pytest.raises(UnsupportedError, match=f"{operator} with reduction add at node 'the_node': sum rows"):
         refuse_unsupported(summing)
-    with pytest.raises(UnsupportedError, match=f"does not take this graph:\n  {operator} the_node"):
+    with pytest.raises(UnsupportedError, match=r"does not take this graph:\n  .*[Rr]eduction"):
         build(summing.SerializeToString(), load_library("tensorrt-rtx"), PROFILE)
 
 

@@ -48,7 +48,7 @@ REMEDIES: dict[str, str] = {
 _SCATTERS = ("ScatterND", "ScatterElements")
 _STACK_TRACE = "pkg.torch.onnx.stack_trace"
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-_FOREIGN = ("site-packages", "dist-packages")
+_FOREIGN = ("site-packages", "dist-packages", "<")
 
 
 def refuse_unsupported(proto: onnx.ModelProto) -> None:
@@ -78,7 +78,7 @@ def unsupported(proto: onnx.ModelProto) -> Iterator[tuple[str, str, str]]:
 def source_line(node: onnx.NodeProto) -> str:
     """`<package>/<file>:<line>` of the innermost frame that is no library's, or the node's name.
 
-    torch's exporter leaves stack traces on the nodes; shipped files have none.
+    `export.onnx_graph.trace` leaves stack traces on the nodes; shipped files have none.
     """
     for entry in node.metadata_props:
         if entry.key == _STACK_TRACE:
