@@ -5,6 +5,7 @@ import os
 import select
 import shlex
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -110,7 +111,10 @@ def _running(stage: Stage, output: IO[bytes]) -> Iterator[tuple[subprocess.Popen
     read, write = os.pipe()
     command = [sys.executable, "-X", "faulthandler", "-m", "export.stage", *stage.words()]
     # The stage imports the very code that this process runs, wherever it was started.
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    own = str(Path(__file__).parents[1])
+    paths = [os.environ.get("PYTHONPATH", "")]
+    if own not in site.getsitepackages():  # where it is found anyhow, behind the standard library
+        paths.insert(0, own)
     try:
         process = subprocess.Popen(
             [*command, "--events", str(write)],

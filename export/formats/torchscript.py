@@ -66,7 +66,9 @@ class TorchScriptFormat:
 
     def signature(self, path: Path) -> Signature:
         module = _load(path, "cpu")
-        arguments = list(module._c._get_method("forward").schema.arguments)[1:]
+        declared = list(module._c._get_method("forward").schema.arguments)[1:]
+        # What may be left out, such as the radii of Mip-NeRF's cones, is no input that a request must have.
+        arguments = [argument for argument in declared if not argument.has_default_value()]
         few, more = (_output_shapes(module, len(arguments), rays) for rays in (2, 3))
         inputs = tuple(_spec(argument.name, torch.float32, (2, 3), (3, 3)) for argument in arguments)
         outputs = tuple(
