@@ -239,7 +239,8 @@ def test_missing_packages_and_devices_exit_5(repository, monkeypatch, capsys):
     if not torch.cuda.is_available():
         assert main([str(version), "--device", "cuda"]) == 5
         assert "no CUDA device" in capsys.readouterr().err
-    monkeypatch.delitem(sys.modules, "export.formats.onnx", raising=False)
+    for module in ("export.formats.onnx", "export.onnx_file"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main([str(repository / "tiny_onnx")]) == 5
     assert "needs the package 'onnxruntime'" in capsys.readouterr().err
