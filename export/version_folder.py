@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from export.repository import latest_version
 from export.tolerances import Tolerance
@@ -48,10 +49,12 @@ class VersionFolder:
 
     @property
     def files(self) -> tuple[ArtefactFile, ...]:
-        """The artefact and the golden files, as the manifest has them."""
+        """The artefact, its engine where one was built, and the golden files, as the manifest has them."""
+        engine = self.manifest.engine
+        engines = [ArtefactFile(name=engine["file"], **_part(engine))] if engine else []
         images = (view.image for view in self.golden.views)
         arrays = (view.arrays for view in self.golden.views if view.arrays is not None)
-        return (self.manifest.artefact, self.golden.rays, *images, *arrays)
+        return (self.manifest.artefact, *engines, self.golden.rays, *images, *arrays)
 
     def require_whole(self) -> None:
         """Raises ManifestError that lists every file that is absent or not the one that was shipped."""
@@ -79,6 +82,10 @@ class VersionFolder:
         except OSError as error:
             return f"{file.name}: cannot be read ({error.strerror})"
         return "" if digest == file.sha256 else f"{file.name}: has SHA-256 {digest}, expected {file.sha256}"
+
+
+def _part(engine: dict[str, Any]) -> dict[str, Any]:
+    return {name: engine[name] for name in ("sha256", "bytes")}
 
 
 def _find(folder: Path) -> Path:

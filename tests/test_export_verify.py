@@ -1,5 +1,6 @@
 """`neurocity-export verify`: what it accepts, what it finds, and how little it needs."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -58,8 +59,9 @@ def _flip_a_weight(version: Path) -> None:
 def test_what_was_shipped_is_equal_to_its_model(tiny_repository, name: str, capsys):
     assert main([str(tiny_repository / f"tiny_{name}" / "1")]) == 0
     out = capsys.readouterr().out.splitlines()
+    built = 1 if _manifest(tiny_repository / f"tiny_{name}" / "1").engine else 0
     assert out[-2:] == [
-        "6 files are as they were shipped",
+        f"{6 + built} files are as they were shipped",
         f"tiny_{name} version 1 on cpu is equal to its model: all {len(out) - 2} checks passed",
     ]
     assert any(line.startswith("ok     graze a face: rgb error: got ") for line in out)
@@ -70,11 +72,11 @@ def test_what_was_shipped_is_equal_to_its_model(tiny_repository, name: str, caps
 
 @pytest.mark.parametrize("name", format_names())
 def test_it_needs_nothing_of_training(tiny_repository, tmp_path, name: str):
-    """Neither torch, except for the format that is torch's own."""
+    """Neither torch, except for the formats that are torch's own."""
     forbidden = ["neurocity.training", "neurocity.data", "neurocity.checkpoint", "neurocity.rendering"]
     forbidden += ["neurocity.families", "pytorch_lightning", "lightning", "torchmetrics", "serving"]
     forbidden += [f"neurocity.{family}" for family in FAMILIES]
-    if name == "onnx":
+    if name not in ("aotinductor", "torchscript"):
         forbidden.append("torch")
     version = shutil.copytree(tiny_repository / f"tiny_{name}", tmp_path / f"tiny_{name}")
     code = f"""
@@ -164,6 +166,18 @@ def test_broken_files_are_all_named(repository, capsys):
     assert "golden/000_r_0.png: cannot be read (No such file or directory)" in error
 
 
+def test_an_engine_is_a_file_like_the_others(repository, capsys):
+    version = repository / "tiny_onnx" / "1"
+    (version / "model.plan").write_bytes(b"an engine")
+    record = {"file": "model.plan", "sha256": hashlib.sha256(b"an engine").hexdigest(), "bytes": 9}
+    _edit(version, engine=record)
+    assert main([str(version)]) == 0
+    assert "7 files are as they were shipped" in capsys.readouterr().out
+    (version / "model.plan").write_bytes(b"an angine")
+    assert main([str(version)]) == 1
+    assert "model.plan: has SHA-256 " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["../../secret", "/etc/hostname"])
 def test_files_elsewhere_are_not_read(repository, name: str, capsys):
     version = repository / "tiny_onnx" / "1"
@@ -225,7 +239,8 @@ def test_missing_packages_and_devices_exit_5(repository, monkeypatch, capsys):
     if not torch.cuda.is_available():
         assert main([str(version), "--device", "cuda"]) == 5
         assert "no CUDA device" in capsys.readouterr().err
-    monkeypatch.delitem(sys.modules, "export.formats.onnx", raising=False)
+    for module in ("export.formats.onnx", "export.onnx_file"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main([str(repository / "tiny_onnx")]) == 5
     assert "needs the package 'onnxruntime'" in capsys.readouterr().err
