@@ -108,9 +108,11 @@ def _export_format(
     tolerance = tolerance_for(name, config.precision)
     if isinstance(target, BuildsEngine):
         target.check_engine(config)
-    progress(f"{name}: counting the samples of a ray", 0, 1)
-    fixed = fixed_budget() if target.fixed_budget else None
-    progress(f"{name}: counting the samples of a ray", 1, 1)
+    fixed = None
+    if target.fixed_budget:
+        progress(f"{name}: counting the samples of a ray", 0, 1)
+        fixed = fixed_budget()
+        progress(f"{name}: counting the samples of a ray", 1, 1)
     graph = render_graph(checkpoint.model, config.precision, fixed.samples if fixed else None)
     draft = embedded_manifest(checkpoint, config, target, budget | (fixed.record() if fixed else {}))
     with staging(config.out) as folder:
