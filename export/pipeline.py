@@ -128,7 +128,11 @@ def _export_format(
     tolerance = tolerance_for(name, config.precision)
     if isinstance(target, BuildsEngine):
         target.check_engine(config)
-    fixed = fixed_budget() if target.fixed_budget else None
+    fixed = None
+    if target.fixed_budget:
+        progress(f"{name}: counting the samples of a ray", 0, 1)
+        fixed = fixed_budget()
+        progress(f"{name}: counting the samples of a ray", 1, 1)
     graph = render_graph(checkpoint.model, config.precision, fixed.samples if fixed else None)
     if target.triton.device_bound and config.device != "cpu":
         graph = copy.deepcopy(graph).to(config.device)

@@ -15,6 +15,8 @@ import torch
 from fixtures_export import tiny_checkpoint, tiny_info
 from google.protobuf import text_format
 from tiny_field import TinyField
+from triton_server import free_ports, require_triton
+from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from export.commands.build_engine import main
@@ -26,7 +28,8 @@ from export.sample_budget import choose_budget
 from export.tensorrt.engine_file import with_engine
 from export.tensorrt.library import has_cuda_device
 from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
-from neurocity.errors import MissingDependencyError, ParityError, UnsupportedError
+from neurocity.errors import EngineError, MissingDependencyError, ParityError, UnsupportedError
+from serving.tritonserver.server import running_server
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
 
@@ -276,3 +279,45 @@ def test_the_budget_is_recorded(tiny_repository: Path) -> None:
     packed = json.loads((tiny_repository / "tiny_onnx" / "1" / "manifest.json").read_text())
     assert "samples" not in packed["sample_budget"]
     assert packed["engine"] == {}
+
+
+@pytest.fixture
+def accelerated(tiny_repository: Path, tmp_path: Path) -> Path:
+    """A repository with the tiny scene in the format onnx_tensorrt alone."""
+    repository = tmp_path / "repository"
+    shutil.copytree(tiny_repository / "tiny_onnx_tensorrt", repository / "tiny_onnx_tensorrt")
+    require_triton()
+    return repository
+
+
+def test_a_server_takes_the_accelerated_model_with_its_warm_up(accelerated: Path) -> None:
+    """Here ONNX Runtime runs on the CPU, by a backend of Python; the configuration is the shipped one."""
+    rays = [np.tile(part, (3, 1)) for part in view_rays(tiny_info().views[1])]
+    shipped = config_of(accelerated / "tiny_onnx_tensorrt")
+    inputs = []
+    for name, values in zip(("ray_origins", "ray_directions"), rays, strict=True):
+        inputs.append(InferInput(name, list(values.shape), "FP32"))
+        inputs[-1].set_data_from_numpy(values)
+    with (
+        running_server(free_ports(accelerated), log=print) as server,
+        InferenceServerClient(server.grpc_url) as client,
+    ):
+        loaded = client.get_model_config("tiny_onnx_tensorrt").config
+        result = client.infer("tiny_onnx_tensorrt", inputs)
+    assert loaded.model_warmup == shipped.model_warmup
+    # Triton may write out defaults of the graph's optimisation beside what it was given.
+    assert loaded.optimization.execution_accelerators == shipped.optimization.execution_accelerators
+    expected = TinyField(tiny_info().bounds)(*map(torch.from_numpy, rays))
+    np.testing.assert_allclose(result.as_numpy("rgb"), expected.rgb.numpy(), atol=2e-6)
+    assert result.as_numpy("opacity").max() > 0.2
+
+
+def test_a_server_does_render_the_warm_up(accelerated: Path) -> None:
+    """It does not start when the rays are cut short, so it has read them."""
+    path = accelerated / "tiny_onnx_tensorrt" / "warmup" / "ray_origins"
+    path.write_bytes(path.read_bytes()[:-12])
+    with (
+        pytest.raises(EngineError, match="tiny_onnx_tensorrt"),
+        running_server(free_ports(accelerated), log=print),
+    ):
+        pass
