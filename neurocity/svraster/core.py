@@ -7,12 +7,13 @@ Notation
     N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
 """
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
+from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.render import RayRender
@@ -23,10 +24,22 @@ from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.fixed_budget import FixedBudgetVoxels, items_needed
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.shading_kernels import render_cpu
-from neurocity.svraster.traversal import VoxelIntervals, descend, inverse_directions
+from neurocity.svraster.traversal import (
+    VoxelIntervals,
+    chosen,
+    descend,
+    enter,
+    inverse_directions,
+    ranks,
+    refine,
+    voxels_of,
+)
 from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
+
+PHASES: Final = (3, 8, 2**31)
+"""Nodes of a ray that have been rendered after each phase of a graph."""
 
 
 class SVRaster(nn.Module):
@@ -56,6 +69,8 @@ class SVRaster(nn.Module):
         self.brightest = config.brightest
         # TorchScript reads attributes, not globals.
         self.faintest = shading.FAINTEST
+        self.least_light = shading.LEAST_LIGHT
+        self.phases = PHASES
         self.near = config.near
         self.far = self.root_side
         self.samples = config.samples_per_voxel
@@ -111,27 +126,65 @@ class SVRaster(nn.Module):
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
         if torch.jit.is_scripting():
-            render = self.render(origins, directions)
+            render = self.render_in_phases(origins, directions)
         elif self.is_kernels_turn(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
             render = self.render_fused(origins, directions)
-        else:
+        elif self.is_kernels_turn(origins):
             render = self.render(origins, directions)
+        else:
+            render = self.render_in_phases(origins, directions)
         if self.sky_enabled:
             return self.before_sky(render, directions)
         return render
 
     def render(self, origins: Tensor, directions: Tensor) -> RayRender:
         """The voxels' light on rays [3, R], without the sky."""
-        intervals = self.traverse(origins, directions)
+        full = torch.ones_like(origins[0])
+        light, _ = self.light(self.traverse(origins, directions), origins, directions, full)
+        return shading.rendered(light)
+
+    def render_in_phases(self, origins: Tensor, directions: Tensor) -> RayRender:
+        """`render` for graphs: what lies behind the nodes that take a ray's light is not looked at.
+
+        Nodes halfway down the octree are taken in groups, front to back. Weights end where rays do, see
+        `shading.visible_weights`, so nothing is lost.
+        """
+        start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
+        upper = self.rounds // 2
+        entered = enter(start, inverse, self.near)
+        pieces = refine(entered, start, inverse, self.node_children, self.node_centers, upper)
+        rank = ranks(pieces)
+        arriving = torch.ones_like(origins[0])
+        summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
+        first = 0
+        for last in self.phases:
+            going = (arriving > self.least_light).index_select(0, pieces.ray_index)
+            group = chosen(pieces, going & (rank >= first) & (rank < last))
+            lower = self.rounds - upper
+            group = refine(group, start, inverse, self.node_children, self.node_centers, lower)
+            light, arriving = self.light(voxels_of(group), origins, directions, arriving)
+            summed = summed + light
+            first = last
+        return shading.rendered(summed)
+
+    def light(
+        self, intervals: VoxelIntervals, origins: Tensor, directions: Tensor, arriving: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums [5, R] of `shading.summed_light`, and the share of light [R] that leaves the intervals.
+
+        arriving [R]: the share of light that reaches them.
+        """
         tau = self.optical_depth(intervals, origins, directions)
-        weights = shading.visible_weights(tau, intervals.offsets, intervals.ray_index)
+        offsets, ray_index = intervals.offsets, intervals.ray_index
+        weights = shading.visible_weights(tau, offsets, ray_index, self.least_light, arriving)
         seen = (weights > self.faintest).nonzero().flatten()
-        rays = intervals.ray_index.index_select(0, seen)
+        rays = ray_index.index_select(0, seen)
         colors = self.colors(intervals.voxel.index_select(0, seen), origins, rays, self.basis_size)
         light = (colors.clamp(0.0, self.brightest) * weights.index_select(0, seen)[:, None]).t()
         light = torch.zeros_like(weights).expand(3, -1).index_copy(1, seen, light)
         middle = (intervals.near + intervals.far) * 0.5
-        return shading.composite(weights, light, middle, intervals.offsets)
+        leaving = arriving * torch.exp(-segment_sum(tau, offsets))
+        return shading.summed_light(weights, light, middle, offsets), leaving
 
     @torch.jit.unused
     def render_fused(self, origins: Tensor, directions: Tensor) -> RayRender:

@@ -53,13 +53,23 @@ def optical_depth(
     return total * width
 
 
-def visible_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor, least: float = LEAST_LIGHT) -> Tensor:
+def visible_weights(
+    tau: Tensor,
+    offsets: Tensor,
+    ray_index: Tensor,
+    least: float = LEAST_LIGHT,
+    arriving: Tensor | None = None,
+) -> Tensor:
     """Weights [K] of intervals with optical depths [K], packed as in `rendering.compositing`.
 
+    arriving [R]: the share of light that reaches a ray's first interval, where others are before it.
     A ray ends where the share `least` of its light is left, which is given to its intervals in proportion: an
     end without a step, so that kernels may stop there and still agree to the last digits.
     """
-    return ended(transmittance(tau, offsets, ray_index), tau, least)
+    left = transmittance(tau, offsets, ray_index)
+    if arriving is not None:
+        left = left * arriving.index_select(0, ray_index)
+    return ended(left, tau, least)
 
 
 def ended(left: Tensor, tau: Tensor, least: float = LEAST_LIGHT) -> Tensor:
@@ -96,8 +106,12 @@ def clamp_straight(values: Tensor) -> Tensor:
     return clamped
 
 
-def composite(weights: Tensor, light: Tensor, depths: Tensor, offsets: Tensor) -> RayRender:
-    """Sums along rays of weights [K], light [3, K] (weights times colours), and weights times depths [K]."""
-    summed = segment_sum(torch.cat([light, (weights * depths)[None], weights[None]]), offsets)
+def summed_light(weights: Tensor, light: Tensor, depths: Tensor, offsets: Tensor) -> Tensor:
+    """Sums [5, R] along rays of light [3, K], weights [K] times depths [K], and weights."""
+    return segment_sum(torch.cat([light, (weights * depths)[None], weights[None]]), offsets)
+
+
+def rendered(summed: Tensor) -> RayRender:
+    """The render of rays with such sums [5, R]."""
     opacity = summed[4].clamp(0.0, 1.0)
     return RayRender(summed[:3].t(), summed[3] / opacity.clamp_min(1e-6), opacity)
