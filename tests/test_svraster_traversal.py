@@ -46,7 +46,8 @@ def assert_as_brute_force(model: SVRaster, origins: torch.Tensor, directions: to
         got, expected = ([c for c in crossings if c.far - c.near > SHORT] for crossings in (got, expected))
         assert [c.voxel for c in got] == [c.voxel for c in expected], f"ray {ray}"
         for one, two in zip(got, expected, strict=True):
-            assert one[1:] == pytest.approx(two[1:], abs=SHORT / 4)
+            # Float32 keeps seven digits of a distance.
+            assert one[1:] == pytest.approx(two[1:], abs=SHORT / 4, rel=1e-6)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5), st.booleans())
