@@ -7,9 +7,9 @@ table of tolerances says which pairs are verified, and a family's model says by 
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from export.config import Precision
+from export.config import ExportConfig, Precision
 from export.exit_codes import exit_code
-from export.format import ChecksMachine
+from export.format import BuildsEngine, ChecksMachine
 from export.registry import format_names, get_format, missing_dependency
 from export.tolerances import tolerance_for
 from neurocity.errors import NeuroCityError, UnsupportedError
@@ -56,6 +56,8 @@ def _require(family: Family, format_name: str, precision: str) -> None:
     target = get_format(format_name)
     if isinstance(target, ChecksMachine):
         target.check_machine()
+    if isinstance(target, BuildsEngine):
+        target.check_engine(ExportConfig(name=family.name))
     tolerance_for(format_name, precision)
     try:
         model: Any = family.model_class()

@@ -103,4 +103,4 @@ class ExportConfig(ExportOptions):
         found = asdict(self)
         for name in ("out", "force", "name", "version", "formats", "precision", "profile_seconds"):
             del found[name]
-        return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+        return {name: value.name if isinstance(value, Path) else value for name, value in found.items()}

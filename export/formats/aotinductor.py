@@ -46,8 +46,18 @@ class AOTInductorFormat:
     packages = ("torch",)
     fixed_budget = False
 
+    def check_machine(self) -> None:
+        """Raises MissingDependencyError where there is no C++ compiler; see `ChecksMachine`."""
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise MissingDependencyError(
+                f"format 'aotinductor' compiles C++, and no compiler is at hand ({error}); install g++, or "
+                "name one in the environment variable CXX"
+            ) from error
+
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
-        _require_compiler()
+        self.check_machine()
         tensor = next(chain(model.parameters(), model.buffers()), torch.zeros(0))
         origins = torch.zeros(EXAMPLE_RAYS, 3, device=tensor.device)
         directions = torch.tensor([[0.0, 0.6, 0.8]], device=tensor.device).expand(EXAMPLE_RAYS, 3)
@@ -141,16 +151,6 @@ def _quiet_compiler() -> Iterator[None]:
         ):
             warnings.filterwarnings("ignore", message, category)
         yield
-
-
-def _require_compiler() -> None:
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler as error:
-        raise MissingDependencyError(
-            f"format 'aotinductor' compiles C++, and no compiler is at hand ({error}); install g++, or name "
-            "one in the environment variable CXX"
-        ) from error
 
 
 def _require_machine(path: Path, device: str) -> None:

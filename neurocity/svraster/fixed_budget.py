@@ -48,7 +48,7 @@ class FixedBudgetVoxels(nn.Module):
         tau = model.optical_depth(intervals, origins, directions).view(-1, budget)
         tau = torch.where(found, tau, 0.0)
         weights = shading.ended(row_transmittance(tau), tau)
-        colors = model.colors(intervals.voxel, origins, ray, model.basis_size).clamp(0.0, 1.0)
+        colors = model.colors(intervals.voxel, origins, ray, model.basis_size).clamp(0.0, model.brightest)
         seen = torch.where(weights > model.faintest, weights, 0.0)
         rgb = (seen[:, :, None] * colors.view(-1, budget, 3)).sum(1)
         middle = ((items.near + items.far) * 0.5).view(-1, budget)
