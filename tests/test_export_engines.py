@@ -241,7 +241,7 @@ sys.exit(main([{str(model)!r}]))
 
 def test_a_missing_library_is_told_before_any_work(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    monkeypatch.setattr("export.pipeline.render_graph", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("export.format_export.render_graph", lambda *_: pytest.fail("work was done"))
     config = ExportConfig(name="tiny", out=tmp_path, formats=("tensorrt",), rays_per_call=512)
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert isinstance(error, MissingDependencyError)

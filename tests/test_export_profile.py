@@ -9,7 +9,7 @@ import pytest
 from fixtures_export import TINY_BOUNDS, tiny_checkpoint, tiny_info
 from tiny_field import TinyField
 
-import export.pipeline
+import export.format_export
 from export.config import ExportConfig
 from export.format import Rendered
 from export.measure import SIZES, choose, measure, peak_memory
@@ -173,7 +173,7 @@ def test_the_measured_size_is_recommended_and_verified(tmp_path, monkeypatch):
         figures = profile_artefact(target, path, views, **options)
         return figures | {"rays_per_call": 300}
 
-    monkeypatch.setattr(export.pipeline, "profile_artefact", fake)
+    monkeypatch.setattr(export.format_export, "profile_artefact", fake)
     config = ExportConfig(name="tiny", out=tmp_path, formats=("torchscript",), profile_seconds=0.2)
     (outcome,) = export_model(tiny_checkpoint(), config).outcomes
     assert outcome.error is None
