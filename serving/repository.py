@@ -17,36 +17,39 @@ class Artefact:
     path: Path
 
 
-def find_artefacts(repository: Path, format_name: str) -> dict[str, Artefact]:
-    """Scene name -> its newest artefact of that format, size and SHA-256 verified.
+def find_artefacts(repository: Path, format_name: str, precision: str) -> dict[str, Artefact]:
+    """Scene name -> its newest artefact of that format and precision, size and SHA-256 verified.
 
     Raises EngineError when the folder or any scene in it lacks such an artefact, and ManifestError when a
     manifest is missing, malformed, or not true of its place or its artefact.
     """
     newest = _newest_artefacts(repository)
-    for scene, formats in newest.items():
-        if format_name not in formats:
+    wanted = (format_name, precision)
+    for scene, artefacts in newest.items():
+        if wanted not in artefacts:
+            found = ", ".join(" ".join(kind) for kind in sorted(artefacts))
             raise EngineError(
-                f"scene {scene!r} has formats {', '.join(sorted(formats))} in {repository}, this engine "
-                f"opens {format_name}: export it with `neurocity-export CHECKPOINT --out {repository} "
-                f"--name {scene} --formats {format_name}`, or choose another --engine"
+                f"scene {scene!r} has {found} in {repository}, this engine opens {format_name} {precision}: "
+                f"export it with `neurocity-export CHECKPOINT --out {repository} --name {scene} "
+                f"--formats {format_name} --precision {precision}`, or choose another --engine or --precision"
             )
-    chosen = {scene: formats[format_name] for scene, formats in sorted(newest.items())}
+    chosen = {scene: artefacts[wanted] for scene, artefacts in sorted(newest.items())}
     for artefact in chosen.values():
         _verify(artefact)
     return chosen
 
 
-def _newest_artefacts(repository: Path) -> dict[str, dict[str, Artefact]]:
-    """Scene name -> format -> the artefact with the highest version number."""
+def _newest_artefacts(repository: Path) -> dict[str, dict[tuple[str, str], Artefact]]:
+    """Scene name -> format and precision -> the artefact with the highest version number."""
     if not repository.is_dir():
         raise EngineError(f"model repository {repository} is not a folder; give another one by --repository")
-    newest: dict[str, dict[str, Artefact]] = {}
+    newest: dict[str, dict[tuple[str, str], Artefact]] = {}
     for folder in sorted(repository.iterdir()):
         if folder.is_dir() and not folder.name.startswith("."):
             *_, last = _versions(folder)
             artefact = _read(last)
-            newest.setdefault(artefact.manifest.scene, {})[artefact.manifest.format] = artefact
+            kind = (artefact.manifest.format, artefact.manifest.precision)
+            newest.setdefault(artefact.manifest.scene, {})[kind] = artefact
     if not newest:
         raise EngineError(
             f"model repository {repository} holds no scene; export one with "

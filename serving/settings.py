@@ -20,6 +20,9 @@ class Settings(BaseSettings):
     engine: Literal["onnxruntime", "torch", "triton"] = "onnxruntime"
     """What renders: an in-process library, or a Triton server."""
 
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """Precision of the artefacts that in-process engines open."""
+
     triton_url: str | None = None
     """HOST:PORT of the Triton server's gRPC endpoint; needed by the triton engine."""
 
@@ -54,6 +57,7 @@ class Settings(BaseSettings):
         """The part of the settings that engines read."""
         return EngineOptions(
             repository=self.repository,
+            precision=self.precision,
             triton_url=self.triton_url,
             device=self.device,
             threads=self.threads,

@@ -28,6 +28,7 @@ from neurocity.contract import (
     SceneManifest,
     TensorSpec,
     manifest_from_json,
+    model_name,
     to_json,
 )
 
@@ -153,14 +154,16 @@ def write_aotinductor(path: Path) -> None:
 WRITERS = {"aotinductor": write_aotinductor, "onnx": write_onnx, "torchscript": write_torchscript}
 
 
-def manifest(format_name: str, artefact: bytes, *, scene: str = SCENE, version: int = 1) -> SceneManifest:
+def manifest(
+    format_name: str, artefact: bytes, *, scene: str = SCENE, version: int = 1, precision: str = "fp32"
+) -> SceneManifest:
     """The record of an artefact with those bytes."""
     return SceneManifest(
         scene=scene,
         version=version,
         family="analytic",
         format=format_name,
-        precision="fp32",
+        precision=precision,
         checkpoint_sha256="0" * 64,
         artefact=ArtefactFile(
             name=FILE_NAMES[format_name], sha256=hashlib.sha256(artefact).hexdigest(), bytes=len(artefact)
@@ -178,16 +181,21 @@ def manifest(format_name: str, artefact: bytes, *, scene: str = SCENE, version: 
 
 
 def write_repository(
-    repository: Path, *formats: str, scene: str = SCENE, version: int = 1, **onnx_options: float
+    repository: Path,
+    *formats: str,
+    scene: str = SCENE,
+    version: int = 1,
+    precision: str = "fp32",
+    **onnx_options: float,
 ) -> Path:
     """Put the scene into a model repository, once a format, as the exporter would; returns the repository."""
     for format_name in formats:
         options = onnx_options if format_name == "onnx" else {}
-        folder = repository / f"{scene}_{format_name}" / str(version)
+        folder = repository / model_name(scene, format_name, precision) / str(version)
         folder.mkdir(parents=True)
         path = folder / FILE_NAMES[format_name]
         WRITERS[format_name](path, **options)
-        record = manifest(format_name, path.read_bytes(), scene=scene, version=version)
+        record = manifest(format_name, path.read_bytes(), scene=scene, version=version, precision=precision)
         (folder / MANIFEST_FILE).write_text(to_json(record))
     return repository
 

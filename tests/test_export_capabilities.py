@@ -82,7 +82,8 @@ def _no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "export.formats.onnx", raising=False)
+    for module in ("export.formats.onnx", "export.onnx_file"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
 

@@ -44,6 +44,7 @@ class EngineOptions:
     """What an engine may be told; each engine reads what concerns it.
 
     repository: folder of a model repository, for engines that open artefacts in this process.
+    precision: of the artefacts that are opened, as their manifests have it.
     triton_url: `HOST:PORT` of a Triton server's gRPC endpoint.
     device: where in-process engines compute; there is no silent fallback from `cuda` to `cpu`.
     threads: threads inside one call of an in-process engine; 0 lets the library choose.
@@ -51,6 +52,7 @@ class EngineOptions:
     """
 
     repository: Path = Path("model_repository")
+    precision: str = "fp32"
     triton_url: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 0

@@ -51,7 +51,7 @@ class OnnxRuntimeEngine:
         """See `Engine.open`; reads the `onnx` artefacts of `options.repository`."""
 
         def load() -> "OnnxRuntimeEngine":
-            return cls(find_artefacts(options.repository, FORMAT), options)
+            return cls(find_artefacts(options.repository, FORMAT, options.precision), options)
 
         return await asyncio.to_thread(load)
 

@@ -41,7 +41,7 @@ class TorchEngine:
         """See `Engine.open`; reads the `torchscript` artefacts of `options.repository`."""
 
         def load() -> "TorchEngine":
-            return cls(find_artefacts(options.repository, FORMAT), options)
+            return cls(find_artefacts(options.repository, FORMAT, options.precision), options)
 
         return await asyncio.to_thread(load)
 

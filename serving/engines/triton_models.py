@@ -140,8 +140,8 @@ def _contract_names(tensors: Iterable[Any], specs: Sequence[TensorSpec]) -> dict
     return names
 
 
-def _preference(model: Model) -> tuple[int, str]:
-    """Sorts the format to prefer before the others."""
+def _preference(model: Model) -> tuple[bool, int, str]:
+    """Sorts what to prefer before the others: full precision, then the format."""
     name = model.manifest.format
     rank = PREFERRED_FORMATS.index(name) if name in PREFERRED_FORMATS else len(PREFERRED_FORMATS)
-    return rank, name
+    return model.manifest.precision != "fp32", rank, name
