@@ -9,6 +9,7 @@ from reference import hash_grid as oracle
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.graph_target import recording_for_compiler
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.hash_grid_kernels import _compiled
 
@@ -237,3 +238,16 @@ def test_the_exported_graph_has_no_bit_operation() -> None:
 def test_impossible_grids_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         grid_of(**changes)
+
+
+@pytest.mark.parametrize("features", [1, 2, 4])
+def test_what_compilers_are_given_is_the_definition(features: int) -> None:
+    grid = HashGrid(levels=3, features=features, log2_rows=10, coarsest=4, finest=32).requires_grad_(False)
+    torch.nn.init.normal_(grid.table)
+    points = torch.rand(3, 41)
+    with recording_for_compiler():
+        program = torch.export.export(grid, (points,), dynamic_shapes=({1: torch.export.Dim("points")},))
+    gathers = [node for node in program.graph.nodes if node.target is torch.ops.aten.index.Tensor]
+    assert len(gathers) == 8 * features, "a plane a corner and feature"
+    more = torch.rand(3, 53)
+    torch.testing.assert_close(program.module()(more), grid.encode(more), atol=1e-6, rtol=1e-6)

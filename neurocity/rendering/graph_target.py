@@ -22,3 +22,8 @@ def recording_for_compiler() -> Iterator[None]:
 def recorded_as_nodes() -> bool:
     """Whether a graph is being exported of which each operator will be run, and its result stored, alone."""
     return torch.compiler.is_exporting() and not _FUSING.get()
+
+
+def recorded_for_compiler() -> bool:
+    """Whether a graph is being exported for a compiler; see `recording_for_compiler`."""
+    return torch.compiler.is_exporting() and _FUSING.get()

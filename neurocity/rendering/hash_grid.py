@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import recorded_as_nodes
+from neurocity.rendering.graph_target import recorded_as_nodes, recorded_for_compiler
 from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
 HashKind = Literal["base_convert", "xor"]
@@ -118,6 +118,11 @@ class HashGrid(nn.Module):
         z_weights = [1.0 - z1_weight, z1_weight]
         table = self.table.view(levels * rows, features)
         index = self.row_indices(x0.to(self.index_type), y0.to(self.index_type), z0.to(self.index_type))
+        weights = (x_weights, y_weights, z_weights)
+        if torch.jit.is_scripting():
+            pass
+        elif recorded_for_compiler():
+            return self.sum_by_feature(index, weights)
         total = torch.zeros(levels, count, features, dtype=points.dtype, device=points.device)
         for corner in range(8):
             bx, by, bz = corner & 1, (corner >> 1) & 1, corner >> 2
@@ -126,6 +131,23 @@ class HashGrid(nn.Module):
             values = nn.functional.embedding(rows_of_corner, table).to(weight.dtype)
             total = total + values * widened(weight, features)
         return total.transpose(0, 1).reshape(count, levels * features)
+
+    @torch.jit.unused
+    def sum_by_feature(self, index: list[Tensor], weights: tuple[list[Tensor], ...]) -> Tensor:
+        """The end of `encode` by whole planes [L, N] of a feature, which compilers turn into vectors.
+
+        index: as `row_indices` gives it. weights: along x, y, z of the lower and the upper vertex, [L, N].
+        """
+        levels, rows, features = self.table.shape
+        table = self.table.view(levels * rows, features)
+        planes = [torch.zeros_like(weights[0][0]) for _ in range(features)]
+        for corner in range(8):
+            weight = weights[0][corner & 1] * weights[1][(corner >> 1) & 1] * weights[2][corner >> 2]
+            rows_of_corner = index[corner] + self.level_offsets
+            for feature in range(features):
+                values = table[:, feature][rows_of_corner].to(weight.dtype)
+                planes[feature] = planes[feature] + values * weight
+        return torch.stack(planes, dim=1).flatten(0, 1).t()
 
     def row_indices(self, ix: Tensor, iy: Tensor, iz: Tensor) -> list[Tensor]:
         """Row of each of a cell's eight vertices in its level's table; integer planes [L, N].
