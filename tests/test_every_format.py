@@ -221,6 +221,8 @@ class _Branching(_Plain):
 INEXPRESSIBLE = {
     "aotinductor": (_Branching, "data-dependent"),
     "onnx": (_Inexpressible, "prod"),
+    "onnx_tensorrt": (_Inexpressible, "prod"),
+    "tensorrt": (_Inexpressible, "prod"),
     "torchscript": (_Inexpressible, "[lL]ambda"),
 }
 """A model that a format has no words for, and the word of the reason."""
