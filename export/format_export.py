@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from export.artefact import inspect_artefact
 from export.checks import Check
 from export.config import ExportConfig
@@ -54,11 +56,13 @@ class FormatExport:
         fixed = self.fixed_budget() if target.fixed_budget else None
         budget = self.budget | (fixed.record() if fixed else {})
         draft = embedded_manifest(self.checkpoint, config, target, budget)
+        graph = self._graph(fixed)
         with staging(config.out) as folder:
             staged = folder / draft.model_name
             path = staged / str(config.version) / target.file_name
             path.parent.mkdir(parents=True)
-            self._write(path, draft, fixed)
+            with self._step("writing"), _foreign_errors(ExportError, "the model could not be written"):
+                write_synced(path, target.encode(graph, to_json(draft)))
             render, signature, file_checks = self._open(path, draft)
             profile = self._profile(path)
             rays_per_call = profile.get("rays_per_call", draft.rays_per_call)
@@ -89,12 +93,11 @@ class FormatExport:
         if isinstance(self.target, BuildsEngine):
             self.target.check_engine(self.config)
 
-    def _write(self, path: Path, draft: SceneManifest, fixed: SampleBudget | None) -> None:
+    def _graph(self, fixed: SampleBudget | None) -> nn.Module:
         graph = render_graph(self.checkpoint.model, self.config.precision, fixed.samples if fixed else None)
         if self.target.triton.device_bound and self.config.device != "cpu":
-            graph = copy.deepcopy(graph).to(self.config.device)
-        with self._step("writing"), _foreign_errors(ExportError, "the model could not be written"):
-            write_synced(path, self.target.encode(graph, to_json(draft)))
+            return copy.deepcopy(graph).to(self.config.device)
+        return graph
 
     def _open(self, path: Path, draft: SceneManifest) -> tuple[Renderer, Signature, tuple[Check, ...]]:
         with _foreign_errors(ParityError, "the artefact could not be opened"):

@@ -367,10 +367,11 @@ def test_a_package_for_another_machine_is_refused(tmp_path, monkeypatch, change,
         target.open(path, device)
 
 
-def test_without_a_compiler_aotinductor_says_so(monkeypatch):
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
-    with pytest.raises(
-        MissingDependencyError, match=r"no-such-compiler.*; install g\+\+, or name one in .* CXX"
+def test_without_a_compiler_aotinductor_says_so():
+    message = r"no-such-compiler.*; install g\+\+, or name one in .* CXX"
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(MissingDependencyError, match=message),
     ):
         get_format("aotinductor").encode(_Plain(), "{}")
 

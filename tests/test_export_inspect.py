@@ -85,8 +85,10 @@ def test_an_artefact_and_its_version(inspect, tiny_repository, name):
         assert found["artefact"]["sha256"] == manifest.artefact.sha256 == inside["sha256"]
         assert found["parity"]["psnr_db"] >= 60.0
         assert found["parity"]["checks_passed"] == manifest.parity["checks_passed"]
-        for key in ("scene", "version", "family", "precision", "bounds", "checkpoint_sha256", "tools"):
+        for key in ("scene", "version", "family", "precision", "bounds", "checkpoint_sha256"):
             assert found[key] == inside[key], key
+        # The library that built an engine is known once it is built.
+        assert inside["tools"].items() <= found["tools"].items()
 
 
 def test_a_model_and_a_repository(inspect, tiny_repository):

@@ -151,10 +151,14 @@ def test_where_the_bytes_go(tiny_repository, name: str):
     target = get_format(name)
     path = tiny_repository / f"tiny_{name}" / "1" / target.file_name
     tensors = target.tensor_bytes(path)
+    if name == "aotinductor":
+        assert tensors == {}, "they are one block without names"
+        return
     assert sum(tensors.values()) < path.stat().st_size
     model = TinyField(TINY_BOUNDS).state_dict()
+    inside = "field." if target.fixed_budget else ""
     for tensor in ("occupied", "hidden.weight", "out.weight", "hidden.bias"):
-        assert tensors[tensor] == model[tensor].nbytes
+        assert tensors[inside + tensor] == model[tensor].nbytes
 
 
 def test_an_artefact_that_cannot_be_measured_is_an_error_with_the_reason(tmp_path):

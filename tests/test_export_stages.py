@@ -93,6 +93,7 @@ def test_the_command_of_a_stage_means_that_stage():
         data=Path("a dataset"),
         profile_seconds=2.5,
         instances=2,
+        engine="tensorrt",
     )
     defaults = ExportConfig(name="lego", formats=("torchscript",))
     for stage in (

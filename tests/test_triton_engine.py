@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -256,6 +257,7 @@ def test_a_running_server_takes_a_new_version_without_losing_a_request(tmp_path)
         renders = [asyncio.create_task(keep_rendering()) for _ in range(3)]
         await asyncio.sleep(0.3)
         (staged / "2").replace(model / "2")
+        shutil.copytree(staged / "warmup", model / "warmup", dirs_exist_ok=True)
         (staged / "config.pbtxt").replace(model / "config.pbtxt")
         await engine._client.load_model("sphere_onnx")
         switched.set()

@@ -43,7 +43,8 @@ def write_configs(repository: Path) -> None:
         artefact_format = get_format(manifest.format)
         signature = artefact_format.signature(file.parent / manifest.artefact.name)
         folder = file.parent.parent
-        write_model(folder, manifest, artefact_format.triton, signature)
+        if not (folder / CONFIG_FILE).exists():
+            write_model(folder, manifest, artefact_format.triton, signature)
         # The wheel's server, 2.51, is older than this platform and refuses its name.
         text = (folder / CONFIG_FILE).read_text()
         (folder / CONFIG_FILE).write_text(text.replace('platform: "torch_aoti"\n', ""))

@@ -25,7 +25,6 @@ from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
 from export.pt2_archive import imported_symbols, read_metadata, source_records, stripped
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
-from neurocity.rendering.graph_target import recording_for_compiler
 
 EXAMPLE_RAYS = 37
 """Rays of the traced example: not 0 or 1, which torch.export specialises on, and not a bound of the axis."""
@@ -57,6 +56,8 @@ class AOTInductorFormat:
             ) from error
 
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
+        from neurocity.rendering.graph_target import recording_for_compiler  # noqa: PLC0415, not to open one
+
         self.check_machine()
         tensor = next(chain(model.parameters(), model.buffers()), torch.zeros(0))
         origins = torch.zeros(EXAMPLE_RAYS, 3, device=tensor.device)
