@@ -276,6 +276,7 @@ def test_a_triton_server_is_verified_over_grpc(repository, tmp_path, capsys):
     """Its copy of an artefact is equal; another artefact and another version are not."""
     served = shutil.copytree(repository, tmp_path / "served")
     _flip_a_weight(served / "tiny_onnx" / "1")
+    shutil.rmtree(served / "tiny_tensorrt")  # its backend needs a GPU
     with triton_server.triton_server(served) as server:
         url = ["--url", server.grpc_url]
         assert main([str(repository / "tiny_torchscript"), *url]) == 0
