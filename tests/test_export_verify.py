@@ -276,6 +276,8 @@ def test_a_triton_server_is_verified_over_grpc(repository, tmp_path, capsys):
     """Its copy of an artefact is equal; another artefact and another version are not."""
     served = shutil.copytree(repository, tmp_path / "served")
     _flip_a_weight(served / "tiny_onnx" / "1")
+    (served / "tiny_onnx" / "config.pbtxt").unlink()  # to be written anew, for what is served now
+    shutil.rmtree(served / "tiny_onnx" / "warmup")
     shutil.rmtree(served / "tiny_tensorrt")  # its backend needs a GPU
     with triton_server.triton_server(served) as server:
         url = ["--url", server.grpc_url]
