@@ -61,7 +61,7 @@ def test_the_table_has_every_family_format_and_precision():
 
 
 def _rows() -> list[Any]:
-    """Every row of the table. Formats that compile for long are tried with one family, unless all is asked for."""
+    """Every row of the table; those that compile for long are exhaustive, but for one family."""
     return [
         pytest.param(
             family,
