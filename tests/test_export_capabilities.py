@@ -67,9 +67,7 @@ def _rows() -> list[Any]:
             family,
             format_name,
             precision,
-            marks=[]
-            if format_name in ("onnx", "torchscript") or family == "instant_ngp"
-            else [pytest.mark.exhaustive],
+            marks=[] if format_name == "torchscript" or family == "instant_ngp" else [pytest.mark.exhaustive],
         )
         for family in FAMILIES
         for format_name in format_names()
