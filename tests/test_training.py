@@ -145,7 +145,7 @@ class Clock:
 def test_minutes_count_training_alone(sphere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step takes 2 s, a view of validation 500 s, everything else 100 s: half a minute is 15 steps."""
     clock = Clock()
-    monkeypatch.setattr(budget_module, "time", clock)
+    monkeypatch.setattr(budget_module.TrainingClock, "now", clock.monotonic)
 
     def slowly(name: str, seconds: float) -> None:
         original = getattr(InstantNGPLightningModule, name)
