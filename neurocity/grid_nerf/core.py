@@ -16,8 +16,8 @@ from torch import Tensor
 from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
-from neurocity.rendering.compositing import compositing_weights
-from neurocity.rendering.fixed_budget import RowSamples, row_weights
+from neurocity.rendering.compositing import compositing_weights, row_weights
+from neurocity.rendering.fixed_budget import RowSamples
 from neurocity.rendering.marched_field import MarchedField, TrainingRender
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP

@@ -29,6 +29,7 @@ from neurocity.mip_nerf.resampling import (
     stratified_quantiles,
 )
 from neurocity.mip_nerf.scene_space import SceneSpace
+from neurocity.rendering.compositing import row_weights
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.render import RayRender
@@ -134,12 +135,12 @@ class MipNeRF(nn.Module):
     def render_cones(self, cones: Cones) -> Tensor:
         """rgb, sum(tau) and sum(w t) of cones: [R, 5], t in half sides."""
         posts = self.even_posts(cones)
-        weights = compositing_weights(self.optical_depths(self.features(cones, posts), posts))
+        weights = row_weights(self.optical_depths(self.features(cones, posts), posts))
         quantiles = even_quantiles(self.fine_samples + 1, cones.begin)
         posts = positions_by_weight(posts, blurred(weights, self.resampling_padding), quantiles)
         features = self.features(cones, posts)
         tau = self.optical_depths(features, posts)
-        weights = compositing_weights(tau)
+        weights = row_weights(tau)
         # Padded colours could exceed the opacity, or be negative.
         color = self.color(features, cones.directions).clamp(0.0, 1.0)
         t = self.space.distance_of(posts)
@@ -186,13 +187,13 @@ class MipNeRF(nn.Module):
         posts = jittered(self.even_posts(cones), noise[0])
         with torch.set_grad_enabled(coarse and torch.is_grad_enabled()):
             features = self.features(cones, posts)
-            weights = compositing_weights(self.optical_depths(features, posts))
+            weights = row_weights(self.optical_depths(features, posts))
             first = self.composite(features, weights, cones) if coarse else None
         with torch.no_grad():
             envelope = blurred(weights, self.resampling_padding)
             posts = positions_by_weight(posts, envelope, stratified_quantiles(noise[1]))
         features = self.features(cones, posts)
-        weights = compositing_weights(self.optical_depths(features, posts))
+        weights = row_weights(self.optical_depths(features, posts))
         return self.composite(features, weights, cones), first
 
     def composite(self, features: Tensor, weights: Tensor, cones: Cones) -> PassRender:
@@ -229,9 +230,3 @@ class MipNeRF(nn.Module):
     def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
         """Which rays [R, 3] the render graph ends too early: none, frustums cover all of a ray's span."""
         return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
-
-
-def compositing_weights(tau: Tensor) -> Tensor:
-    """w [R, N] of frustums with optical depths tau [R, N] >= 0."""
-    before = functional.pad(torch.cumsum(tau, dim=1)[:, :-1], (1, 0))
-    return torch.exp(-before) * -torch.expm1(-tau)

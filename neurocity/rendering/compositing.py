@@ -1,4 +1,4 @@
-"""Volume rendering of packed samples (Max 1995; Mildenhall et al. 2020, eq. 3).
+"""Volume rendering of samples, packed or in rows (Max 1995; Mildenhall et al. 2020, eq. 3).
 
 Notation
     R rays, N samples of all rays together, ray after ray and front to back ("packed")
@@ -7,9 +7,11 @@ Notation
     w [N]        compositing weight, T (1 - exp(-tau))
     offsets [R+1] index of the first sample of each ray; offsets[R] = N
 
-Sums over a ray are differences of one running sum over all samples. It runs in float64, so that what other
-rays contribute (up to 1e5) cancels to 1e-11, far below the float32 result: a ray's value does not depend on
-its neighbours. CumSum and Gather are all that this needs of an export target.
+    K samples of a ray, where all have as many: rows [R, K]
+
+Sums over a packed ray are differences of one running sum over all samples. It runs in float64, so that what
+other rays contribute (up to 1e5) cancels to 1e-11, far below the float32 result: a ray's value does not
+depend on its neighbours. CumSum and Gather are all that this needs of an export target.
 """
 
 import torch
@@ -40,3 +42,13 @@ def transmittance(tau: Tensor, offsets: Tensor, ray_index: Tensor) -> Tensor:
 def compositing_weights(tau: Tensor, offsets: Tensor, ray_index: Tensor) -> Tensor:
     """Weights of packed samples; arguments as for `transmittance` -> w [N] float32."""
     return transmittance(tau, offsets, ray_index) * -torch.expm1(-tau)
+
+
+def row_transmittance(tau: Tensor) -> Tensor:
+    """Share of light that reaches each sample of rows with optical depths tau [R, K] >= 0 -> [R, K]."""
+    return torch.exp(-torch.nn.functional.pad(torch.cumsum(tau, dim=1)[:, :-1], (1, 0)))
+
+
+def row_weights(tau: Tensor) -> Tensor:
+    """Compositing weights of rows; arguments as for `row_transmittance` -> [R, K]."""
+    return row_transmittance(tau) * -torch.expm1(-tau)

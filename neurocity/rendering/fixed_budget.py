@@ -80,13 +80,3 @@ def first_occupied(
     points = (origins[:, :, None] + directions[:, :, None] * t).flatten(1)
     unit = torch.where(found.flatten(), marcher.to_unit(points), 0.5)
     return RowSamples(unit, t, marcher.optical_width(points, delta.flatten()).view_as(t), found)
-
-
-def row_transmittance(tau: Tensor) -> Tensor:
-    """Share of light that reaches each sample of rows with optical depths tau [R, K] >= 0 -> [R, K]."""
-    return torch.exp(-nn.functional.pad(torch.cumsum(tau, dim=1)[:, :-1], (1, 0)))
-
-
-def row_weights(tau: Tensor) -> Tensor:
-    """Compositing weights of rows; arguments as for `row_transmittance` -> [R, K]."""
-    return row_transmittance(tau) * -torch.expm1(-tau)

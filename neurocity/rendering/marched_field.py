@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
-from neurocity.rendering.compositing import compositing_weights, segment_sum, transmittance
+from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
-from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples, row_weights
+from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
-from neurocity.rendering.fixed_budget import row_transmittance
+from neurocity.rendering.compositing import row_transmittance
 from neurocity.rendering.render import RayRender
 from neurocity.svraster import shading
 from neurocity.svraster.traversal import Items, VoxelIntervals, cut, inverse_directions
