@@ -5,36 +5,20 @@ outlives the library version and the graphics card that an engine is bound to. T
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
-from export.onnx_file import OnnxFile
 from export.tensorrt.engine_file import ENGINE_TARGET, write_engine
+from export.tensorrt.graph_file import FixedBudgetFile
 from export.tensorrt.library import load_library
-from export.tensorrt.preflight import refuse_unsupported
 from export.tensorrt.rays import RayProfile
 
-if TYPE_CHECKING:
-    from torch import nn
 
-
-class TensorRTFormat(OnnxFile):
+class TensorRTFormat(FixedBudgetFile):
     """`model.onnx` and the engine `model.plan` that TensorRT or TensorRT for RTX builds from it."""
 
     name = "tensorrt"
     triton = ENGINE_TARGET
-    fixed_budget = True
-
-    def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
-        """The ONNX model that an engine can be built from; see `Format.encode`.
-
-        Raises UnsupportedError that names each node which TensorRT does not take.
-        """
-        from export.onnx_graph import finish, trace  # noqa: PLC0415, torch only when it is needed
-
-        proto = trace(model)
-        refuse_unsupported(proto)
-        return finish(proto, manifest_json)
 
     def check_engine(self, config: ExportConfig) -> None:
         """See `BuildsEngine`."""

@@ -1,0 +1,26 @@
+"""The ONNX model that TensorRT takes, whoever builds an engine from it."""
+
+from typing import TYPE_CHECKING
+
+from export.onnx_file import OnnxFile
+from export.tensorrt.preflight import refuse_unsupported
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class FixedBudgetFile(OnnxFile):
+    """A format whose artefact has a fixed number of samples a ray; equal models give equal bytes."""
+
+    fixed_budget = True
+
+    def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
+        """The artefact of `model`; see `Format.encode`.
+
+        Raises UnsupportedError that names each node which TensorRT does not take.
+        """
+        from export.onnx_graph import finish, trace  # noqa: PLC0415, torch only when it is needed
+
+        proto = trace(model)
+        refuse_unsupported(proto)
+        return finish(proto, manifest_json)
