@@ -1,18 +1,19 @@
 """The facts of the machine and the packages that a figure belongs to."""
 
 import os
-import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+
+from export.profile import processor
 
 
 def facts() -> str:
     """One line: processor, usable cores, threads of torch, package versions, GPU if there is one."""
     packages = [f"{name} {installed}" for name in ("torch", "onnxruntime") if (installed := _version(name))]
     parts = [
-        _processor(),
+        processor(),
         f"{len(os.sched_getaffinity(0))} cores",
         f"{torch.get_num_threads()} threads",
         *packages,
@@ -38,12 +39,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -4,7 +4,6 @@ Each function returns plain JSON data. Modules that need torch are imported for 
 that are torch's own, not for ONNX or folders.
 """
 
-import hashlib
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from neurocity.contract import (
     MANIFEST_FILE,
     SceneInfo,
     SceneManifest,
+    file_sha256,
     manifest_from_json,
     scene_info_from_dict,
     to_dict,
@@ -209,6 +209,4 @@ def _scene(info: SceneInfo) -> dict[str, Any]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}
+    return {"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}

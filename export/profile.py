@@ -70,7 +70,7 @@ def profile_artefact(
         "tensors": [{"name": name, "bytes": size} for name, size in tensors[:_LARGEST]],
         "other_tensors": {"count": len(tensors[_LARGEST:]), "bytes": sum(n for _, n in tensors[_LARGEST:])},
         "device": device,
-        "processor": _processor(),
+        "processor": processor(),
         "processors": os.cpu_count(),
     }
 
@@ -109,7 +109,7 @@ def _run(command: list[str], patience: float) -> dict[str, Any]:
     return figures
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, as Linux or else Python has it."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []

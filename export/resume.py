@@ -5,8 +5,7 @@ from pathlib import Path
 from export.config import ExportConfig
 from export.manifest import tool_versions
 from export.registry import get_format
-from neurocity.checkpoint import file_sha256
-from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, model_name
+from neurocity.contract import MANIFEST_FILE, SceneManifest, file_sha256, manifest_from_json, model_name
 from neurocity.errors import ExportError, ManifestError
 
 

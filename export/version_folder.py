@@ -1,12 +1,18 @@
 """A version folder as it stands on a disk: its manifest, its files, and whether they are what was shipped."""
 
-import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from export.repository import latest_version
 from export.tolerances import Tolerance
-from neurocity.contract import MANIFEST_FILE, ArtefactFile, Golden, SceneManifest, manifest_from_json
+from neurocity.contract import (
+    MANIFEST_FILE,
+    ArtefactFile,
+    Golden,
+    SceneManifest,
+    file_sha256,
+    manifest_from_json,
+)
 from neurocity.errors import ManifestError
 
 
@@ -77,8 +83,7 @@ class VersionFolder:
             size = path.stat().st_size
             if size != file.bytes:
                 return f"{file.name}: has {size} bytes, expected {file.bytes}"
-            with path.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            digest = file_sha256(path)
         except OSError as error:
             return f"{file.name}: cannot be read ({error.strerror})"
         return "" if digest == file.sha256 else f"{file.name}: has SHA-256 {digest}, expected {file.sha256}"

@@ -5,7 +5,6 @@ A checkpoint is a Lightning `.ckpt` whose hyper-parameters are plain data:
 ones where training kept an average.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from neurocity.contract import SceneInfo, scene_info_from_dict
+from neurocity.contract import SceneInfo, file_sha256, scene_info_from_dict
 from neurocity.errors import CheckpointError, ConfigError, ManifestError
 from neurocity.families import find_family
 
@@ -106,9 +105,3 @@ def read_content(path: Path) -> dict[str, Any]:
             f"{record['metrics']!r}; expected a whole number, and figures by name)"
         )
     return content
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of the bytes of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

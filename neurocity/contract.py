@@ -18,10 +18,12 @@ metadata and TorchScript extra files, and in the parameters of Triton's `config.
 Standard library only: this module is imported by the serving process, which has no torch.
 """
 
+import hashlib
 import json
 import types
 import typing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from neurocity.errors import ManifestError
@@ -180,6 +182,12 @@ class SceneManifest:
 def model_name(scene: str, format_name: str, precision: str) -> str:
     """The folder and Triton model name: `<scene>_<format>`, with `_<precision>` behind unless it is fp32."""
     return f"{scene}_{format_name}" + ("" if precision == "fp32" else f"_{precision}")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of the bytes of a file. Raises OSError when it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_json(record: Any) -> str:

@@ -1,11 +1,10 @@
 """Reads a model repository: `<scene>_<format>/<version>/manifest.json` beside the artefact it describes."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json
+from neurocity.contract import MANIFEST_FILE, SceneManifest, file_sha256, manifest_from_json
 from neurocity.errors import EngineError, ManifestError
 
 
@@ -91,8 +90,7 @@ def _verify(artefact: Artefact) -> None:
     try:
         size = artefact.path.stat().st_size
         if size == expected.bytes:
-            with artefact.path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = file_sha256(artefact.path)
     except OSError as error:
         raise ManifestError(f"{artefact.path}: cannot be read ({error}); export the scene again") from None
     if size != expected.bytes:

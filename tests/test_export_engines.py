@@ -28,7 +28,7 @@ from export.sample_budget import choose_budget
 from export.tensorrt.engine_file import with_engine
 from export.tensorrt.library import has_cuda_device
 from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
-from neurocity.errors import EngineError, MissingDependencyError, ParityError, UnsupportedError
+from neurocity.errors import MissingDependencyError, ParityError, UnsupportedError
 from serving.tritonserver.server import running_server
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
@@ -308,14 +308,3 @@ def test_a_server_takes_the_accelerated_model_with_its_warm_up(accelerated: Path
     expected = TinyField(tiny_info().bounds)(*map(torch.from_numpy, rays))
     np.testing.assert_allclose(result.as_numpy("rgb"), expected.rgb.numpy(), atol=2e-6)
     assert result.as_numpy("opacity").max() > 0.2
-
-
-def test_a_server_does_render_the_warm_up(accelerated: Path) -> None:
-    """It does not start when the rays are cut short, so it has read them."""
-    path = accelerated / "tiny_onnx_tensorrt" / "warmup" / "1-ray_origins"
-    path.write_bytes(path.read_bytes()[:-12])
-    with (
-        pytest.raises(EngineError, match="tiny_onnx_tensorrt"),
-        running_server(free_ports(accelerated), log=print),
-    ):
-        pass

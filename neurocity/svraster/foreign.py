@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import torch
 
-from neurocity.checkpoint import Checkpoint, file_sha256
-from neurocity.contract import SceneInfo
+from neurocity.checkpoint import Checkpoint
+from neurocity.contract import SceneInfo, file_sha256
 from neurocity.data.scene import Bounds, Frame, Scene
 from neurocity.errors import CheckpointError, ConfigError, DataError, MissingDependencyError
 from neurocity.lenses import PINHOLE
