@@ -46,7 +46,7 @@ triton: $(exported) .venv/installed-$(HARDWARE),triton-server
 	$(bin)/python -m serving.tritonserver --repository $(models)
 
 test: .venv/installed-$(HARDWARE),dev
-	$(bin)/pytest $(ARGS)
+	$(bin)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/installed-$(HARDWARE),dev
 	$(bin)/ruff check .

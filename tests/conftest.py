@@ -9,6 +9,11 @@ import hypothesis
 import numpy as np
 import pytest
 
+# Workers that run at the same time share the cores.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
 pytest_plugins = ["fixtures_export", "fixtures_stages", "fixtures_training"]
 
 REPOSITORY = Path(__file__).parents[1]

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import foreign_model
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from svraster_scene import random_model
 
 from export import cli, stage
+from neurocity.cameras import Camera
+from neurocity.checkpoint import load_checkpoint
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
 PROGRAMS = {
@@ -90,10 +95,39 @@ def test_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("_in_a_folder_with_runs")
 def test_the_call(capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = _blocks("python")
+    (block,) = [block for block in _blocks("python") if "ExportConfig" in block]
     exec(block, {})
     assert capsys.readouterr().out == "from_python/photos_torchscript/1\n"
     assert Path("from_python/photos_torchscript/1/model.pt").is_file()
+
+
+ALONE = """
+import runpy, sys
+absent = ("torch", "onnx", "neurocity", "export", "serving")
+sys.modules.update(dict.fromkeys(absent))  # to import one of them is an error
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0])
+"""
+
+
+def test_the_view_needs_nothing_of_neurocity(
+    ngp_repository: Path, ngp_checkpoint: Path, tmp_path: Path
+) -> None:
+    (block,) = [block for block in _blocks("python") if "onnxruntime" in block]
+    script, picture = tmp_path / "view.py", tmp_path / "view.png"
+    script.write_text(block)
+    artefact = ngp_repository / "ngp_onnx" / "1" / "model.onnx"
+    command = [sys.executable, "-I", "-c", ALONE, script, artefact, picture]
+    subprocess.run(command, check=True)
+    checkpoint = load_checkpoint(ngp_checkpoint)
+    camera = Camera.from_view(checkpoint.info.views[0])
+    with torch.no_grad():
+        render = checkpoint.model(*map(torch.from_numpy, camera.rays()))
+    expected = 255.0 * (render.rgb + (1.0 - render.opacity[:, None])).numpy()
+    got = np.asarray(Image.open(picture), dtype=np.float32)
+    assert got.shape == (camera.height, camera.width, 3)
+    assert np.abs(got.reshape(-1, 3) - expected).max() < 0.51
+    assert got.std() > 1.0  # something is to be seen
 
 
 def test_every_option_and_command_is_explained() -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch import Tensor
 
 _FUSING = ContextVar("fusing", default=False)
 
@@ -27,3 +28,12 @@ def recorded_as_nodes() -> bool:
 def recorded_for_compiler() -> bool:
     """Whether a graph is being exported for a compiler; see `recording_for_compiler`."""
     return torch.compiler.is_exporting() and _FUSING.get()
+
+
+def stored(values: Tensor) -> Tensor:
+    """`values`, which compilers compute once and keep, instead of again in each kernel that reads them."""
+    if torch.jit.is_scripting():
+        return values
+    elif recorded_for_compiler():
+        return values.as_strided(values.shape, values.stride())
+    return values

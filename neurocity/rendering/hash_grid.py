@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import recorded_as_nodes, recorded_for_compiler
+from neurocity.rendering.graph_target import recorded_as_nodes, recorded_for_compiler, stored
 from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
 HashKind = Literal["base_convert", "xor"]
@@ -108,6 +108,7 @@ class HashGrid(nn.Module):
         """The definition, in planes of [L, N] with the eight corners unrolled."""
         levels, rows, features = self.table.shape
         count = points.shape[1]
+        points = stored(points)
         x = points[0] * self.scales[:, None] + 0.5
         y = points[1] * self.scales[:, None] + 0.5
         z = points[2] * self.scales[:, None] + 0.5
@@ -145,9 +146,10 @@ class HashGrid(nn.Module):
             weight = weights[0][corner & 1] * weights[1][(corner >> 1) & 1] * weights[2][corner >> 2]
             rows_of_corner = index[corner] + self.level_offsets
             for feature in range(features):
-                values = table[:, feature][rows_of_corner].to(weight.dtype)
-                planes[feature] = planes[feature] + values * weight
-        return torch.stack(planes, dim=1).flatten(0, 1).t()
+                # Rows are below the table's length by what they are made of: nothing to be checked.
+                values = torch.ops.aten._unsafe_index(table[:, feature], [rows_of_corner])
+                planes[feature] = planes[feature] + values.to(weight.dtype) * weight
+        return torch.stack([stored(plane) for plane in planes], dim=1).flatten(0, 1).t()
 
     def row_indices(self, ix: Tensor, iy: Tensor, iz: Tensor) -> list[Tensor]:
         """Row of each of a cell's eight vertices in its level's table; integer planes [L, N].
@@ -166,8 +168,16 @@ class HashGrid(nn.Module):
                 index = torch.cat([(x + y + z)[:dense], (x ^ y ^ z)[dense:]])
             else:
                 index = x + y + z
-            indices.append(index % self.rows)
+            indices.append(self.wrapped(index))
         return indices
+
+    def wrapped(self, index: Tensor) -> Tensor:
+        """index modulo the rows of a table: where it can be by bits, because processors divide slowly."""
+        if torch.jit.is_scripting():
+            return index & (self.rows - 1)
+        elif recorded_as_nodes():
+            return index % self.rows  # TensorRT has no operation on bits
+        return index & (self.rows - 1)
 
 
 def widened(weight: Tensor, features: int) -> Tensor:

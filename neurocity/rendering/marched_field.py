@@ -9,7 +9,7 @@ Notation
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from neurocity.rendering.compositing import compositing_weights, row_weights, se
 from neurocity.rendering.field_config import FieldConfig
 from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples
 from neurocity.rendering.half_precision import halve
-from neurocity.rendering.marching import PackedSamples, RayMarcher
+from neurocity.rendering.marching import PackedSamples, RayMarcher, chosen, ranks
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
@@ -27,6 +27,9 @@ from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 VISIBLE_LIGHT = 1.0 / 255.0
 """Samples whose weights cannot add up to this along a ray get no colour in eval."""
+
+PHASES: Final = (24, 48, 2**31)
+"""Samples of a ray that have been rendered after each phase of an eval render."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,9 @@ class MarchedField(nn.Module):
         # Density is per side of the scene's cube, so that a scene's units do not matter.
         self.density_scale = config.initial_density / self.marcher.side
         self.visible_weight = VISIBLE_LIGHT / self.marcher.points
+        # TorchScript reads attributes, not globals.
+        self.phases = PHASES
+        self.least_light = LEAST_LIGHT
         self.occupancy = OccupancyGrid(self.marcher.grid)
         self.sky_net = SkyNet()
 
@@ -96,12 +102,24 @@ class MarchedField(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         midpoints = torch.full_like(origins[0], 0.5)
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
-        features, weights = self.weigh(samples)
-        opacity = segment_sum(weights, samples.offsets)
-        depth = segment_sum(weights * samples.t, samples.offsets)
         basis = spherical_harmonics(directions)
-        rgb = segment_sum(self.light(samples, features, weights, basis), samples.offsets)
-        return self.before_sky(rgb, depth, opacity, basis)
+        rank = ranks(samples)
+        arriving = torch.ones_like(origins[0])
+        summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
+        first = 0
+        for last in self.phases:
+            going = (arriving > self.least_light).index_select(0, samples.ray_index)
+            part = chosen(samples, going & (rank >= first) & (rank < last))
+            features, density = self.density(part.points)
+            tau = density * part.delta
+            share = arriving.index_select(0, part.ray_index)
+            weights = compositing_weights(tau, part.offsets, part.ray_index) * share
+            light = self.light(part, features, weights, basis)
+            values = torch.cat([light, (weights * part.t)[None], weights[None]])
+            summed = summed + segment_sum(values, part.offsets)
+            arriving = arriving * torch.exp(-segment_sum(tau, part.offsets))
+            first = last
+        return self.before_sky(summed[:3], summed[3], summed[4], basis)
 
     def before_sky(self, rgb: Tensor, depth: Tensor, opacity: Tensor, basis: Tensor) -> RayRender:
         """The render of summed light [3, R], depth times weight [R] and weight [R], over the sky if any."""
@@ -211,13 +229,4 @@ class MarchedField(nn.Module):
         """The samples that more than the share `least` of light reaches."""
         _, density = self.density(samples.points)
         kept = transmittance(density * samples.delta, samples.offsets, samples.ray_index) > least
-        counts = torch.zeros(len(samples.offsets) - 1, dtype=torch.int64, device=kept.device)
-        counts.index_add_(0, samples.ray_index, kept.long())
-        index = kept.nonzero().flatten()
-        return PackedSamples(
-            samples.points.index_select(1, index),
-            samples.t[index],
-            samples.delta[index],
-            samples.ray_index[index],
-            nn.functional.pad(counts.cumsum(0), (1, 0)),
-        )
+        return chosen(samples, kept)

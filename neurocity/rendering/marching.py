@@ -47,6 +47,24 @@ class PackedSamples(NamedTuple):
     offsets: Tensor
 
 
+def chosen(samples: PackedSamples, mask: Tensor) -> PackedSamples:
+    """The samples where mask [N] is true."""
+    index = mask.nonzero().flatten()
+    return PackedSamples(
+        samples.points.index_select(1, index),
+        samples.t.index_select(0, index),
+        samples.delta.index_select(0, index),
+        samples.ray_index.index_select(0, index),
+        nn.functional.pad(mask.cumsum(0), (1, 0)).index_select(0, samples.offsets),
+    )
+
+
+def ranks(samples: PackedSamples) -> Tensor:
+    """How many samples of its ray are before each [N]."""
+    count = torch.arange(samples.t.shape[0], device=samples.t.device)
+    return count - samples.offsets.index_select(0, samples.ray_index)
+
+
 def along(vector: Tensor, planes: Tensor) -> Tensor:
     """A vector [3] shaped to broadcast against planes [3, ...]."""
     return vector.view([3] + [1] * (planes.dim() - 1))
