@@ -37,3 +37,15 @@ def stored(values: Tensor) -> Tensor:
     elif recorded_for_compiler():
         return values.as_strided(values.shape, values.stride())
     return values
+
+
+def gathered(values: Tensor, index: Tensor) -> Tensor:
+    """The entries `index` [K] of the last axis of `values`, stored; for indices that are right whatever rays
+    are: a compiler leaves their check out.
+    """
+    if torch.jit.is_scripting():
+        return values.index_select(-1, index)
+    elif recorded_for_compiler():
+        places = [None] * (values.dim() - 1) + [index]
+        return stored(torch.ops.aten._unsafe_index(values, places))
+    return values.index_select(-1, index)

@@ -18,6 +18,7 @@ from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
 from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples
+from neurocity.rendering.graph_target import gathered, stored
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher, chosen, ranks
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
@@ -108,12 +109,12 @@ class MarchedField(nn.Module):
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
         first = 0
         for last in self.phases:
-            going = (arriving > self.least_light).index_select(0, samples.ray_index)
+            going = gathered(arriving > self.least_light, samples.ray_index)
             part = chosen(samples, going & (rank >= first) & (rank < last))
             features, density = self.density(part.points)
             tau = density * part.delta
-            share = arriving.index_select(0, part.ray_index)
-            weights = compositing_weights(tau, part.offsets, part.ray_index) * share
+            share = gathered(arriving, part.ray_index)
+            weights = stored(compositing_weights(tau, part.offsets, part.ray_index) * share)
             light = self.light(part, features, weights, basis)
             values = torch.cat([light, (weights * part.t)[None], weights[None]])
             summed = summed + segment_sum(values, part.offsets)
@@ -149,11 +150,11 @@ class MarchedField(nn.Module):
         """Weighted colours [3, N] of samples; zero where they are too faint to be seen."""
         seen = (weights > self.visible_weight).nonzero().flatten()
         color = self.color(
-            samples.points.index_select(1, seen),
+            gathered(samples.points, seen),
             features.index_select(0, seen),
-            basis.index_select(0, samples.ray_index.index_select(0, seen)),
+            basis.index_select(0, gathered(samples.ray_index, seen)),
         ).t()
-        return torch.zeros_like(samples.points).index_copy(1, seen, color * weights.index_select(0, seen))
+        return torch.zeros_like(samples.points).index_copy(1, seen, color * gathered(weights, seen))
 
     @torch.jit.unused
     def start_from_points(self, points: Tensor) -> None:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.graph_target import gathered, stored
 from neurocity.rendering.marching_kernels import march_cpu
 
 SMALLEST_COMPONENT: Final = 1e-9
@@ -51,10 +52,10 @@ def chosen(samples: PackedSamples, mask: Tensor) -> PackedSamples:
     """The samples where mask [N] is true."""
     index = mask.nonzero().flatten()
     return PackedSamples(
-        samples.points.index_select(1, index),
-        samples.t.index_select(0, index),
-        samples.delta.index_select(0, index),
-        samples.ray_index.index_select(0, index),
+        gathered(samples.points, index),
+        gathered(samples.t, index),
+        gathered(samples.delta, index),
+        gathered(samples.ray_index, index),
         nn.functional.pad(mask.cumsum(0), (1, 0)).index_select(0, samples.offsets),
     )
 
@@ -198,24 +199,23 @@ class RayMarcher(nn.Module):
         reach = self.leap(middle, jump[self.cell(middle)], speed)
         possible = (reach <= (end - begin) * 0.5) & (first < count[:, None])
 
-        # Rows and columns of both masks as they are found: compilers would divide again at each use.
         ray, number = possible.nonzero().unbind(1)
         within = torch.arange(self.segment, device=start.device).to(start.dtype)
         index = number.to(start.dtype)[:, None] * self.segment + within
-        t, delta = self.depth_at(start[ray][:, None], index, jitter[ray][:, None])
-        points = ray_origins[:, ray][:, :, None] + ray_directions[:, ray][:, :, None] * t
-        hit = (jump[self.cell(points)] < 0.0) & (index < count[ray][:, None])
+        t, delta = self.depth_at(gathered(start, ray)[:, None], index, gathered(jitter, ray)[:, None])
+        points = gathered(ray_origins, ray)[:, :, None] + gathered(ray_directions, ray)[:, :, None] * t
+        hit = (jump[self.cell(points)] < 0.0) & (index < gathered(count, ray)[:, None])
 
         row, column = hit.nonzero().unbind(1)
-        kept = row * self.segment + column
+        kept = stored(row * self.segment + column)
         segment_offsets = nn.functional.pad(possible.sum(1).cumsum(0), (1, 0))
         offsets = nn.functional.pad(hit.sum(1).cumsum(0), (1, 0)).index_select(0, segment_offsets)
-        sample_points = points.flatten(1).index_select(1, kept)
+        sample_points = gathered(points.flatten(1), kept)
         return PackedSamples(
-            self.to_unit(sample_points),
-            t.flatten().index_select(0, kept),
-            self.optical_width(sample_points, delta.flatten().index_select(0, kept)),
-            ray.index_select(0, row),
+            stored(self.to_unit(sample_points)),
+            gathered(t.flatten(), kept),
+            stored(self.optical_width(sample_points, gathered(delta.flatten(), kept))),
+            gathered(ray, row),
             offsets,
         )
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.graph_target import gathered, stored
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
@@ -149,7 +150,8 @@ class SVRaster(nn.Module):
         Nodes halfway down the octree are taken in groups, front to back. Weights end where rays do, see
         `shading.visible_weights`, so nothing is lost.
         """
-        start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
+        start = stored(self.to_unit(origins))
+        inverse = stored(inverse_directions(directions / self.root_side))
         upper = self.rounds // 2
         entered = enter(start, inverse, self.near)
         pieces = refine(entered, start, inverse, self.node_children, self.node_centers, upper)
@@ -176,7 +178,7 @@ class SVRaster(nn.Module):
         """
         tau = self.optical_depth(intervals, origins, directions)
         offsets, ray_index = intervals.offsets, intervals.ray_index
-        weights = shading.visible_weights(tau, offsets, ray_index, self.least_light, arriving)
+        weights = stored(shading.visible_weights(tau, offsets, ray_index, self.least_light, arriving))
         seen = (weights > self.faintest).nonzero().flatten()
         rays = ray_index.index_select(0, seen)
         colors = self.colors(intervals.voxel.index_select(0, seen), origins, rays, self.basis_size)
@@ -232,10 +234,10 @@ class SVRaster(nn.Module):
         """Optical depths [K] of intervals on rays [3, R]."""
         voxel, ray = intervals.voxel, intervals.ray_index
         points = self.voxel_points.index_select(0, voxel)
-        raw = self.density.index_select(0, points.flatten()).view(-1, 8)
-        scale = self.voxel_scale.index_select(0, voxel)
-        start = self.to_unit(origins).index_select(1, ray) - self.voxel_low.index_select(1, voxel)
-        speed = (directions / self.root_side).index_select(1, ray)
+        raw = gathered(self.density, points.flatten()).view(-1, 8)
+        scale = gathered(self.voxel_scale, voxel)
+        start = gathered(self.to_unit(origins), ray) - gathered(self.voxel_low, voxel)
+        speed = gathered(directions / self.root_side, ray)
         depth = shading.optical_depth(
             raw, start * scale, speed * scale, intervals.near, intervals.far, self.samples
         )
@@ -248,7 +250,7 @@ class SVRaster(nn.Module):
         """
         center = self.voxel_low.index_select(1, voxel) + 0.5 / self.voxel_scale.index_select(0, voxel)
         views = center - self.to_unit(origins).index_select(1, ray_index)
-        views = views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12)
+        views = stored(views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12))
         sh0, shs = self.sh0.index_select(0, voxel), self.shs[:, :basis_size].index_select(0, voxel)
         return shading.voxel_colors(sh0.to(views.dtype), shs.to(views.dtype), views)
 

@@ -67,13 +67,19 @@ def descend_rows(model: "SVRaster", origins: Tensor, directions: Tensor, budget:
     width = 1
     for _ in range(model.rounds):
         here, speed = (plane[:, :, None].expand(-1, -1, width).flatten(1) for plane in (start, inverse))
-        pieces = cut(items, here, speed, model.node_children, model.node_centers)
+        pieces = cut_rows(items, here, speed, model)
         items, width = first_kept(pieces, 4 * width, min(4 * width, budget))
     if width < budget:
         items = Items(
             *(nn.functional.pad(plane.view(-1, width), (0, budget - width)).flatten() for plane in items)
         )
     return items
+
+
+def cut_rows(items: Items, origins: Tensor, inverse: Tensor, model: "SVRaster") -> Items:
+    """`traversal.cut` of items [K], the pieces of each in a row: [K, 4]."""
+    node, near, far = cut(items, origins, inverse, model.node_children, model.node_centers)
+    return Items(node.t(), near.t(), far.t())
 
 
 def root_span(start: Tensor, inverse: Tensor, nearest: float) -> tuple[Tensor, Tensor]:
@@ -84,12 +90,12 @@ def root_span(start: Tensor, inverse: Tensor, nearest: float) -> tuple[Tensor, T
 
 def first_kept(pieces: Items, width: int, budget: int) -> tuple[Items, int]:
     """The first `budget` pieces with a length of rows of `width`, and `budget`."""
-    near, far = pieces.near.view(-1, width), pieces.far.view(-1, width)
+    near, far = pieces.near.reshape(-1, width), pieces.far.reshape(-1, width)
     position = torch.arange(width, device=near.device).to(near.dtype)
     key = torch.where(near < far, width - position, -position)
     key, chosen = torch.topk(key, budget, dim=1)
     near, far = near.gather(1, chosen), far.gather(1, chosen)
-    node = pieces.node.view(-1, width).gather(1, chosen)
+    node = pieces.node.reshape(-1, width).gather(1, chosen)
     kept = key > 0.0
     near = torch.where(kept, near, 0.0)
     far = torch.where(kept, far, 0.0)
@@ -112,7 +118,7 @@ def items_needed(model: "SVRaster", origins: Tensor, directions: Tensor) -> Tens
     items = Items(torch.zeros_like(ray), begin[ray], end[ray])
     most = torch.zeros(number, dtype=torch.int64, device=origins.device)
     for _ in range(model.rounds):
-        pieces = cut(items, start[:, ray], inverse[:, ray], model.node_children, model.node_centers)
+        pieces = cut_rows(items, start[:, ray], inverse[:, ray], model)
         kept = pieces.near < torch.minimum(pieces.far, light_end[ray][:, None])
         ray = ray[:, None].expand(-1, 4)[kept]
         items = Items(*(plane[kept] for plane in pieces))

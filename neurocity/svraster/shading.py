@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum, transmittance
+from neurocity.rendering.graph_target import recorded_for_compiler, stored
 from neurocity.rendering.render import RayRender
-from neurocity.rendering.spherical_harmonics import spherical_harmonics
+from neurocity.rendering.spherical_harmonics import harmonic_planes, spherical_harmonics
 
 LEAST_LIGHT: Final = 1e-4
 """A ray ends where this share of its light is left."""
@@ -83,9 +84,26 @@ def voxel_colors(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
 
     sh0 [K, 3], shs [K, B, 3]: coefficients of the constant and of the first B further basis functions.
     """
+    if torch.jit.is_scripting():
+        pass
+    elif recorded_for_compiler():
+        return voxel_colors_by_plane(sh0, shs, views)
     basis = spherical_harmonics(views)
     color = 0.5 + sh0 * basis[:, :1]
     return color + (shs * basis[:, 1 : 1 + shs.shape[1], None]).sum(1)
+
+
+@torch.jit.unused
+def voxel_colors_by_plane(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
+    """`voxel_colors` without sums over an axis, around each of which a compiler puts a loop of threads."""
+    basis = harmonic_planes(views)
+    channels = []
+    for channel in range(3):
+        color = 0.5 + sh0[:, channel] * basis[0]
+        for index in range(shs.shape[1]):
+            color = color + shs[:, index, channel] * basis[index + 1]
+        channels.append(stored(color))
+    return torch.stack(channels, dim=1)
 
 
 class _Clamp(torch.autograd.Function):

@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from neurocity.rendering.graph_target import gathered, stored
+
 LARGEST_INVERSE: Final = 1e30
 """Inverse of direction components that are zero: planes are then met at once or never."""
 
@@ -82,7 +84,7 @@ def enter(origins: Tensor, inverse: Tensor, nearest: float) -> Pieces:
     inside = begin < end
     ray = inside.nonzero().flatten()
     offsets = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
-    return Pieces(torch.zeros_like(ray), begin.index_select(0, ray), end.index_select(0, ray), ray, offsets)
+    return Pieces(torch.zeros_like(ray), gathered(begin, ray), gathered(end, ray), ray, offsets)
 
 
 def refine(
@@ -91,21 +93,21 @@ def refine(
     """`pieces`, cut `rounds` times; other arguments as for `descend`."""
     node, a, b, ray, offsets = pieces
     for _ in range(rounds):
-        here, speed = origins.index_select(1, ray), inverse.index_select(1, ray)
+        here, speed = gathered(origins, ray), gathered(inverse, ray)
         child, starts, ends = cut(Items(node, a, b), here, speed, children, centers)
         kept = starts < ends
-        offsets = torch.nn.functional.pad(kept.sum(1).cumsum(0), (1, 0)).index_select(0, offsets)
-        piece, part = kept.nonzero().unbind(1)
-        index = piece * 4 + part
-        ray = ray.index_select(0, piece)
-        node = child.flatten().index_select(0, index)
-        a = starts.flatten().index_select(0, index)
-        b = ends.flatten().index_select(0, index)
+        offsets = torch.nn.functional.pad(kept.sum(0).cumsum(0), (1, 0)).index_select(0, offsets)
+        piece, part = kept.t().nonzero().unbind(1)
+        index = stored(part * node.shape[0] + piece)
+        ray = gathered(ray, piece)
+        node = gathered(child.flatten(), index)
+        a = gathered(starts.flatten(), index)
+        b = gathered(ends.flatten(), index)
     return Pieces(node, a, b, ray, offsets)
 
 
 def cut(items: Items, origins: Tensor, inverse: Tensor, children: Tensor, centers: Tensor) -> Items:
-    """A round: items [K] of nodes into the pieces [K, 4] in their children, in the order of the ray.
+    """A round: items [K] of nodes into the pieces [4, K] in their children, in the order of the ray.
 
     origins, inverse [3, K]: of each item's ray; other arguments as for `descend`. Pieces that fall out, in
     empty children or without length, are those with near >= far.
@@ -113,21 +115,21 @@ def cut(items: Items, origins: Tensor, inverse: Tensor, children: Tensor, center
     node, a, b = items.node, items.near, items.far
     is_voxel = node < 0
     row = node.clamp_min(0)
-    planes = (centers.index_select(1, row) - origins) * inverse
-    planes = torch.clamp(torch.where(is_voxel, b, planes), a, b)
+    planes = (gathered(centers, row) - origins) * inverse
+    planes = stored(torch.clamp(torch.where(is_voxel, b, planes), a, b))
     x, y, z = planes[0], planes[1], planes[2]
     less, more = torch.minimum(x, y), torch.maximum(x, y)
     first, last = torch.minimum(less, z), torch.maximum(more, z)
     middle = torch.minimum(more, torch.maximum(less, z))
-    starts = torch.stack([a, first, middle, last], dim=1)
-    ends = torch.stack([first, middle, last, b], dim=1)
+    cuts = stored(torch.stack([a, first, middle, last, b]))
+    starts = cuts[:4]
     # A piece is beyond a plane if it starts there or later; which side that is depends on the direction.
-    beyond = (planes[:, :, None] <= starts) == (inverse > 0.0)[:, :, None]
+    beyond = (planes[:, None] <= starts) == (inverse > 0.0)[:, None]
     bits = beyond.long()
     octant = bits[0] * 4 + bits[1] * 2 + bits[2]
-    child = children.flatten().index_select(0, (row[:, None] * 8 + octant).flatten()).view(-1, 4)
-    child = torch.where(is_voxel[:, None], node[:, None], child)
-    return Items(child, starts, torch.where(child == -1, starts, ends))
+    child = gathered(children.flatten(), (row * 8 + octant).flatten()).view(4, -1)
+    child = stored(torch.where(is_voxel, node, child))
+    return Items(child, starts, stored(torch.where(child == -1, starts, cuts[1:])))
 
 
 def voxels_of(pieces: Pieces) -> VoxelIntervals:
@@ -139,10 +141,10 @@ def chosen(pieces: Pieces, mask: Tensor) -> Pieces:
     """The pieces where mask [K] is true."""
     index = mask.nonzero().flatten()
     return Pieces(
-        pieces.node.index_select(0, index),
-        pieces.near.index_select(0, index),
-        pieces.far.index_select(0, index),
-        pieces.ray_index.index_select(0, index),
+        gathered(pieces.node, index),
+        gathered(pieces.near, index),
+        gathered(pieces.far, index),
+        gathered(pieces.ray_index, index),
         torch.nn.functional.pad(mask.cumsum(0), (1, 0)).index_select(0, pieces.offsets),
     )
 
