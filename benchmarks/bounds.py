@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -111,10 +112,12 @@ def _node_seconds(path: Path, rays: tuple[Floats, Floats], rays_per_call: int) -
 @torch.no_grad()
 def _samples(model: Any, rays: tuple[Floats, Floats]) -> tuple[int, int]:
     """Samples of the rays, and those whose colour is evaluated."""
-    origins, directions = (torch.from_numpy(plane).t().contiguous() for plane in rays)
-    samples = model.marcher(origins, directions, model.occupancy.jump, torch.full_like(origins[0], 0.5))
-    _, weights = model.weigh(samples)
-    return len(samples.t), int((weights > model.visible_weight).sum())
+    counts = []
+    for name in ("density", "color"):
+        with mock.patch.object(model, name, side_effect=getattr(model, name)) as method:
+            model(*map(torch.from_numpy, rays))
+        counts.append(sum(call.args[0].shape[1] for call in method.call_args_list))
+    return counts[0], counts[1]
 
 
 def _macs(network: torch.nn.Module) -> int:

@@ -16,8 +16,9 @@ from torch import Tensor
 from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
-from neurocity.rendering.compositing import compositing_weights, row_weights
+from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum
 from neurocity.rendering.fixed_budget import RowSamples
+from neurocity.rendering.graph_target import stored
 from neurocity.rendering.marched_field import MarchedField, TrainingRender
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
@@ -38,6 +39,7 @@ class GridNeRF(MarchedField):
         super().__init__(config)
         self.config = config
         self.guide_weight = config.guide_weight
+        self.branches = 2
         self.nerf_rendered = config.render_branch == "nerf"
         extents = (self.marcher.high - self.marcher.low) / self.marcher.side
         if config.unbounded:  # contracted space fills the cube
@@ -94,35 +96,35 @@ class GridNeRF(MarchedField):
         """Appearance features [N, .], direction basis [N, 16] -> sRGB [N, 3] of the grid branch."""
         return torch.sigmoid(self.color_net(torch.cat([appearance, basis], dim=1)))
 
-    def weigh(self, samples: PackedSamples) -> tuple[Tensor, Tensor]:
-        """Features [N, .] for `color` and compositing weights [N] of packed samples, rendered branch's."""
+    def weigh(self, samples: PackedSamples, arriving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `MarchedField.weigh`, of the rendered branch; arriving [2, R]: grid branch's and its own."""
         features, density = self.density(samples.points)
-        guide = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        tau = density * samples.delta
+        weights = stored(self.absorbed(tau, samples, arriving[0]))
+        leaving = arriving * torch.exp(-segment_sum(tau, samples.offsets))
         if self.nerf_rendered:
-            return self.weigh_nerf(samples, features, density, guide)
-        return features, guide
+            features, tau = self.nerf_depths(samples, features, tau, weights)
+            weights = stored(self.absorbed(tau, samples, arriving[1]))
+            own = arriving[1] * torch.exp(-segment_sum(tau, samples.offsets))
+            leaving = torch.stack([leaving[0], own])
+        return features, weights, leaving
 
-    def weigh_nerf(
-        self, samples: PackedSamples, features: Tensor, density: Tensor, guide: Tensor
+    def nerf_depths(
+        self, samples: PackedSamples, features: Tensor, tau: Tensor, guide: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The NeRF branch's hidden layer [N, .] and weights [N].
+        """The NeRF branch's hidden layer [N, .] and optical depths [N].
 
-        features [N, .], density [N] and guide [N], the weights, are those of the grid branch. The NeRF
-        branch's density is a factor of it, so that the second stage begins with what the first one found.
+        features [N, .], optical depths tau [N] and guide [N], the weights, are those of the grid branch. The
+        NeRF branch's density is a factor of theirs: the second stage begins with what the first one found.
         """
         seen = (guide > self.guide_weight).nonzero().flatten()
         points = self.in_box(samples.points.index_select(1, seen))
         hidden, log_factor = self.nerf(points, features.index_select(0, seen))
         # Fading in, up to twice the least guide weight, keeps renders continuous in rays and weights.
         fade = (guide.detach().index_select(0, seen) / self.guide_weight - 1.0).clamp(0.0, 1.0)
-        tau = (density * samples.delta).index_select(0, seen) * activated(log_factor) * fade
+        seen_tau = tau.index_select(0, seen) * activated(log_factor) * fade
         everywhere = torch.zeros(guide.shape[0], hidden.shape[1], dtype=hidden.dtype, device=hidden.device)
-        return (
-            everywhere.index_copy(0, seen, hidden),
-            compositing_weights(
-                torch.zeros_like(guide).index_copy(0, seen, tau), samples.offsets, samples.ray_index
-            ),
-        )
+        return everywhere.index_copy(0, seen, hidden), torch.zeros_like(guide).index_copy(0, seen, seen_tau)
 
     def weigh_rows(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
         """`weigh` of rows; what the packed graph keeps from the NeRF branch fades to nothing."""
@@ -150,7 +152,8 @@ class GridNeRF(MarchedField):
         """
         samples = self.training_samples(origins, directions, jitter, visible)
         features, density = self.density(samples.points)
-        weights = compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        tau = density * samples.delta
+        weights = compositing_weights(tau, samples.offsets, samples.ray_index)
         # What the grid branch does not show, the NeRF branch has no weight at.
         seen = (weights > min(self.visible_weight, self.guide_weight)).nonzero().flatten()
         appearance = self.appearance_features(self.in_box(samples.points.index_select(1, seen)))
@@ -158,7 +161,8 @@ class GridNeRF(MarchedField):
         basis_seen = basis.index_select(0, samples.ray_index.index_select(0, seen))
         branches = [(weights, self.grid_color(appearance, basis_seen))]
         if nerf:
-            hidden, nerf_weights = self.weigh_nerf(samples, features, density, weights)
+            hidden, nerf_tau = self.nerf_depths(samples, features, tau, weights)
+            nerf_weights = compositing_weights(nerf_tau, samples.offsets, samples.ray_index)
             branches.append(
                 (nerf_weights, self.nerf.color(hidden.index_select(0, seen), appearance, basis_seen))
             )

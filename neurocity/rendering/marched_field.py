@@ -84,6 +84,7 @@ class MarchedField(nn.Module):
         # Density is per side of the scene's cube, so that a scene's units do not matter.
         self.density_scale = config.initial_density / self.marcher.side
         self.visible_weight = VISIBLE_LIGHT / self.marcher.points
+        self.branches = 1  # densities that light is followed through
         # TorchScript reads attributes, not globals.
         self.phases = PHASES
         self.least_light = LEAST_LIGHT
@@ -105,20 +106,16 @@ class MarchedField(nn.Module):
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
         basis = spherical_harmonics(directions)
         rank = ranks(samples)
-        arriving = torch.ones_like(origins[0])
+        arriving = torch.ones(self.branches, origins.shape[1], dtype=origins.dtype, device=origins.device)
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
         first = 0
         for last in self.phases:
-            going = gathered(arriving > self.least_light, samples.ray_index)
+            going = gathered(arriving.amin(0) > self.least_light, samples.ray_index)
             part = chosen(samples, going & (rank >= first) & (rank < last))
-            features, density = self.density(part.points)
-            tau = density * part.delta
-            share = gathered(arriving, part.ray_index)
-            weights = stored(compositing_weights(tau, part.offsets, part.ray_index) * share)
+            features, weights, arriving = self.weigh(part, arriving)
             light = self.light(part, features, weights, basis)
             values = torch.cat([light, (weights * part.t)[None], weights[None]])
             summed = summed + segment_sum(values, part.offsets)
-            arriving = arriving * torch.exp(-segment_sum(tau, part.offsets))
             first = last
         return self.before_sky(summed[:3], summed[3], summed[4], basis)
 
@@ -132,10 +129,20 @@ class MarchedField(nn.Module):
         opacity = opacity.clamp(0.0, 1.0)
         return RayRender(rgb.t(), depth / opacity.clamp_min(1e-6), opacity)
 
-    def weigh(self, samples: PackedSamples) -> tuple[Tensor, Tensor]:
-        """Features [N, C] and compositing weights [N] of packed samples."""
+    def weigh(self, samples: PackedSamples, arriving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features [N, C] and compositing weights [N] of packed samples, and what light [B, R] leaves them.
+
+        arriving [B, R]: the share of light that reaches the first sample of a ray, by `branches`.
+        """
         features, density = self.density(samples.points)
-        return features, compositing_weights(density * samples.delta, samples.offsets, samples.ray_index)
+        tau = density * samples.delta
+        weights = stored(self.absorbed(tau, samples, arriving[0]))
+        return features, weights, arriving * torch.exp(-segment_sum(tau, samples.offsets))
+
+    def absorbed(self, tau: Tensor, samples: PackedSamples, arriving: Tensor) -> Tensor:
+        """Compositing weights [N] of optical depths [N], where the share `arriving` [R] of light comes in."""
+        weights = compositing_weights(tau, samples.offsets, samples.ray_index)
+        return weights * gathered(arriving, samples.ray_index)
 
     def weigh_rows(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
         """`weigh` of rows: features [R K, C] and compositing weights [R, K], zero where nothing was found."""
@@ -202,7 +209,7 @@ class MarchedField(nn.Module):
         Samples that less than the share `visible` of light reaches are left out.
         """
         samples = self.training_samples(origins, directions, jitter, visible)
-        features, weights = self.weigh(samples)
+        features, weights, _ = self.weigh(samples, directions.new_ones(self.branches, directions.shape[1]))
         basis = spherical_harmonics(directions)
         return self.composite(samples, self.light(samples, features, weights, basis), weights, basis)
 
