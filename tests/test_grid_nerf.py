@@ -62,6 +62,17 @@ def test_the_branches_differ_and_render_in_training_what_they_render_in_eval(
     assert float((both[0].rgb - both[1].rgb).abs().mean()) > 0.02
 
 
+@BRANCHES
+def test_phases_change_nothing(branch: str) -> None:
+    model = grid_nerf_field(render_branch=branch)
+    rays = rays_around(count=60)
+    expected = model(*rays)
+    model.phases = (1, 3, 7, 2**31)
+    for got, value in zip(model(*rays), expected, strict=True):
+        torch.testing.assert_close(got, value, atol=1e-4, rtol=0.0)
+    assert model.branches == 2
+
+
 def test_the_nerf_branch_sees_nothing_where_the_grid_branch_sees_nothing() -> None:
     model = grid_nerf_field(render_branch="nerf", initial_density=1e-9)
     origins, directions = rays_around(count=20)

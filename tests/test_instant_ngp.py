@@ -1,5 +1,7 @@
 """Instant-NGP's render against a loop in double precision, and what holds for any field."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,10 @@ from reference import naive
 from neurocity.cameras import Camera, look_at
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+from neurocity.rendering.fixed_budget import LEAST_LIGHT
 from neurocity.rendering.marching import FAR
 from neurocity.rendering.occupancy import OCCUPIED
+from neurocity.rendering.render import RayRender
 from neurocity.training.metrics import psnr
 
 SCENES = [{}, {"unbounded": True, "sky": True}, {"hash_kind": "xor", "level_dim": 4, "color_layers": 1}]
@@ -31,6 +35,26 @@ def test_rays_equal_a_loop_in_double_precision(changes: dict[str, object]) -> No
         np.testing.assert_allclose(opacity, expected[2], atol=2e-5)
     assert float(render.opacity.mean()) > 0.2
     assert float(render.rgb.std()) > 0.1
+
+
+@pytest.mark.parametrize("changes", SCENES, ids=["bounded", "unbounded", "xor"])
+def test_phases_change_nothing_but_how_many_samples_are_evaluated(changes: dict[str, object]) -> None:
+    model = instant_ngp_field(seed=3, **{**changes, "initial_density": 200.0})
+    rays = rays_around(count=60)
+    renders, counts = list[RayRender](), list[int]()
+    for model.phases in ((2**31,), (1, 3, 7, 2**31)):
+        with mock.patch.object(model, "density", side_effect=model.density) as density:
+            renders.append(model(*rays))
+        counts.append(sum(call.args[0].shape[1] for call in density.call_args_list))
+    at_once, in_phases = renders
+    for name, limit in (
+        ("rgb", LEAST_LIGHT),
+        ("opacity", LEAST_LIGHT),
+        ("depth", LEAST_LIGHT * model.marcher.far),
+    ):
+        pair = getattr(in_phases, name), getattr(at_once, name)
+        torch.testing.assert_close(*pair, atol=2 * limit, rtol=0.0)
+    assert counts[1] < 0.8 * counts[0]
 
 
 def test_images_equal_those_of_the_naive_render() -> None:
