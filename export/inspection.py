@@ -47,6 +47,8 @@ def inspect_path(path: Path) -> dict[str, Any]:
         return _version(path.parent)
     if (target := _format_of(path)) is not None:
         return _artefact(path, target)
+    if (path.parent / MANIFEST_FILE).is_file():
+        return _version(path.parent)  # an engine, a report, a picture: nothing without the rest
     return _checkpoint(path)
 
 
@@ -85,13 +87,16 @@ def _version(folder: Path) -> dict[str, Any]:
         raise ManifestError(
             f"{file}: cannot be read ({error}); it is no version of neurocity-export"
         ) from None
-    artefact = folder / manifest.artefact.name
-    problem = ""
-    if not artefact.is_file():
-        problem = f"{artefact.name} is missing"
-    elif _file(artefact)["sha256"] != manifest.artefact.sha256:
-        problem = f"{artefact.name} is damaged: its SHA-256 is not the manifest's"
-    return {"kind": "version", "path": str(folder), **_manifest(manifest), "problem": problem}
+    hashes = {manifest.artefact.name: manifest.artefact.sha256}
+    if manifest.engine:
+        hashes[manifest.engine["file"]] = manifest.engine["sha256"]
+    problems = []
+    for name, sha256 in hashes.items():
+        if not (folder / name).is_file():
+            problems.append(f"{name} is missing")
+        elif file_sha256(folder / name) != sha256:
+            problems.append(f"{name} is damaged: its SHA-256 is not the manifest's")
+    return {"kind": "version", "path": str(folder), **_manifest(manifest), "problem": "; ".join(problems)}
 
 
 def _artefact(path: Path, target: Format) -> dict[str, Any]:

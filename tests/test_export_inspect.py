@@ -118,6 +118,15 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(inspect, repository, caps
     assert any(line.endswith("tiny_torchscript/1: cannot be read") for line in lines)
 
 
+def test_an_engine_is_described_with_its_version(inspect, repository):
+    engine = repository / "tiny_tensorrt" / "1" / "model.plan"
+    code, found, _ = inspect(engine)
+    assert (code, found["kind"], found["format"], found["problem"]) == (0, "version", "tensorrt", "")
+    engine.write_bytes(engine.read_bytes()[:-1])
+    code, found, _ = inspect(engine.parent)
+    assert (code, found["problem"]) == (1, "model.plan is damaged: its SHA-256 is not the manifest's")
+
+
 def test_a_foreign_artefact_has_inputs_and_no_manifest(inspect, tmp_path):
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 4])
     result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 4])
