@@ -183,7 +183,9 @@ class SVRaster(nn.Module):
         rays = ray_index.index_select(0, seen)
         colors = self.colors(intervals.voxel.index_select(0, seen), origins, rays, self.basis_size)
         light = (colors.clamp(0.0, self.brightest) * weights.index_select(0, seen)[:, None]).t()
-        light = torch.zeros_like(weights).expand(3, -1).index_copy(1, seen, light)
+        # Zeros of their own, not expanded ones: AOTInductor would write all channels to one place.
+        dark = torch.zeros(3, weights.shape[0], dtype=weights.dtype, device=weights.device)
+        light = dark.index_copy(1, seen, light)
         middle = (intervals.near + intervals.far) * 0.5
         leaving = arriving * torch.exp(-segment_sum(tau, offsets))
         return shading.summed_light(weights, light, middle, offsets), leaving
