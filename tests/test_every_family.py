@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 
 import onnxruntime
 import pytest
 import torch
 
+from export.registry import get_format
 from neurocity.cameras import Camera, look_at
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
@@ -173,6 +175,20 @@ def test_it_survives_onnx(family: str, unbounded: bool) -> None:
         feed = dict(zip(names, (origins[:count].numpy(), directions[:count].numpy()), strict=True))
         outputs = [torch.from_numpy(value) for value in session.run(None, feed)]
         assert_equal_renders(outputs, [value[:count] for value in expected], 1e-4)
+
+
+@pytest.mark.slow
+def test_it_survives_a_compiler(family: str, tmp_path: Path) -> None:
+    """In one phase, where there are phases: all of them have the same kernels, which take long to compile."""
+    model, (origins, directions) = copy.deepcopy(model_of(family, False)), rays()
+    if hasattr(model, "phases"):
+        model.phases = (2**31,)
+    target = get_format("aotinductor")
+    path = tmp_path / target.file_name
+    path.write_bytes(target.encode(model, "{}"))
+    render = target.open(path, "cpu")(origins.numpy(), directions.numpy())
+    got = [torch.from_numpy(value) for value in (render.rgb, render.depth, render.opacity)]
+    assert_equal_renders(got, model(origins, directions), 1e-4)
 
 
 def test_halved_it_is_nearly_the_same_in_every_runtime(family: str) -> None:
