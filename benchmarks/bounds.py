@@ -112,12 +112,11 @@ def _node_seconds(path: Path, rays: tuple[Floats, Floats], rays_per_call: int) -
 @torch.no_grad()
 def _samples(model: Any, rays: tuple[Floats, Floats]) -> tuple[int, int]:
     """Samples of the rays, and those whose colour is evaluated."""
-    counts = []
-    for name in ("density", "color"):
-        with mock.patch.object(model, name, side_effect=getattr(model, name)) as method:
-            model(*map(torch.from_numpy, rays))
-        counts.append(sum(call.args[0].shape[1] for call in method.call_args_list))
-    return counts[0], counts[1]
+    methods = {name: mock.Mock(side_effect=getattr(model, name)) for name in ("density", "color")}
+    with mock.patch.multiple(model, **methods):
+        model(*map(torch.from_numpy, rays))
+    seen, colored = (sum(call.args[0].shape[1] for call in m.call_args_list) for m in methods.values())
+    return seen, colored
 
 
 def _macs(network: torch.nn.Module) -> int:
