@@ -22,6 +22,7 @@ from torch._inductor.runtime.cache_dir_utils import cache_dir
 from export.checks import Check, equal
 from export.config import MAX_RAYS
 from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
+from export.native_library import native_library
 from export.pt2_archive import imported_symbols, read_metadata, source_records, stripped
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
@@ -81,9 +82,12 @@ class AOTInductorFormat:
                     )
             except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
                 raise UnsupportedError(f"torch.export cannot express this model: {error}") from error
-            package = torch._inductor.aoti_compile_and_package(
-                program, package_path=str(Path(folder) / self.file_name), inductor_configs=options
-            )
+            with torch._inductor.config.patch(options), native_library(program, Path(folder)) as linked:
+                package = torch._inductor.aoti_compile_and_package(
+                    program,
+                    package_path=str(Path(folder) / self.file_name),
+                    inductor_configs=options | linked,
+                )
             archive = Path(package).read_bytes()
         return stripped(archive, [cache_dir(), str(Path(torch.__file__).parents[1])])
 

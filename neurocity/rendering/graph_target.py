@@ -30,6 +30,11 @@ def recorded_for_compiler() -> bool:
     return torch.compiler.is_exporting() and _FUSING.get()
 
 
+def recorded_for_kernels(rays: Tensor) -> bool:
+    """Whether a graph is being exported that may hold the operators of `native_kernel` for these rays."""
+    return recorded_for_compiler() and rays.device.type == "cpu"
+
+
 def stored(values: Tensor) -> Tensor:
     """`values`, which compilers compute once and keep, instead of again in each kernel that reads them."""
     if torch.jit.is_scripting():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import gathered, stored
+from neurocity.rendering.graph_target import gathered, recorded_for_kernels, stored
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
@@ -24,6 +24,7 @@ from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.fixed_budget import FixedBudgetVoxels, items_needed
 from neurocity.svraster.layout import base_voxels, possible_voxels
+from neurocity.svraster.native import render_voxels
 from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import (
     VoxelIntervals,
@@ -128,6 +129,8 @@ class SVRaster(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         if torch.jit.is_scripting():
             render = self.render_in_phases(origins, directions)
+        elif recorded_for_kernels(origins):
+            render = self.render_natively(origins, directions)
         elif self.is_kernels_turn(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
             render = self.render_fused(origins, directions)
         elif self.is_kernels_turn(origins):
@@ -200,6 +203,29 @@ class SVRaster(nn.Module):
             (self.density, self.sh0, self.shs),
             (self.near, self.density_scale, self.brightest),
             self.samples,
+        )
+
+    @torch.jit.unused
+    def render_natively(self, origins: Tensor, directions: Tensor) -> RayRender:
+        """`render` by the operator of compiled packages."""
+        speed = directions / self.root_side
+        return shading.rendered(
+            render_voxels(
+                self.to_unit(origins),
+                speed,
+                inverse_directions(speed),
+                self.node_children,
+                self.voxel_points,
+                self.density,
+                self.sh0,
+                self.shs,
+                self.samples,
+                self.near,
+                self.density_scale,
+                self.brightest,
+                self.least_light,
+                self.faintest,
+            )
         )
 
     @torch.jit.unused

@@ -1,0 +1,45 @@
+"""The C++ of a graph's native kernels, compiled for the package that AOTInductor makes of the graph."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch._inductor.cpp_builder import CppBuilder, CppTorchDeviceOptions
+from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+from neurocity.rendering.native_kernel import NATIVE_KERNELS, NativeKernel
+
+_FLAGS = ("-fvisibility=hidden", "-ffp-contract=fast")
+
+
+@contextmanager
+def native_library(program: torch.export.ExportedProgram, folder: Path) -> Iterator[dict[str, Any]]:
+    """Inside, the options given back let AOTInductor link what the operators of `program` call.
+
+    Objects are compiled into `folder`. Raises torch's CppCompileError where the compiler fails.
+    """
+    targets = {node.target for node in program.graph.nodes}
+    kernels = [kernel for operator, kernel in NATIVE_KERNELS.items() if operator in targets]
+    objects = [_compiled(kernel, folder) for kernel in kernels]
+    options = {
+        "aot_inductor.custom_ops_to_c_shims": {each.operator: [each.declaration] for each in kernels},
+        "aot_inductor.custom_op_libs": [f":{each.name}" for each in objects],
+    }
+    with mock.patch.dict(os.environ, LIBRARY_PATH=str(folder)):
+        yield options
+
+
+def _compiled(kernel: NativeKernel, folder: Path) -> Path:
+    # The name tells versions of a kernel apart, since AOTInductor keeps what it linked by its options.
+    version = hashlib.sha256(b"".join(each.read_bytes() for each in kernel.files)).hexdigest()[:16]
+    options = CppTorchDeviceOptions(
+        vec_isa=pick_vec_isa(), device_type="cpu", aot_mode=True, compile_only=True, extra_flags=_FLAGS
+    )
+    name = f"{kernel.source.stem}-{version}"
+    CppBuilder(name, str(kernel.source), options, str(folder)).build()
+    return folder / f"{name}.o"

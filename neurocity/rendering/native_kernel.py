@@ -1,0 +1,62 @@
+"""Operators that stand for a part of a render graph and whose C++ is compiled into packages for CPUs.
+
+A compiler that fuses operators still stores what goes from one loop to the next, for all rays at once; a
+kernel that follows each ray to its end stores nothing. Such a kernel is one operator of the library
+`neurocity`, recorded where `graph_target.recorded_for_kernels` holds. It has no implementation in Python: the
+same part in PyTorch operators is the definition, which everything else runs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+LIBRARY = "neurocity"
+_C_TYPES = {"Tensor": "AtenTensorHandle", "int": "int64_t", "float": "double"}
+
+
+@dataclass(frozen=True)
+class NativeKernel:
+    """An operator, and the C++ source of the function that a package calls for it.
+
+    The source defines `declaration` for the CPU, with the helpers of `native/tensors.hpp`.
+    """
+
+    operator: torch._ops.OpOverload
+    source: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """The source and all that it may include."""
+        return [self.source, *sorted(Path(__file__).with_name("native").glob("*.hpp"))]
+
+    @property
+    def declaration(self) -> str:
+        """The C function by AOTInductor's rules: the operator's arguments, then where its result goes."""
+        schema = self.operator._schema
+        arguments = [f"{_C_TYPES[str(each.type)]} {each.name}" for each in schema.arguments]
+        results = [f"AtenTensorHandle* result_{index}" for index in range(len(schema.returns))]
+        name = schema.name.removeprefix(f"{LIBRARY}::")
+        return f"AOTITorchError aoti_torch_cpu_{name}({', '.join(arguments + results)})"
+
+
+NATIVE_KERNELS: dict[torch._ops.OpOverload, NativeKernel] = {}
+"""All kernels that have been defined, by their operator."""
+
+
+def native_kernel(
+    schema: str, source: Path, result: Callable[..., Tensor]
+) -> Callable[..., Tensor]:
+    """Define the operator `schema`, "name(Tensor a, float b, ...) -> Tensor", compiled from `source`.
+
+    result: an empty tensor of the shape, type and device that the operator gives for its arguments.
+    """
+    name = f"{LIBRARY}::{schema.partition('(')[0]}"
+    torch.library.define(name, schema.partition("(")[1] + schema.partition("(")[2])
+    torch.library.register_fake(name, result)
+    packet = getattr(getattr(torch.ops, LIBRARY), name.removeprefix(f"{LIBRARY}::"))
+    NATIVE_KERNELS[packet.default] = NativeKernel(packet.default, source)
+    operator: Callable[..., Tensor] = packet.default
+    return operator
