@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from neurocity.instant_ngp.config import InstantNGPConfig
+from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.marched_field import MarchedField
 from neurocity.rendering.mlp import MLP
@@ -14,6 +15,8 @@ __all__ = ["InstantNGP", "InstantNGPConfig"]
 
 class InstantNGP(MarchedField):
     """Radiance field with a multiresolution hash encoding; see `InstantNGPConfig`."""
+
+    has_native_kernel = True
 
     def __init__(self, config: InstantNGPConfig) -> None:
         super().__init__(config)
@@ -38,3 +41,24 @@ class InstantNGP(MarchedField):
     def color(self, points: Tensor, features: Tensor, basis: Tensor) -> Tensor:  # noqa: ARG002
         """Geometry features [N, geometry_dim] and direction basis [N, 16] -> sRGB [N, 3] in (0, 1)."""
         return torch.sigmoid(self.color_net(torch.cat([features, basis], dim=1)))
+
+    @torch.jit.unused
+    def summed_natively(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
+        grid = self.encoding
+        return render_hash_field(
+            *self.marcher.native_arguments(origins, directions, self.occupancy.jump),
+            basis,
+            grid.table,
+            grid.scales,
+            grid.axis_factors.flatten(1).long(),
+            grid.dense_levels,
+            int(grid.xor),
+            self.density_net.flat_weights(),
+            self.color_net.flat_weights(),
+            self.config.hidden_dim,
+            self.config.geometry_dim,
+            self.config.color_layers,
+            self.density_scale,
+            self.visible_weight,
+            self.least_light,
+        )

@@ -18,7 +18,7 @@ from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
 from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples
-from neurocity.rendering.graph_target import gathered, stored
+from neurocity.rendering.graph_target import gathered, recorded_for_kernels, stored
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher, chosen, ranks
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
@@ -69,6 +69,7 @@ class MarchedField(nn.Module):
     """March, compositing and sky around a field; a family defines `density` and `color`."""
 
     needs_ray_radii = False
+    has_native_kernel = False
 
     def __init__(self, config: MarchedFieldConfig) -> None:
         super().__init__()
@@ -102,9 +103,19 @@ class MarchedField(nn.Module):
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
+        basis = spherical_harmonics(directions)
+        if torch.jit.is_scripting():
+            summed = self.summed_in_phases(origins, directions, basis)
+        elif self.has_native_kernel and recorded_for_kernels(origins):
+            summed = self.summed_natively(origins, directions, basis)
+        else:
+            summed = self.summed_in_phases(origins, directions, basis)
+        return self.before_sky(summed[:3], summed[3], summed[4], basis)
+
+    def summed_in_phases(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
+        """Sums [5, R] of weighted colour, weight times depth, and weight along rays [3, R]."""
         midpoints = torch.full_like(origins[0], 0.5)
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
-        basis = spherical_harmonics(directions)
         rank = ranks(samples)
         arriving = torch.ones(self.branches, origins.shape[1], dtype=origins.dtype, device=origins.device)
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
@@ -117,7 +128,12 @@ class MarchedField(nn.Module):
             values = torch.cat([light, (weights * part.t)[None], weights[None]])
             summed = summed + segment_sum(values, part.offsets)
             first = last
-        return self.before_sky(summed[:3], summed[3], summed[4], basis)
+        return summed
+
+    @torch.jit.unused
+    def summed_natively(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
+        """`summed_in_phases` by an operator of compiled packages, where the family has one."""
+        raise NotImplementedError
 
     def before_sky(self, rgb: Tensor, depth: Tensor, opacity: Tensor, basis: Tensor) -> RayRender:
         """The render of summed light [3, R], depth times weight [R] and weight [R], over the sky if any."""

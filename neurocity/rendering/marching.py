@@ -219,6 +219,15 @@ class RayMarcher(nn.Module):
             offsets,
         )
 
+    @torch.jit.unused
+    def native_arguments(
+        self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor
+    ) -> tuple[Tensor | float, ...]:
+        """`native_kernel.MARCH_ARGUMENTS` of rays [3, R]."""
+        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions)
+        space = self.edges, self.low, self.center, self.grid, int(self.unbounded)
+        return *rays, jump, *space, self.step, self.side, self.near, self.growth
+
     def cell(self, points: Tensor) -> Tensor:
         """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell."""
         x, y, z = (self.to_unit(points) * self.grid).floor().clamp(0.0, self.grid - 1.0).unbind(0)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 
@@ -31,3 +32,8 @@ class MLP(nn.Module):
             return outputs
         outputs = self.layers(inputs)
         return outputs
+
+    @torch.jit.unused
+    def flat_weights(self) -> Tensor:
+        """The weights of all layers, [outputs, inputs] each, one after the other, float32."""
+        return torch.cat([weight.flatten() for weight in self.parameters()]).float()

@@ -14,6 +14,11 @@ import torch
 from torch import Tensor
 
 LIBRARY = "neurocity"
+MARCH_ARGUMENTS = (
+    "Tensor origins, Tensor directions, Tensor starts, Tensor counts, Tensor jump, Tensor edges, Tensor low, "
+    "Tensor center, int grid, int unbounded, float step, float side, float near, float growth"
+)
+"""What `native/march.hpp` needs, as `RayMarcher.native_arguments` gives it."""
 _C_TYPES = {"Tensor": "AtenTensorHandle", "int": "int64_t", "float": "double"}
 
 
