@@ -51,6 +51,7 @@ test: .venv/installed-$(HARDWARE),dev
 check: .venv/installed-$(HARDWARE),dev
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
+	$(bin)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp')
 	$(bin)/mypy
 	$(bin)/lint-imports --no-logo
 	$(bin)/hadolint Dockerfile

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch._inductor.cpp_builder import CppBuilder, CppTorchDeviceOptions
@@ -14,7 +13,8 @@ from torch._inductor.cpu_vec_isa import pick_vec_isa
 
 from neurocity.rendering.native_kernel import NATIVE_KERNELS, NativeKernel
 
-_FLAGS = ("-fvisibility=hidden", "-ffp-contract=fast")
+_FLAGS = ("-fvisibility=hidden",)
+"""Packages that are loaded side by side keep their kernels to themselves."""
 
 
 @contextmanager
@@ -30,8 +30,21 @@ def native_library(program: torch.export.ExportedProgram, folder: Path) -> Itera
         "aot_inductor.custom_ops_to_c_shims": {each.operator: [each.declaration] for each in kernels},
         "aot_inductor.custom_op_libs": [f":{each.name}" for each in objects],
     }
-    with mock.patch.dict(os.environ, LIBRARY_PATH=str(folder)):
+    with _searched_for_libraries(folder):
         yield options
+
+
+@contextmanager
+def _searched_for_libraries(folder: Path) -> Iterator[None]:
+    """Inside, linkers find what is in `folder`; AOTInductor has no option for it."""
+    before = os.environ.get("LIBRARY_PATH")
+    os.environ["LIBRARY_PATH"] = os.pathsep.join(filter(None, (str(folder), before)))
+    try:
+        yield
+    finally:
+        del os.environ["LIBRARY_PATH"]
+        if before is not None:
+            os.environ["LIBRARY_PATH"] = before
 
 
 def _compiled(kernel: NativeKernel, folder: Path) -> Path:

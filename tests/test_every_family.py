@@ -17,6 +17,8 @@ from neurocity.cameras import Camera, look_at
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES, find_family
+from neurocity.rendering.graph_target import recording_for_compiler
+from neurocity.rendering.native_kernel import NATIVE_KERNELS
 
 BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
 
@@ -177,9 +179,20 @@ def test_it_survives_onnx(family: str, unbounded: bool) -> None:
         assert_equal_renders(outputs, [value[:count] for value in expected], 1e-4)
 
 
+def test_what_a_compiler_without_kernels_gets_is_the_model(family: str) -> None:
+    """As for a GPU: no operator of ours is in the graph, which is run as it was recorded."""
+    model, (origins, directions) = model_of(family, False), rays()
+    some = torch.export.Dim("rays", min=1, max=65536)
+    with deprecations_known(), recording_for_compiler(native_kernels=False), torch.no_grad():
+        program = torch.export.export(model, (origins, directions), dynamic_shapes=({0: some}, {0: some}))
+    assert not [node for node in program.graph.nodes if node.target in NATIVE_KERNELS]
+    fewer = origins[:97], directions[:97]
+    assert_equal_renders(program.module()(*fewer), model(*fewer), 1e-4)
+
+
 @pytest.mark.slow
 def test_it_survives_a_compiler(family: str, tmp_path: Path) -> None:
-    """In one phase, where there are phases: all of them have the same kernels, which take long to compile."""
+    """In one phase, where there are phases: all of them are compiled to the same loops, which takes long."""
     model, (origins, directions) = copy.deepcopy(model_of(family, False)), rays()
     if hasattr(model, "phases"):
         model.phases = (2**31,)

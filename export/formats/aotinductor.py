@@ -74,7 +74,7 @@ class AOTInductorFormat:
         }
         with _quiet_compiler(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             try:
-                with recording_for_compiler():
+                with recording_for_compiler(native_kernels=tensor.device.type == "cpu"):
                     program = torch.export.export(
                         _PlainTuple(model),
                         (origins, directions.contiguous()),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from export.format import TritonTarget
 from export.onnx_file import OnnxFile
+from export.onnx_gathers import gather_by_elements
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +21,9 @@ class OnnxFormat(OnnxFile):
         """The artefact of `model`; see `Format.encode`."""
         from export.onnx_graph import finish, trace  # noqa: PLC0415, torch only when it is needed
 
-        return finish(trace(model), manifest_json)
+        proto = trace(model)
+        gather_by_elements(proto)
+        return finish(proto, manifest_json)
 
 
 FORMAT = OnnxFormat()

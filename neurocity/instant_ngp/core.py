@@ -16,8 +16,6 @@ __all__ = ["InstantNGP", "InstantNGPConfig"]
 class InstantNGP(MarchedField):
     """Radiance field with a multiresolution hash encoding; see `InstantNGPConfig`."""
 
-    has_native_kernel = True
-
     def __init__(self, config: InstantNGPConfig) -> None:
         super().__init__(config)
         self.config = config
@@ -44,6 +42,7 @@ class InstantNGP(MarchedField):
 
     @torch.jit.unused
     def summed_natively(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
+        """`summed_in_phases` by one operator; see `native`."""
         grid = self.encoding
         return render_hash_field(
             *self.marcher.native_arguments(origins, directions, self.occupancy.jump),

@@ -3,23 +3,23 @@
 // In each round the rays of a group that still carry light add their next few samples, so that encoding and
 // networks have full tiles to work on although rays differ in length.
 
+#include <cmath>
+#include <vector>
+
 #include "../rendering/native/hash_grid.hpp"
 #include "../rendering/native/march.hpp"
 #include "../rendering/native/mlp.hpp"
-
-#include <cmath>
-#include <vector>
 
 namespace {
 
 using namespace neurocity;
 
-constexpr int GROUP = 64;          // rays that are followed together
-constexpr int MOST = 512;          // samples of a round
-constexpr int EACH = 8;            // samples of a ray in a round
-constexpr int TILE = 8 * ROWS;     // rows that go through a network together
-constexpr int BASIS = 16;          // spherical harmonics of a direction
-constexpr int SUMS = 5;            // red, green, blue, weight times depth, weight
+constexpr int GROUP = 64;       // rays that are followed together
+constexpr int MOST = 512;       // samples of a round
+constexpr int EACH = 8;         // samples of a ray in a round
+constexpr int TILE = 8 * ROWS;  // rows that go through a network together
+constexpr int BASIS = 16;       // spherical harmonics of a direction
+constexpr int SUMS = 5;         // red, green, blue, weight times depth, weight
 
 struct Limits {
   float density_scale, visible_weight, least_light;
@@ -37,9 +37,12 @@ template <typename T, int F>
 class Group {
  public:
   Group(const Field<T, F>& field, const Marcher& marcher, const View<float>& basis)
-      : field_(field), marcher_(marcher), basis_(basis),
+      : field_(field),
+        marcher_(marcher),
+        basis_(basis),
         inputs_(TILE * std::max<int64_t>(field.grid.levels * F, field.geometry + BASIS)),
-        geometry_((MOST + TILE) * field.density.width()), outputs_(TILE * field.color.width()),
+        geometry_((MOST + TILE) * field.density.width()),
+        outputs_(TILE * field.color.width()),
         scratch_(std::max(field.density.scratch(TILE), field.color.scratch(TILE))) {}
 
   // Renders rays [begin, end), at most GROUP, into the columns of out [SUMS, R].
@@ -58,8 +61,9 @@ class Group {
       find_densities();
       weigh();
       shade();
-      alive = static_cast<int>(
-          std::remove_if(alive_, alive_ + alive, [&](int r) { return left_[r] <= field_.limits.least_light; }) - alive_);
+      alive = static_cast<int>(std::remove_if(alive_, alive_ + alive,
+                                              [&](int r) { return left_[r] <= field_.limits.least_light; }) -
+                               alive_);
     }
     for (int r = 0; r < number; ++r)
       for (int sum = 0; sum < SUMS; ++sum) out(sum, begin + r) = sums_[r][sum];
@@ -82,7 +86,9 @@ class Group {
     return still;
   }
 
-  float* geometry(int sample) { return geometry_.data() + static_cast<size_t>(sample) * field_.density.width(); }
+  float* geometry(int sample) {
+    return geometry_.data() + static_cast<size_t>(sample) * field_.density.width();
+  }
 
   void find_densities() {
     const int width = static_cast<int>(field_.grid.levels) * F;
@@ -90,7 +96,8 @@ class Group {
       const int rows = std::min(TILE, count_ - begin);
       for (int row = 0; row < rows; ++row)
         field_.grid.encode(samples_[begin + row].point, inputs_.data() + static_cast<size_t>(row) * width);
-      field_.density.apply({inputs_.data(), width}, {geometry(begin), field_.density.width()}, rows, scratch_.data());
+      field_.density.apply({inputs_.data(), width}, {geometry(begin), field_.density.width()}, rows,
+                           scratch_.data());
     }
   }
 
@@ -128,7 +135,8 @@ class Group {
       for (int index = 0; index < BASIS; ++index)
         input[field_.geometry + index] = basis_(first_ray_ + ray_[seen[row]], index);
     }
-    field_.color.apply({inputs_.data(), width}, {outputs_.data(), field_.color.width()}, rows, scratch_.data());
+    field_.color.apply({inputs_.data(), width}, {outputs_.data(), field_.color.width()}, rows,
+                       scratch_.data());
     for (int row = 0; row < rows; ++row) {
       const float* const raw = outputs_.data() + static_cast<size_t>(row) * field_.color.width();
       for (int channel = 0; channel < 3; ++channel)
@@ -153,7 +161,8 @@ class Group {
 static_assert(GROUP * EACH <= MOST);
 
 template <typename T, int F>
-void render_all(const Field<T, F>& field, const Marcher& marcher, const View<float>& basis, const View<float>& out) {
+void render_all(const Field<T, F>& field, const Marcher& marcher, const View<float>& basis,
+                const View<float>& out) {
   in_parallel(marcher.rays(), GROUP, [&](int64_t begin, int64_t end) {
     Group<T, F>(field, marcher, basis).render(begin, end, out);
   });
@@ -163,45 +172,63 @@ void render_all(const Field<T, F>& field, const Marcher& marcher, const View<flo
 
 extern "C" AOTITorchError aoti_torch_cpu_render_hash_field(
     AtenTensorHandle origins, AtenTensorHandle directions, AtenTensorHandle starts, AtenTensorHandle counts,
-    AtenTensorHandle jump, AtenTensorHandle edges, AtenTensorHandle low, AtenTensorHandle center, int64_t grid,
-    int64_t unbounded, double step, double side, double near, double growth, AtenTensorHandle basis,
-    AtenTensorHandle table, AtenTensorHandle scales, AtenTensorHandle axis_factors, int64_t dense_levels,
-    int64_t is_xor, AtenTensorHandle density_weights, AtenTensorHandle color_weights, int64_t hidden,
-    int64_t geometry, int64_t color_layers, double density_scale, double visible_weight, double least_light,
-    AtenTensorHandle* result) try {
-  const View<float> lattice_edges = packed<float>(edges);
-  const Marcher marcher{view<float>(origins), view<float>(directions), view<float>(starts), view<float>(counts),
-                        packed<float>(jump).data, lattice_edges.data, packed<float>(low).data,
-                        packed<float>(center).data, lattice_edges.sizes[0] - 1, grid, unbounded != 0,
-                        float(step), float(side), float(near), float(growth)};
-  const View<float> out = new_plane(SUMS, marcher.rays(), result);
-  const View<float> planes = view<float>(basis);
-  const auto run = [&](auto element, auto features) {
-    using T = decltype(element);
-    constexpr int F = decltype(features)::value;
-    const View<T> rows = packed<T>(table);
-    const int levels = static_cast<int>(rows.sizes[0]), width = static_cast<int>(hidden);
-    std::vector<int> colors{static_cast<int>(geometry) + BASIS};
-    colors.insert(colors.end(), color_layers, width);
-    colors.push_back(3);
-    const Field<T, F> field{{rows.data, packed<float>(scales).data, packed<int64_t>(axis_factors).data, levels,
-                             rows.sizes[1], dense_levels, is_xor != 0},
-                            Network(packed<float>(density_weights).data, {levels * F, width, static_cast<int>(geometry)}),
-                            Network(packed<float>(color_weights).data, colors),
-                            static_cast<int>(geometry),
-                            {float(density_scale), float(visible_weight), float(least_light)}};
-    render_all(field, marcher, planes, out);
-  };
-  const auto run_features = [&](auto element) {
-    switch (view<char>(table).sizes[2]) {
-      case 1: return run(element, std::integral_constant<int, 1>{});
-      case 2: return run(element, std::integral_constant<int, 2>{});
-      case 4: return run(element, std::integral_constant<int, 4>{});
-      default: throw std::runtime_error("expected 1, 2 or 4 features a level");
-    }
-  };
-  if (is_half(table)) run_features(Half{}); else run_features(0.0f);
-  return AOTI_TORCH_SUCCESS;
-} catch (...) {
-  return AOTI_TORCH_FAILURE;
+    AtenTensorHandle jump, AtenTensorHandle edges, AtenTensorHandle low, AtenTensorHandle center,
+    int64_t grid, int64_t unbounded, double step, double side, double near, double growth,
+    AtenTensorHandle basis, AtenTensorHandle table, AtenTensorHandle scales, AtenTensorHandle axis_factors,
+    int64_t dense_levels, int64_t is_xor, AtenTensorHandle density_weights, AtenTensorHandle color_weights,
+    int64_t hidden, int64_t geometry, int64_t color_layers, double density_scale, double visible_weight,
+    double least_light, AtenTensorHandle* result) {
+  return reported("render_hash_field", [&] {
+    const View<float> lattice_edges = packed<float>(edges);
+    const Marcher marcher{view<float>(origins),
+                          view<float>(directions),
+                          view<float>(starts),
+                          view<float>(counts),
+                          packed<float>(jump).data,
+                          lattice_edges.data,
+                          packed<float>(low).data,
+                          packed<float>(center).data,
+                          lattice_edges.sizes[0] - 1,
+                          grid,
+                          unbounded != 0,
+                          float(step),
+                          float(side),
+                          float(near),
+                          float(growth)};
+    const View<float> out = new_plane(SUMS, marcher.rays(), result);
+    const View<float> planes = view<float>(basis);
+    const auto run = [&](auto element, auto features) {
+      using T = decltype(element);
+      constexpr int F = decltype(features)::value;
+      const View<T> rows = packed<T>(table);
+      const int levels = static_cast<int>(rows.sizes[0]), width = static_cast<int>(hidden);
+      std::vector<int> colors{static_cast<int>(geometry) + BASIS};
+      colors.insert(colors.end(), color_layers, width);
+      colors.push_back(3);
+      const Field<T, F> field{
+          {rows.data, packed<float>(scales).data, packed<int64_t>(axis_factors).data, levels, rows.sizes[1],
+           dense_levels, is_xor != 0},
+          Network(packed<float>(density_weights).data, {levels * F, width, static_cast<int>(geometry)}),
+          Network(packed<float>(color_weights).data, colors),
+          static_cast<int>(geometry),
+          {float(density_scale), float(visible_weight), float(least_light)}};
+      render_all(field, marcher, planes, out);
+    };
+    const auto run_features = [&](auto element) {
+      switch (view<char>(table).sizes[2]) {
+        case 1:
+          return run(element, std::integral_constant<int, 1>{});
+        case 2:
+          return run(element, std::integral_constant<int, 2>{});
+        case 4:
+          return run(element, std::integral_constant<int, 4>{});
+        default:
+          throw std::runtime_error("expected 1, 2 or 4 features a level");
+      }
+    };
+    if (is_half(table))
+      run_features(Half{});
+    else
+      run_features(0.0f);
+  });
 }

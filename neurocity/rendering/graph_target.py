@@ -8,16 +8,21 @@ import torch
 from torch import Tensor
 
 _FUSING = ContextVar("fusing", default=False)
+_KERNELS = ContextVar("kernels", default=False)
 
 
 @contextmanager
-def recording_for_compiler() -> Iterator[None]:
-    """Inside, `torch.export` records for a compiler that fuses operators, and not for a runtime of nodes."""
-    token = _FUSING.set(True)
+def recording_for_compiler(native_kernels: bool) -> Iterator[None]:
+    """Inside, `torch.export` records for a compiler that fuses operators, and not for a runtime of nodes.
+
+    native_kernels: whether the graph may hold the operators of `native_kernel`.
+    """
+    tokens = _FUSING.set(True), _KERNELS.set(native_kernels)
     try:
         yield
     finally:
-        _FUSING.reset(token)
+        _FUSING.reset(tokens[0])
+        _KERNELS.reset(tokens[1])
 
 
 def recorded_as_nodes() -> bool:
@@ -30,9 +35,9 @@ def recorded_for_compiler() -> bool:
     return torch.compiler.is_exporting() and _FUSING.get()
 
 
-def recorded_for_kernels(rays: Tensor) -> bool:
-    """Whether a graph is being exported that may hold the operators of `native_kernel` for these rays."""
-    return recorded_for_compiler() and rays.device.type == "cpu"
+def recorded_for_kernels() -> bool:
+    """Whether a graph is being exported that may hold the operators of `native_kernel`."""
+    return torch.compiler.is_exporting() and _KERNELS.get()
 
 
 def stored(values: Tensor) -> Tensor:

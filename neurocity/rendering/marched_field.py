@@ -69,7 +69,6 @@ class MarchedField(nn.Module):
     """March, compositing and sky around a field; a family defines `density` and `color`."""
 
     needs_ray_radii = False
-    has_native_kernel = False
 
     def __init__(self, config: MarchedFieldConfig) -> None:
         super().__init__()
@@ -106,7 +105,7 @@ class MarchedField(nn.Module):
         basis = spherical_harmonics(directions)
         if torch.jit.is_scripting():
             summed = self.summed_in_phases(origins, directions, basis)
-        elif self.has_native_kernel and recorded_for_kernels(origins):
+        elif recorded_for_kernels():
             summed = self.summed_natively(origins, directions, basis)
         else:
             summed = self.summed_in_phases(origins, directions, basis)
@@ -132,8 +131,8 @@ class MarchedField(nn.Module):
 
     @torch.jit.unused
     def summed_natively(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
-        """`summed_in_phases` by an operator of compiled packages, where the family has one."""
-        raise NotImplementedError
+        """`summed_in_phases` by the family's operator for compiled packages, if it has one."""
+        return self.summed_in_phases(origins, directions, basis)
 
     def before_sky(self, rgb: Tensor, depth: Tensor, opacity: Tensor, basis: Tensor) -> RayRender:
         """The render of summed light [3, R], depth times weight [R] and weight [R], over the sky if any."""

@@ -66,6 +66,11 @@ def ranks(samples: PackedSamples) -> Tensor:
     return count - samples.offsets.index_select(0, samples.ray_index)
 
 
+def looked_up(table: Tensor, index: Tensor) -> Tensor:
+    """The entries of a table [T] at index [...], any shape; one plain gather in every runtime."""
+    return gathered(table, index.flatten()).view(index.shape)
+
+
 def along(vector: Tensor, planes: Tensor) -> Tensor:
     """A vector [3] shaped to broadcast against planes [3, ...]."""
     return vector.view([3] + [1] * (planes.dim() - 1))
@@ -137,8 +142,8 @@ class RayMarcher(nn.Module):
         """Depth and width of lattice intervals; jitter in [0, 1) places the depth in its interval."""
         if self.unbounded:
             cell = index.clamp(0.0, float(self.points - 1)).long()
-            begin = self.edges[cell]
-            width = self.edges[cell + 1] - begin
+            begin = looked_up(self.edges, cell)
+            width = looked_up(self.edges, cell + 1) - begin
             return begin + jitter * width, width
         t = start + (index + jitter) * self.step
         return t, torch.full_like(t, self.step)
@@ -196,7 +201,7 @@ class RayMarcher(nn.Module):
         end, _ = self.depth_at(start[:, None], first + (self.segment - 1.0), jitter[:, None])
         middle = ray_origins[:, :, None] + ray_directions[:, :, None] * ((begin + end) * 0.5)
         speed = ray_directions.abs().amax(0)[:, None]
-        reach = self.leap(middle, jump[self.cell(middle)], speed)
+        reach = self.leap(middle, looked_up(jump, self.cell(middle)), speed)
         possible = (reach <= (end - begin) * 0.5) & (first < count[:, None])
 
         ray, number = possible.nonzero().unbind(1)
@@ -204,7 +209,7 @@ class RayMarcher(nn.Module):
         index = number.to(start.dtype)[:, None] * self.segment + within
         t, delta = self.depth_at(gathered(start, ray)[:, None], index, gathered(jitter, ray)[:, None])
         points = gathered(ray_origins, ray)[:, :, None] + gathered(ray_directions, ray)[:, :, None] * t
-        hit = (jump[self.cell(points)] < 0.0) & (index < gathered(count, ray)[:, None])
+        hit = (looked_up(jump, self.cell(points)) < 0.0) & (index < gathered(count, ray)[:, None])
 
         row, column = hit.nonzero().unbind(1)
         kept = stored(row * self.segment + column)

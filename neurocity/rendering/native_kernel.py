@@ -2,8 +2,8 @@
 
 A compiler that fuses operators still stores what goes from one loop to the next, for all rays at once; a
 kernel that follows each ray to its end stores nothing. Such a kernel is one operator of the library
-`neurocity`, recorded where `graph_target.recorded_for_kernels` holds. It has no implementation in Python: the
-same part in PyTorch operators is the definition, which everything else runs.
+`neurocity`, recorded where `graph_target.recorded_for_kernels` says so. It has no implementation in Python:
+the same part in PyTorch operators is the definition, which everything else runs.
 """
 
 from collections.abc import Callable
@@ -42,26 +42,22 @@ class NativeKernel:
         """The C function by AOTInductor's rules: the operator's arguments, then where its result goes."""
         schema = self.operator._schema
         arguments = [f"{_C_TYPES[str(each.type)]} {each.name}" for each in schema.arguments]
-        results = [f"AtenTensorHandle* result_{index}" for index in range(len(schema.returns))]
         name = schema.name.removeprefix(f"{LIBRARY}::")
-        return f"AOTITorchError aoti_torch_cpu_{name}({', '.join(arguments + results)})"
+        return f"AOTITorchError aoti_torch_cpu_{name}({', '.join(arguments)}, AtenTensorHandle* result)"
 
 
 NATIVE_KERNELS: dict[torch._ops.OpOverload, NativeKernel] = {}
 """All kernels that have been defined, by their operator."""
 
 
-def native_kernel(
-    schema: str, source: Path, result: Callable[..., Tensor]
-) -> Callable[..., Tensor]:
+def native_kernel(schema: str, source: Path, result: Callable[..., Tensor]) -> torch._ops.OpOverload:
     """Define the operator `schema`, "name(Tensor a, float b, ...) -> Tensor", compiled from `source`.
 
     result: an empty tensor of the shape, type and device that the operator gives for its arguments.
     """
-    name = f"{LIBRARY}::{schema.partition('(')[0]}"
-    torch.library.define(name, schema.partition("(")[1] + schema.partition("(")[2])
-    torch.library.register_fake(name, result)
-    packet = getattr(getattr(torch.ops, LIBRARY), name.removeprefix(f"{LIBRARY}::"))
-    NATIVE_KERNELS[packet.default] = NativeKernel(packet.default, source)
-    operator: Callable[..., Tensor] = packet.default
+    name = schema.partition("(")[0]
+    torch.library.define(f"{LIBRARY}::{name}", schema.removeprefix(name))
+    torch.library.register_fake(f"{LIBRARY}::{name}", result)
+    operator = getattr(getattr(torch.ops, LIBRARY), name).default
+    NATIVE_KERNELS[operator] = NativeKernel(operator, source)
     return operator

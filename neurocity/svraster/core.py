@@ -40,7 +40,7 @@ from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
 
-PHASES: Final = (3, 8, 2**31)
+PHASES: Final = (4, 2**31)
 """Nodes of a ray that have been rendered after each phase of a graph."""
 
 
@@ -129,7 +129,7 @@ class SVRaster(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         if torch.jit.is_scripting():
             render = self.render_in_phases(origins, directions)
-        elif recorded_for_kernels(origins):
+        elif recorded_for_kernels():
             render = self.render_natively(origins, directions)
         elif self.is_kernels_turn(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
             render = self.render_fused(origins, directions)

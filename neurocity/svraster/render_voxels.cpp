@@ -1,9 +1,9 @@
 // The render graph of SVRaster as one walk a ray: `shading_kernels._render`, for compiled packages.
 
-#include "../rendering/native/tensors.hpp"
-
 #include <algorithm>
 #include <cmath>
+
+#include "../rendering/native/tensors.hpp"
 
 namespace {
 
@@ -100,7 +100,8 @@ int cut(const int64_t* children, const Ray& ray, Piece* stack, int top) {
   const Piece piece = stack[--top];
   float plane[3];
   for (int axis = 0; axis < 3; ++axis)
-    plane[axis] = clamped((piece.center[axis] - ray.origin[axis]) * ray.inverse[axis], piece.begin, piece.end);
+    plane[axis] =
+        clamped((piece.center[axis] - ray.origin[axis]) * ray.inverse[axis], piece.begin, piece.end);
   const float less = std::min(plane[0], plane[1]), more = std::max(plane[0], plane[1]);
   const float starts[4] = {std::max(more, plane[2]), std::min(more, std::max(less, plane[2])),
                            std::min(less, plane[2]), piece.begin};
@@ -108,7 +109,8 @@ int cut(const int64_t* children, const Ray& ray, Piece* stack, int top) {
   for (const float start : starts) {
     if (start < end) {
       bool beyond[3];
-      for (int axis = 0; axis < 3; ++axis) beyond[axis] = (plane[axis] <= start) == (ray.inverse[axis] > 0.0f);
+      for (int axis = 0; axis < 3; ++axis)
+        beyond[axis] = (plane[axis] <= start) == (ray.inverse[axis] > 0.0f);
       const int64_t child = children[piece.node * 8 + 4 * beyond[0] + 2 * beyond[1] + beyond[2]];
       if (child != EMPTY) {
         Piece& next = stack[top++];
@@ -126,7 +128,8 @@ int cut(const int64_t* children, const Ray& ray, Piece* stack, int top) {
 template <typename Color>
 float optical_depth(const Scene<Color>& scene, const Ray& ray, const Piece& piece, int64_t voxel) {
   float corner[8], start[3], speed[3];
-  for (int index = 0; index < 8; ++index) corner[index] = scene.density[scene.voxel_points[voxel * 8 + index]];
+  for (int index = 0; index < 8; ++index)
+    corner[index] = scene.density[scene.voxel_points[voxel * 8 + index]];
   const float low = 2.0f * piece.quarter, scale = 0.25f / piece.quarter;
   for (int axis = 0; axis < 3; ++axis) {
     start[axis] = (ray.origin[axis] - (piece.center[axis] - low)) * scale;
@@ -136,16 +139,18 @@ float optical_depth(const Scene<Color>& scene, const Ray& ray, const Piece& piec
   float total = 0.0f;
   for (int64_t sample = 0; sample < scene.samples; ++sample) {
     const float t = piece.begin + (static_cast<float>(sample) + 0.5f) * width;
-    total += explin(interpolate(corner, start[0] + speed[0] * t, start[1] + speed[1] * t, start[2] + speed[2] * t));
+    total += explin(
+        interpolate(corner, start[0] + speed[0] * t, start[1] + speed[1] * t, start[2] + speed[2] * t));
   }
   return total * width * scene.density_scale;
 }
 
 template <typename Color>
-void add_color(const Scene<Color>& scene, const Ray& ray, const Piece& piece, int64_t voxel, float weight, Light& light) {
+void add_color(const Scene<Color>& scene, const Ray& ray, const Piece& piece, int64_t voxel, float weight,
+               Light& light) {
   float basis[MAX_BASIS];
-  fill_basis(piece.center[0] - ray.origin[0], piece.center[1] - ray.origin[1], piece.center[2] - ray.origin[2],
-             scene.basis_size, basis);
+  fill_basis(piece.center[0] - ray.origin[0], piece.center[1] - ray.origin[1],
+             piece.center[2] - ray.origin[2], scene.basis_size, basis);
   const Color *sh0 = scene.sh0 + voxel * 3, *shs = scene.shs + voxel * scene.basis_size * 3;
   float color[3];
   for (int channel = 0; channel < 3; ++channel)
@@ -205,20 +210,22 @@ extern "C" AOTITorchError aoti_torch_cpu_render_voxels(
     AtenTensorHandle origins, AtenTensorHandle speeds, AtenTensorHandle inverses, AtenTensorHandle children,
     AtenTensorHandle voxel_points, AtenTensorHandle density, AtenTensorHandle sh0, AtenTensorHandle shs,
     int64_t samples, double near, double density_scale, double brightest, double least_light, double faintest,
-    AtenTensorHandle* result) try {
-  const View<float> rays[] = {view<float>(origins), view<float>(speeds), view<float>(inverses)};
-  const View<float> out = new_plane(5, rays[0].sizes[1], result);
-  const auto run = [&](auto color) {
-    using Color = decltype(color);
-    const View<Color> others = packed<Color>(shs);
-    render_all(Scene<Color>{packed<int64_t>(children).data, packed<int64_t>(voxel_points).data,
-                            packed<float>(density).data, packed<Color>(sh0).data, others.data, others.sizes[1],
-                            samples, float(near), float(density_scale), float(brightest), float(least_light),
-                            float(faintest)},
-               rays, out);
-  };
-  if (is_half(shs)) run(Half{}); else run(0.0f);
-  return AOTI_TORCH_SUCCESS;
-} catch (...) {
-  return AOTI_TORCH_FAILURE;
+    AtenTensorHandle* result) {
+  return reported("render_voxels", [&] {
+    const View<float> rays[] = {view<float>(origins), view<float>(speeds), view<float>(inverses)};
+    const View<float> out = new_plane(5, rays[0].sizes[1], result);
+    const auto run = [&](auto color) {
+      using Color = decltype(color);
+      const View<Color> others = packed<Color>(shs);
+      render_all(Scene<Color>{packed<int64_t>(children).data, packed<int64_t>(voxel_points).data,
+                              packed<float>(density).data, packed<Color>(sh0).data, others.data,
+                              others.sizes[1], samples, float(near), float(density_scale), float(brightest),
+                              float(least_light), float(faintest)},
+                 rays, out);
+    };
+    if (is_half(shs))
+      run(Half{});
+    else
+      run(0.0f);
+  });
 }

@@ -2,9 +2,9 @@
 
 #pragma once
 
-#include "tensors.hpp"
-
 #include <cstdint>
+
+#include "tensors.hpp"
 
 namespace neurocity {
 

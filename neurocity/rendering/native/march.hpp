@@ -2,10 +2,10 @@
 
 #pragma once
 
-#include "tensors.hpp"
-
 #include <algorithm>
 #include <cmath>
+
+#include "tensors.hpp"
 
 namespace neurocity {
 
@@ -39,12 +39,15 @@ struct Marcher {
     }
     ray.start = starts(r, 0);
     ray.count = counts(r, 0);
-    ray.speed = std::max({std::abs(ray.direction[0]), std::abs(ray.direction[1]), std::abs(ray.direction[2])});
+    ray.speed =
+        std::max({std::abs(ray.direction[0]), std::abs(ray.direction[1]), std::abs(ray.direction[2])});
     return ray;
   }
 
   // Goes to the next sample, if there is one, and past it.
-  bool next(RayMarch& ray, Sample& sample) const { return unbounded ? next<true>(ray, sample) : next<false>(ray, sample); }
+  bool next(RayMarch& ray, Sample& sample) const {
+    return unbounded ? next<true>(ray, sample) : next<false>(ray, sample);
+  }
 
  private:
   template <bool UNBOUNDED>
@@ -71,8 +74,7 @@ struct Marcher {
         for (int axis = 0; axis < 3; ++axis) sample.point[axis] = (world[axis] - low[axis]) / side;
       }
       int64_t cell[3];
-      for (int axis = 0; axis < 3; ++axis)
-        cell[axis] = static_cast<int64_t>(std::min(std::max(std::floor(sample.point[axis] * cells), 0.0f), last));
+      for (int axis = 0; axis < 3; ++axis) cell[axis] = cell_of(sample.point[axis] * cells, last);
       const float free = jump[cell[0] + grid * (cell[1] + grid * cell[2])];
       if (free < 0.0f) {
         sample.t = t;
@@ -83,6 +85,11 @@ struct Marcher {
       ray.index = std::max(ray.index + 1.0f, after_leap<UNBOUNDED>(ray, t, free / ray.speed, norm));
     }
     return false;
+  }
+
+  // NaN is taken for 0, so that bad rays read no foreign memory.
+  static int64_t cell_of(float place, float last) {
+    return place > 0.0f ? static_cast<int64_t>(std::min(place, last)) : 0;
   }
 
   // The lattice point after the empty distance of `free` cells around depth t.

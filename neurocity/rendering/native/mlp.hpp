@@ -2,10 +2,10 @@
 
 #pragma once
 
-#include "lanes.hpp"
-
 #include <algorithm>
 #include <vector>
+
+#include "lanes.hpp"
 
 namespace neurocity {
 
@@ -25,7 +25,8 @@ class Layer {
   Layer(const float* weights, int inputs, int outputs)
       : inputs_(inputs), width_(whole(outputs)), weights_(static_cast<size_t>(inputs) * width_) {
     for (int output = 0; output < outputs; ++output)
-      for (int input = 0; input < inputs; ++input) weights_[input * width_ + output] = weights[output * inputs + input];
+      for (int input = 0; input < inputs; ++input)
+        weights_[input * width_ + output] = weights[output * inputs + input];
   }
 
   // Floats of a row of outputs, those that fill the last vector included.
@@ -38,10 +39,17 @@ class Layer {
         const float* input = in.values + row * in.stride;
         float* output = out.values + row * out.stride + first;
         switch (std::min((width_ - first) / LANES, VECTORS)) {
-          case 1: multiply<1>(input, in.stride, output, out.stride, first, relu); break;
-          case 2: multiply<2>(input, in.stride, output, out.stride, first, relu); break;
-          case 3: multiply<3>(input, in.stride, output, out.stride, first, relu); break;
-          default: multiply<VECTORS>(input, in.stride, output, out.stride, first, relu);
+          case 1:
+            multiply<1>(input, in.stride, output, out.stride, first, relu);
+            break;
+          case 2:
+            multiply<2>(input, in.stride, output, out.stride, first, relu);
+            break;
+          case 3:
+            multiply<3>(input, in.stride, output, out.stride, first, relu);
+            break;
+          default:
+            multiply<VECTORS>(input, in.stride, output, out.stride, first, relu);
         }
       }
   }

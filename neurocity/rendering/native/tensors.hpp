@@ -4,10 +4,11 @@
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <stdexcept>
-#include <string>
 
 namespace neurocity {
 
@@ -59,7 +60,7 @@ View<T> packed(AtenTensorHandle tensor) {
   for (int axis = 2; axis >= 0; --axis) {
     if (result.sizes[axis] != 1 && result.strides[axis] != expected)
       throw std::runtime_error("expected a contiguous tensor");
-    expected *= result.sizes[axis];
+    expected *= std::max<int64_t>(result.sizes[axis], 1);
   }
   return result;
 }
@@ -67,17 +68,29 @@ View<T> packed(AtenTensorHandle tensor) {
 // A new float32 tensor [rows, columns] on the CPU, and a view of it.
 inline View<float> new_plane(int64_t rows, int64_t columns, AtenTensorHandle* tensor) {
   const int64_t sizes[] = {rows, columns}, strides[] = {columns, 1};
-  check(aoti_torch_empty_strided(2, sizes, strides, aoti_torch_dtype_float32(),
-                                 aoti_torch_device_type_cpu(), 0, tensor),
+  check(aoti_torch_empty_strided(2, sizes, strides, aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(),
+                                 0, tensor),
         "memory for the result");
   return view<float>(*tensor);
+}
+
+// Calls `task` and tells what goes wrong, which the runtime would report as a failed call alone.
+template <typename Task>
+AOTITorchError reported(const char* operation, Task task) {
+  try {
+    task();
+    return AOTI_TORCH_SUCCESS;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "neurocity::%s: %s\n", operation, error.what());
+    return AOTI_TORCH_FAILURE;
+  }
 }
 
 // Calls task(begin, end) for parts of [0, count), on the threads that the runtime gives.
 template <typename Task>
 void in_parallel(int64_t count, int64_t part, Task task) {
 #pragma omp parallel for schedule(dynamic)
-  for (int64_t begin = 0; begin < count; begin += part) task(begin, begin + part < count ? begin + part : count);
+  for (int64_t begin = 0; begin < count; begin += part) task(begin, std::min(begin + part, count));
 }
 
 }  // namespace neurocity
