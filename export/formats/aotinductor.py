@@ -22,7 +22,6 @@ from torch._inductor.runtime.cache_dir_utils import cache_dir
 from export.checks import Check, equal
 from export.config import MAX_RAYS
 from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
-from export.native_library import native_library
 from export.pt2_archive import imported_symbols, read_metadata, source_records, stripped
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
@@ -57,7 +56,9 @@ class AOTInductorFormat:
             ) from error
 
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
-        from neurocity.rendering.graph_target import recording_for_compiler  # noqa: PLC0415, not to open one
+        # Not needed to open a package.
+        from export.native_library import native_library  # noqa: PLC0415
+        from neurocity.rendering.graph_target import recording_for_compiler  # noqa: PLC0415
 
         self.check_machine()
         tensor = next(chain(model.parameters(), model.buffers()), torch.zeros(0))

@@ -105,11 +105,11 @@ class Group {
   void weigh() {
     for (int s = 0; s < count_; ++s) {
       const float raw = std::min(std::max(geometry(s)[0], -15.0f), 15.0f);
-      const float passing = std::exp(-(std::exp(raw) * field_.limits.density_scale * samples_[s].delta));
+      const float tau = std::exp(raw) * field_.limits.density_scale * samples_[s].delta;
       float* const sums = sums_[ray_[s]];
       float& left = left_[ray_[s]];
-      weights_[s] = left * (1.0f - passing);
-      left *= passing;
+      weights_[s] = left * -std::expm1(-tau);
+      left -= weights_[s];
       sums[3] += weights_[s] * samples_[s].t;
       sums[4] += weights_[s];
     }
