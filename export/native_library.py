@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,11 +49,12 @@ def _searched_for_libraries(folder: Path) -> Iterator[None]:
 
 
 def _compiled(kernel: NativeKernel, folder: Path) -> Path:
-    # The name tells versions of a kernel apart, since AOTInductor keeps what it linked by its options.
-    version = hashlib.sha256(b"".join(each.read_bytes() for each in kernel.files)).hexdigest()[:16]
+    # AOTInductor names what it links by its options, so that the object's name has to tell versions apart.
+    parts = [each.read_bytes() for each in kernel.files] + [flag.encode() for flag in _FLAGS]
+    version = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     options = CppTorchDeviceOptions(
         vec_isa=pick_vec_isa(), device_type="cpu", aot_mode=True, compile_only=True, extra_flags=_FLAGS
     )
     name = f"{kernel.source.stem}-{version}"
-    CppBuilder(name, str(kernel.source), options, str(folder)).build()
+    CppBuilder(name, shlex.quote(str(kernel.source)), options, str(folder)).build()
     return folder / f"{name}.o"

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from neurocity.rendering.native_kernel import NATIVE_KERNELS
 from neurocity.rendering.render import RayRender
 from neurocity.svraster.core import SVRaster, SVRasterConfig
 from neurocity.svraster.native import render_voxels
+from neurocity.svraster.traversal_kernels import STACK
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +90,15 @@ def compiled(
     return models, rays, get_format("aotinductor").open(path, "cpu")
 
 
+def in_float32(model: nn.Module) -> nn.Module:
+    """What the kernels compute of a model in float16: with its parameters, in float32."""
+    model = copy.deepcopy(model).float()
+    for part in model.modules():
+        if hasattr(part, "halved"):
+            part.halved = False  # type: ignore[assignment]
+    return model
+
+
 def by_model(renderer: Renderer, rays: tuple[Tensor, Tensor], models: int) -> list[list[Tensor]]:
     """What the package renders: for each model rgb, depth and opacity."""
     values = [torch.from_numpy(each) for each in renderer(*(part.numpy() for part in rays))]
@@ -101,18 +112,16 @@ def test_packages_render_what_the_graphs_render(
     lit = 0
     for index, (model, got) in enumerate(zip(models, by_model(renderer, rays, len(models)), strict=True)):
         with without_kernels():
-            expected = model(*rays)
+            expected = in_float32(model)(*rays)
         lit += int(float(expected.rgb.std()) > 0.05)
         for name, a, b in zip(expected._fields, got, expected, strict=True):
-            where = f"model {index}, {name}"
-            if index < len(models) // 2:
-                # Kernel and phases leave different shares of light out, both below LEAST_LIGHT.
-                tolerance = LEAST_LIGHT * FAR if name == "depth" else 2e-5
-                torch.testing.assert_close(
-                    a, b, atol=tolerance, rtol=1e-4, msg=lambda text, at=where: f"{at}: {text}"
-                )
-            elif name != "depth":  # it is of no opacity where nothing is
-                assert float((a - b).abs().median()) < 2e-3, where
+            # Kernel and phases leave different shares of light out, both below LEAST_LIGHT.
+            tolerance = LEAST_LIGHT * FAR if name == "depth" else 2e-5
+            if index >= len(models) // 2 and model.sky_enabled:
+                tolerance = 5e-3  # the sky is no part of the kernel, and computes in float16
+            torch.testing.assert_close(
+                a, b, atol=tolerance, rtol=1e-4, msg=lambda text, at=f"model {index}, {name}": f"{at}: {text}"
+            )
     assert lit >= len(models) - 4, "there is something to see in nearly all"
 
 
@@ -124,13 +133,13 @@ def test_rays_that_are_not_numbers_harm_no_others(
     spoilt[0][3], spoilt[1][5], spoilt[0][7, 1], spoilt[1][9, 2] = torch.nan, torch.nan, torch.inf, -torch.inf
     whole = torch.ones(len(rays[0]), dtype=torch.bool)
     whole[[3, 5, 7, 9]] = False
-    for model_got, model_expected in zip(
-        by_model(renderer, (spoilt[0], spoilt[1]), len(models)),
-        by_model(renderer, rays, len(models)),
-        strict=True,
-    ):
-        for got, expected in zip(model_got, model_expected, strict=True):
-            assert torch.equal(got[whole], expected[whole])
+    got_of_all = by_model(renderer, (spoilt[0], spoilt[1]), len(models))
+    for model, got, expected in zip(models, got_of_all, by_model(renderer, rays, len(models)), strict=True):
+        with without_kernels():
+            graph = model(spoilt[0], spoilt[1])
+        for a, b, c in zip(got, expected, graph, strict=True):
+            assert torch.equal(a[whole], b[whole])
+            assert not isinstance(model, SVRaster) or torch.equal(a.isnan(), c.isnan())
 
 
 def test_any_number_of_rays_gives_each_the_same(
@@ -143,6 +152,12 @@ def test_any_number_of_rays_gives_each_the_same(
         for all_rays, some in zip(together, alone, strict=True):
             for a, b in zip(all_rays, some, strict=True):
                 assert torch.equal(a[part], b)
+
+
+def test_the_stack_has_room_for_the_deepest_octree() -> None:
+    size = re.search(r"constexpr int STACK = (\d+);", NATIVE_KERNELS[render_voxels].source.read_text())
+    assert size
+    assert int(size[1]) >= STACK
 
 
 @pytest.mark.parametrize("operator", [operator for _, operator in FAMILIES.values()])

@@ -195,7 +195,6 @@ extern "C" AOTITorchError aoti_torch_cpu_render_hash_field(
                           float(side),
                           float(near),
                           float(growth)};
-    const View<float> out = new_plane(SUMS, marcher.rays(), result);
     const View<float> planes = view<float>(basis);
     const auto run = [&](auto element, auto features) {
       using T = decltype(element);
@@ -212,10 +211,10 @@ extern "C" AOTITorchError aoti_torch_cpu_render_hash_field(
           Network(packed<float>(color_weights).data, colors),
           static_cast<int>(geometry),
           {float(density_scale), float(visible_weight), float(least_light)}};
-      render_all(field, marcher, planes, out);
+      render_all(field, marcher, planes, new_plane(SUMS, marcher.rays(), result));
     };
     const auto run_features = [&](auto element) {
-      switch (view<char>(table).sizes[2]) {
+      switch (size(table, 2)) {
         case 1:
           return run(element, std::integral_constant<int, 1>{});
         case 2:

@@ -234,6 +234,8 @@ class RayMarcher(nn.Module):
         return *rays, jump, *space, self.step, self.side, self.near, self.growth
 
     def cell(self, points: Tensor) -> Tensor:
-        """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell."""
-        x, y, z = (self.to_unit(points) * self.grid).floor().clamp(0.0, self.grid - 1.0).unbind(0)
-        return x.long() + self.grid * (y.long() + self.grid * z.long())
+        """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell, and so
+        do those that are no numbers: what comes out is an index, whatever rays are.
+        """
+        x, y, z = (self.to_unit(points) * self.grid).floor().long().clamp(0, self.grid - 1).unbind(0)
+        return x + self.grid * (y + self.grid * z)

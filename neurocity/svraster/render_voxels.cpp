@@ -87,6 +87,7 @@ int enter(const Ray& ray, float nearest, Piece* stack) {
   for (int axis = 0; axis < 3; ++axis) {
     const float low = -ray.origin[axis] * ray.inverse[axis];
     const float high = (1.0f - ray.origin[axis]) * ray.inverse[axis];
+    if (std::isnan(low) || std::isnan(high)) return 0;
     begin = std::max(begin, std::min(low, high));
     end = std::min(end, std::max(low, high));
   }
@@ -213,15 +214,22 @@ extern "C" AOTITorchError aoti_torch_cpu_render_voxels(
     AtenTensorHandle* result) {
   return reported("render_voxels", [&] {
     const View<float> rays[] = {view<float>(origins), view<float>(speeds), view<float>(inverses)};
-    const View<float> out = new_plane(5, rays[0].sizes[1], result);
     const auto run = [&](auto color) {
       using Color = decltype(color);
       const View<Color> others = packed<Color>(shs);
-      render_all(Scene<Color>{packed<int64_t>(children).data, packed<int64_t>(voxel_points).data,
-                              packed<float>(density).data, packed<Color>(sh0).data, others.data,
-                              others.sizes[1], samples, float(near), float(density_scale), float(brightest),
-                              float(least_light), float(faintest)},
-                 rays, out);
+      const Scene<Color> scene{packed<int64_t>(children).data,
+                               packed<int64_t>(voxel_points).data,
+                               packed<float>(density).data,
+                               packed<Color>(sh0).data,
+                               others.data,
+                               others.sizes[1],
+                               samples,
+                               float(near),
+                               float(density_scale),
+                               float(brightest),
+                               float(least_light),
+                               float(faintest)};
+      render_all(scene, rays, new_plane(5, rays[0].sizes[1], result));
     };
     if (is_half(shs))
       run(Half{});

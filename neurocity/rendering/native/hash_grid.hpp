@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "tensors.hpp"
@@ -25,11 +26,12 @@ struct HashGrid {
       float weight[3][2];
       for (int axis = 0; axis < 3; ++axis) {
         const float place = point[axis] * scales[level] + 0.5f;
-        const uint32_t vertex = static_cast<uint32_t>(static_cast<int32_t>(place));
+        const float base = std::floor(place);
+        const uint32_t vertex = std::abs(base) < 1e9f ? static_cast<uint32_t>(static_cast<int32_t>(base)) : 0;
         const uint32_t factor = static_cast<uint32_t>(factors[axis * levels + level]);
         term[axis][0] = vertex * factor;
         term[axis][1] = term[axis][0] + factor;
-        weight[axis][1] = place - static_cast<float>(static_cast<int32_t>(vertex));
+        weight[axis][1] = place - base;
         weight[axis][0] = 1.0f - weight[axis][1];
       }
       const bool mixes = is_xor && level >= dense_levels;

@@ -2,17 +2,32 @@
 
 #pragma once
 
+#if defined(__F16C__)
+#include <immintrin.h>
+#else
+#include <torch/headeronly/util/Half.h>
+#endif
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <stdexcept>
+#include <type_traits>
 
 namespace neurocity {
 
-using Half = _Float16;
+// _Float16 is not known to all compilers in use, and torch's type converts slowly where there is AVX-512.
+#if defined(__F16C__)
+struct Half {
+  uint16_t bits;
+  operator float() const { return _cvtsh_ss(bits); }
+};
+#else
+using c10::Half;
+#endif
 
 inline void check(AOTITorchError error, const char* what) {
   if (error != AOTI_TORCH_SUCCESS) throw std::runtime_error(what);
@@ -28,14 +43,30 @@ struct View {
   T& operator()(int64_t i, int64_t j) const { return data[i * strides[0] + j * strides[1]]; }
 };
 
-inline bool is_half(AtenTensorHandle tensor) {
-  int32_t dtype;
-  check(aoti_torch_get_dtype(tensor, &dtype), "dtype of a tensor");
-  return dtype == aoti_torch_dtype_float16();
+inline int32_t dtype(AtenTensorHandle tensor) {
+  int32_t result;
+  check(aoti_torch_get_dtype(tensor, &result), "dtype of a tensor");
+  return result;
+}
+
+inline bool is_half(AtenTensorHandle tensor) { return dtype(tensor) == aoti_torch_dtype_float16(); }
+
+inline int64_t size(AtenTensorHandle tensor, int64_t axis) {
+  int64_t result;
+  check(aoti_torch_get_size(tensor, axis, &result), "size of a tensor");
+  return result;
+}
+
+template <typename T>
+int32_t dtype_of() {
+  if constexpr (std::is_same_v<T, float>) return aoti_torch_dtype_float32();
+  if constexpr (std::is_same_v<T, Half>) return aoti_torch_dtype_float16();
+  if constexpr (std::is_same_v<T, int64_t>) return aoti_torch_dtype_int64();
 }
 
 template <typename T>
 View<T> view(AtenTensorHandle tensor) {
+  if (dtype(tensor) != dtype_of<T>()) throw std::runtime_error("a tensor is of another dtype than expected");
   int64_t axes;
   int64_t *sizes, *strides;
   void* data;
@@ -89,8 +120,17 @@ AOTITorchError reported(const char* operation, Task task) {
 // Calls task(begin, end) for parts of [0, count), on the threads that the runtime gives.
 template <typename Task>
 void in_parallel(int64_t count, int64_t part, Task task) {
+  std::exception_ptr failure;
 #pragma omp parallel for schedule(dynamic)
-  for (int64_t begin = 0; begin < count; begin += part) task(begin, std::min(begin + part, count));
+  for (int64_t begin = 0; begin < count; begin += part) {
+    try {
+      task(begin, std::min(begin + part, count));
+    } catch (...) {
+#pragma omp critical
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace neurocity
