@@ -1,5 +1,7 @@
 """Mip-NeRF's render against loops in double precision, and what holds for any field."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,18 @@ def test_rays_equal_a_loop_in_double_precision(changes: dict[str, object]) -> No
     assert met > 5
     assert float(render.opacity.max()) > 0.5
     assert float(render.rgb.std()) > 0.1
+
+
+@pytest.mark.parametrize("changes", SCENES, ids=NAMES)
+def test_halved_it_has_the_same_densities(changes: dict[str, object]) -> None:
+    model, rays = mip_nerf_field(seed=3, **changes), cone_rays(seed=1, count=99)
+    halved = copy.deepcopy(model)
+    halved.halve()
+    expected, render = model(*rays), halved(*rays)
+    assert torch.equal(render.depth, expected.depth)
+    assert torch.equal(render.opacity, expected.opacity)
+    difference = (render.rgb - expected.rgb).abs().max()
+    assert 0.0 < float(difference) < 5e-3
 
 
 def test_the_paper_preset_is_that_of_the_paper() -> None:

@@ -207,8 +207,10 @@ class MipNeRF(nn.Module):
 
     @torch.jit.unused
     def halve(self) -> None:
-        """Keep the networks in float16."""
-        halve(self)
+        """Keep the networks of colours, the sky's too, in float16."""
+        self.network.halve()
+        if self.sky_net is not None:
+            halve(self.sky_net)
 
     @torch.jit.unused
     def fixed_budget(self, samples: int) -> nn.Module:

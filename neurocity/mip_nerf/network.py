@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurocity.mip_nerf.config import MipNeRFConfig
+from neurocity.rendering.half_precision import halve
 
 
 class MipNetwork(nn.Module):
@@ -12,7 +13,7 @@ class MipNetwork(nn.Module):
 
     Hidden ReLU layers, one of which sees the encoding again; the density is read from the last, the colour
     from a bottleneck of it and the view direction. Glorot-uniform, biases zero. Outputs have the precision
-    of the weights, whatever autocast multiplies in; float32 where those are halved.
+    of the hidden layers' weights, whatever autocast multiplies in.
     """
 
     def __init__(self, config: MipNeRFConfig) -> None:
@@ -35,8 +36,6 @@ class MipNetwork(nn.Module):
 
     def features(self, encoded: Tensor) -> Tensor:
         """Encoded positions [..., 6 L] -> output of the hidden layers [..., width]."""
-        if self.halved:
-            encoded = encoded.half()
         values = encoded
         for index, layer in enumerate(self.hidden):
             if index == self.skip_layer + 1:
@@ -55,7 +54,7 @@ class MipNetwork(nn.Module):
         # the samples twice. And the view direction's part is the same for all samples of a ray.
         layer, bottleneck = self.view_layer, self.bottleneck_layer
         if self.halved:
-            views = views.half()
+            features, views = features.half(), views.half()
         inner, outer = layer.weight.split([bottleneck.weight.shape[0], views.shape[1]], dim=1)
         by_ray = functional.linear(views, outer, layer.bias + inner @ bottleneck.bias)
         by_sample = functional.linear(features, inner @ bottleneck.weight)
@@ -64,4 +63,12 @@ class MipNetwork(nn.Module):
 
     def precise(self, raw: Tensor) -> Tensor:
         """Raw outputs in the precision that the rest of the model computes in."""
-        return raw.float() if self.halved else raw.to(self.density_layer.weight.dtype)
+        return raw.to(self.density_layer.weight.dtype)
+
+    @torch.jit.unused
+    def halve(self) -> None:
+        """Compute colours in float16. Densities stay float32: the second pass looks where they tell it to,
+        and their rounding moved the colours of thin parts by up to 0.1.
+        """
+        self.halved = True
+        halve(self.bottleneck_layer, self.view_layer, self.color_layer)
