@@ -53,10 +53,7 @@ def _same_chance_in_every_run() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are skipped without a CUDA device, those marked `exhaustive` unless asked for."""
-    for item in items:
-        if item.get_closest_marker("exhaustive") and "NEUROCITY_EXHAUSTIVE" not in os.environ:
-            item.add_marker(pytest.mark.skip(reason="NEUROCITY_EXHAUSTIVE=1 runs it"))
+    """Tests marked `gpu` are skipped without a CUDA device."""
     needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not needs_gpu:
         return

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
-from pathlib import Path
 
 import onnxruntime
 import pytest
 import torch
 
-from export.registry import get_format
 from neurocity.cameras import Camera, look_at
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
@@ -188,20 +186,6 @@ def test_what_a_compiler_without_kernels_gets_is_the_model(family: str) -> None:
     assert not [node for node in program.graph.nodes if node.target in NATIVE_KERNELS]
     fewer = origins[:97], directions[:97]
     assert_equal_renders(program.module()(*fewer), model(*fewer), 1e-4)
-
-
-@pytest.mark.slow
-def test_it_survives_a_compiler(family: str, tmp_path: Path) -> None:
-    """In one phase, where there are phases: all of them are compiled to the same loops, which takes long."""
-    model, (origins, directions) = copy.deepcopy(model_of(family, False)), rays()
-    if hasattr(model, "phases"):
-        model.phases = (2**31,)
-    target = get_format("aotinductor")
-    path = tmp_path / target.file_name
-    path.write_bytes(target.encode(model, "{}"))
-    render = target.open(path, "cpu")(origins.numpy(), directions.numpy())
-    got = [torch.from_numpy(value) for value in (render.rgb, render.depth, render.opacity)]
-    assert_equal_renders(got, model(origins, directions), 1e-4)
 
 
 def test_halved_it_is_nearly_the_same_in_every_runtime(family: str) -> None:

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import pytest
@@ -61,25 +60,10 @@ def test_the_table_has_every_family_format_and_precision():
     ]
 
 
-def _rows() -> list[Any]:
-    """Every row of the table; those that compile for long are exhaustive, but for one family.
-
-    That float32 packages are equal to models is tested for every family, in `test_every_family`.
-    """
-    return [
-        pytest.param(*row, marks=[pytest.mark.exhaustive] if _is_long(*row) else [])
-        for row in product(FAMILIES, format_names(), ("fp32", "fp16"))
-    ]
-
-
-def _is_long(family: str, format_name: str, precision: str) -> bool:
-    if (format_name, precision) == ("aotinductor", "fp32"):
-        return True
-    return format_name != "torchscript" and family != "instant_ngp"
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "format_name", "precision"), _rows())
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("format_name", format_names())
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_table_is_true(family, format_name, precision, tmp_path):
     capability = _capability(capabilities(), family, format_name, precision)
     assert _exported(capability, tmp_path) == capability
