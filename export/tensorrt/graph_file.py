@@ -19,8 +19,11 @@ class FixedBudgetFile(OnnxFile):
 
         Raises UnsupportedError that names each node which TensorRT does not take.
         """
-        from export.onnx_graph import finish, trace  # noqa: PLC0415, torch only when it is needed
+        # torch only when it is needed
+        from export.onnx_graph import finish, trace  # noqa: PLC0415
+        from neurocity.rendering.graph_target import recording_for_tensorrt  # noqa: PLC0415
 
-        proto = trace(model)
+        with recording_for_tensorrt():
+            proto = trace(model)
         refuse_unsupported(proto)
         return finish(proto, manifest_json)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 _FUSING = ContextVar("fusing", default=False)
 _KERNELS = ContextVar("kernels", default=False)
+_TENSORRT = ContextVar("tensorrt", default=False)
 
 
 @contextmanager
@@ -25,9 +26,24 @@ def recording_for_compiler(native_kernels: bool) -> Iterator[None]:
         _KERNELS.reset(tokens[1])
 
 
+@contextmanager
+def recording_for_tensorrt() -> Iterator[None]:
+    """Inside, `torch.export` records for TensorRT, and not for a runtime that runs node after node."""
+    token = _TENSORRT.set(True)
+    try:
+        yield
+    finally:
+        _TENSORRT.reset(token)
+
+
 def recorded_as_nodes() -> bool:
     """Whether a graph is being exported of which each operator will be run, and its result stored, alone."""
-    return torch.compiler.is_exporting() and not _FUSING.get()
+    return torch.compiler.is_exporting() and not _FUSING.get() and not _TENSORRT.get()
+
+
+def recorded_for_tensorrt() -> bool:
+    """Whether a graph is being exported for TensorRT, which knows fewer operators and fuses what it can."""
+    return torch.compiler.is_exporting() and _TENSORRT.get()
 
 
 def recorded_for_compiler() -> bool:

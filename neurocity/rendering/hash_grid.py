@@ -18,7 +18,12 @@ from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import recorded_as_nodes, recorded_for_compiler, stored
+from neurocity.rendering.graph_target import (
+    recorded_as_nodes,
+    recorded_for_compiler,
+    recorded_for_tensorrt,
+    stored,
+)
 from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
 HashKind = Literal["base_convert", "xor"]
@@ -122,7 +127,7 @@ class HashGrid(nn.Module):
         weights = (x_weights, y_weights, z_weights)
         if torch.jit.is_scripting():
             pass
-        elif recorded_for_compiler():
+        elif recorded_for_compiler() or recorded_as_nodes():
             return self.sum_by_feature(index, weights)
         total = torch.zeros(levels, count, features, dtype=points.dtype, device=points.device)
         for corner in range(8):
@@ -130,12 +135,15 @@ class HashGrid(nn.Module):
             weight = x_weights[bx] * y_weights[by] * z_weights[bz]
             rows_of_corner = index[corner] + self.level_offsets
             values = nn.functional.embedding(rows_of_corner, table).to(weight.dtype)
-            total = total + values * widened(weight, features)
+            total = total + values * weight[:, :, None]
         return total.transpose(0, 1).reshape(count, levels * features)
 
     @torch.jit.unused
     def sum_by_feature(self, index: list[Tensor], weights: tuple[list[Tensor], ...]) -> Tensor:
-        """The end of `encode` by whole planes [L, N] of a feature, which compilers turn into vectors.
+        """The end of `encode` by whole planes [L, N] of a feature.
+
+        Compilers turn them into vectors. Runtimes of nodes read and multiply single numbers in plain loops,
+        where they call a function for each row and walk through shapes that differ.
 
         index: as `row_indices` gives it. weights: along x, y, z of the lower and the upper vertex, [L, N].
         """
@@ -146,8 +154,11 @@ class HashGrid(nn.Module):
             weight = weights[0][corner & 1] * weights[1][(corner >> 1) & 1] * weights[2][corner >> 2]
             rows_of_corner = index[corner] + self.level_offsets
             for feature in range(features):
-                # Rows are below the table's length by what they are made of: nothing to be checked.
-                values = torch.ops.aten._unsafe_index(table[:, feature], [rows_of_corner])
+                if recorded_for_compiler():
+                    # Rows are below the table's length by what they are made of: nothing to be checked.
+                    values = torch.ops.aten._unsafe_index(table[:, feature], [rows_of_corner])
+                else:
+                    values = table[:, feature].gather(0, rows_of_corner.flatten().long()).view_as(weight)
                 planes[feature] = planes[feature] + values.to(weight.dtype) * weight
         return torch.stack([stored(plane) for plane in planes], dim=1).flatten(0, 1).t()
 
@@ -175,19 +186,6 @@ class HashGrid(nn.Module):
         """index modulo the rows of a table: where it can be by bits, because processors divide slowly."""
         if torch.jit.is_scripting():
             return index & (self.rows - 1)
-        elif recorded_as_nodes():
-            return index % self.rows  # TensorRT has no operation on bits
+        elif recorded_for_tensorrt():
+            return index % self.rows  # it has no operation on bits
         return index & (self.rows - 1)
-
-
-def widened(weight: Tensor, features: int) -> Tensor:
-    """Weights [L, N] to multiply planes [L, N, F] with: [L, N, 1], or [L, N, F] in a graph of nodes.
-
-    ONNX Runtime multiplies planes of equal shapes so much faster that widening them by a matrix product pays;
-    TorchScript is slower with it, and a compiler that fuses the product into the gather needs no plane.
-    """
-    if torch.jit.is_scripting():
-        return weight[:, :, None]
-    elif recorded_as_nodes():
-        return weight[:, :, None] @ torch.ones(1, features, dtype=weight.dtype, device=weight.device)
-    return weight[:, :, None]
