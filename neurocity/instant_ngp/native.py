@@ -2,21 +2,13 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from neurocity.rendering.native_kernel import MARCH_ARGUMENTS, native_kernel
-
-
-def _sums(origins: Tensor, *_: object) -> Tensor:
-    return origins.new_empty(5, origins.shape[1])
-
 
 render_hash_field = native_kernel(
     f"render_hash_field({MARCH_ARGUMENTS}, Tensor basis, Tensor table, Tensor scales, Tensor axis_factors, "
     "int dense_levels, int is_xor, Tensor density_weights, Tensor color_weights, int hidden, int geometry, "
     "int color_layers, float density_scale, float visible_weight, float least_light) -> Tensor",
     Path(__file__).with_name("render_hash_field.cpp"),
-    _sums,
 )
 """Sums [5, R] along rays of weighted colour, weight times depth, and weight, as `MarchedField.forward` takes.
 

@@ -14,9 +14,9 @@ namespace {
 
 using namespace neurocity;
 
-constexpr int GROUP = 64;       // rays that are followed together
-constexpr int MOST = 512;       // samples of a round
-constexpr int EACH = 8;         // samples of a ray in a round
+constexpr int GROUP = 64;  // rays that are followed together
+constexpr int EACH = 8;    // samples of a ray in a round
+constexpr int MOST = GROUP * EACH;
 constexpr int TILE = 8 * ROWS;  // rows that go through a network together
 constexpr int BASIS = 16;       // spherical harmonics of a direction
 constexpr int SUMS = 5;         // red, green, blue, weight times depth, weight
@@ -157,8 +157,6 @@ class Group {
   float weights_[MOST];
   std::vector<float> inputs_, geometry_, outputs_, scratch_;
 };
-
-static_assert(GROUP * EACH <= MOST);
 
 template <typename T, int F>
 void render_all(const Field<T, F>& field, const Marcher& marcher, const View<float>& basis,

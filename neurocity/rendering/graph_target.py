@@ -1,59 +1,57 @@
 """What will run the graph that is being recorded, where that decides how the graph is best written."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-_FUSING = ContextVar("fusing", default=False)
-_KERNELS = ContextVar("kernels", default=False)
-_TENSORRT = ContextVar("tensorrt", default=False)
+Target = Literal["nodes", "tensorrt", "compiler", "kernels"]
+_TARGET: ContextVar[Target] = ContextVar("target", default="nodes")
 
 
 @contextmanager
-def recording_for_compiler(native_kernels: bool) -> Iterator[None]:
+def _recording_for(target: Target) -> Iterator[None]:
+    token = _TARGET.set(target)
+    try:
+        yield
+    finally:
+        _TARGET.reset(token)
+
+
+def recording_for_compiler(native_kernels: bool) -> AbstractContextManager[None]:
     """Inside, `torch.export` records for a compiler that fuses operators, and not for a runtime of nodes.
 
     native_kernels: whether the graph may hold the operators of `native_kernel`.
     """
-    tokens = _FUSING.set(True), _KERNELS.set(native_kernels)
-    try:
-        yield
-    finally:
-        _FUSING.reset(tokens[0])
-        _KERNELS.reset(tokens[1])
+    return _recording_for("kernels" if native_kernels else "compiler")
 
 
-@contextmanager
-def recording_for_tensorrt() -> Iterator[None]:
+def recording_for_tensorrt() -> AbstractContextManager[None]:
     """Inside, `torch.export` records for TensorRT, and not for a runtime that runs node after node."""
-    token = _TENSORRT.set(True)
-    try:
-        yield
-    finally:
-        _TENSORRT.reset(token)
+    return _recording_for("tensorrt")
 
 
 def recorded_as_nodes() -> bool:
     """Whether a graph is being exported of which each operator will be run, and its result stored, alone."""
-    return torch.compiler.is_exporting() and not _FUSING.get() and not _TENSORRT.get()
+    return torch.compiler.is_exporting() and _TARGET.get() == "nodes"
 
 
 def recorded_for_tensorrt() -> bool:
     """Whether a graph is being exported for TensorRT, which knows fewer operators and fuses what it can."""
-    return torch.compiler.is_exporting() and _TENSORRT.get()
+    return torch.compiler.is_exporting() and _TARGET.get() == "tensorrt"
 
 
 def recorded_for_compiler() -> bool:
     """Whether a graph is being exported for a compiler; see `recording_for_compiler`."""
-    return torch.compiler.is_exporting() and _FUSING.get()
+    return torch.compiler.is_exporting() and _TARGET.get() in ("compiler", "kernels")
 
 
 def recorded_for_kernels() -> bool:
     """Whether a graph is being exported that may hold the operators of `native_kernel`."""
-    return torch.compiler.is_exporting() and _KERNELS.get()
+    return torch.compiler.is_exporting() and _TARGET.get() == "kernels"
 
 
 def stored(values: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ kernel that follows each ray to its end stores nothing. Such a kernel is one ope
 the same part in PyTorch operators is the definition, which everything else runs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +49,16 @@ NATIVE_KERNELS: dict[torch._ops.OpOverload, NativeKernel] = {}
 """All kernels that have been defined, by their operator."""
 
 
-def native_kernel(schema: str, source: Path, result: Callable[..., Tensor]) -> torch._ops.OpOverload:
-    """Define the operator `schema`, "name(Tensor a, float b, ...) -> Tensor", compiled from `source`.
+def native_kernel(schema: str, source: Path) -> torch._ops.OpOverload:
+    """Define the operator `schema`, "name(Tensor origins, ...) -> Tensor", compiled from `source`.
 
-    result: an empty tensor of the shape, type and device that the operator gives for its arguments.
+    For rays with origins [3, R] it gives [5, R]: sums along each of weighted colour, weight times depth, and
+    weight.
     """
+
+    def result(origins: Tensor, *_: object) -> Tensor:
+        return origins.new_empty(5, origins.shape[1])
+
     name = schema.partition("(")[0]
     torch.library.define(f"{LIBRARY}::{name}", schema.removeprefix(name))
     torch.library.register_fake(f"{LIBRARY}::{name}", result)

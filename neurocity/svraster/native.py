@@ -2,21 +2,13 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from neurocity.rendering.native_kernel import native_kernel
-
-
-def _sums(origins: Tensor, *_: object) -> Tensor:
-    return origins.new_empty(5, origins.shape[1])
-
 
 render_voxels = native_kernel(
     "render_voxels(Tensor origins, Tensor speeds, Tensor inverses, Tensor children, Tensor voxel_points, "
     "Tensor density, Tensor sh0, Tensor shs, int samples, float near, float density_scale, "
     "float brightest, float least_light, float faintest) -> Tensor",
     Path(__file__).with_name("render_voxels.cpp"),
-    _sums,
 )
 """Sums [5, R] of `shading.summed_light` of rays [3, R] in the octree's unit cube.
 
