@@ -41,6 +41,7 @@ def run(proto: onnx.ModelProto, data: np.ndarray, index: np.ndarray) -> np.ndarr
         ([MOST_ROWS, 9], -1, ["Expand", "GatherElements"]),
         ([MOST_ROWS + 1, 9], -1, ["Gather"]),
         (["n", 3], 0, ["Gather"]),
+        ([3, 9], 0, ["Gather"]),
         (["m", "n"], 1, ["Gather"]),
         ([2, 3, 9], 2, ["Gather"]),
     ],

@@ -131,8 +131,11 @@ def test_rays_that_are_not_numbers_harm_no_others(
     models, rays, renderer = compiled
     spoilt = [part.clone() for part in rays]
     spoilt[0][3], spoilt[1][5], spoilt[0][7, 1], spoilt[1][9, 2] = torch.nan, torch.nan, torch.inf, -torch.inf
+    # One coordinate alone: the others still lead through the scene.
+    for ray in range(10, 70):
+        spoilt[0][ray, ray % 3] = torch.nan
     whole = torch.ones(len(rays[0]), dtype=torch.bool)
-    whole[[3, 5, 7, 9]] = False
+    whole[[3, 5, 7, 9, *range(10, 70)]] = False
     got_of_all = by_model(renderer, (spoilt[0], spoilt[1]), len(models))
     for model, got, expected in zip(models, got_of_all, by_model(renderer, rays, len(models)), strict=True):
         with without_kernels():
