@@ -77,7 +77,7 @@ def main() -> None:
 def _print_rows(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> None:
     """The rows of a checkpoint, each as soon as it is measured."""
     camera = Camera.from_view(checkpoint.info.views[0])
-    frames = [camera.resized(size, size).rays() for size in arguments.sizes]
+    frames = [camera.resized(size, size).rays().arrays() for size in arguments.sizes]
     first, graph = None, 0.0
     for renderer in _renderers(checkpoint, arguments, folder):
         with torch.no_grad():

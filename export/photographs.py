@@ -45,7 +45,7 @@ class Photographs:
     def rays(self, index: int) -> Rays | None:
         """The rays that made the photograph, where they are not those of the view: through a lens."""
         camera = self._frames[index].camera
-        return None if camera.lens.model == "PINHOLE" else Rays(*camera.rays())
+        return None if camera.lens.model == "PINHOLE" else Rays(*camera.rays().arrays())
 
 
 def compare_with_photograph(

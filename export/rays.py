@@ -26,7 +26,7 @@ class Rays(NamedTuple):
 
 def view_rays(view: View) -> Rays:
     """Every pixel's ray of a held-out view, row by row."""
-    return Rays(*Camera.from_view(view).rays())
+    return Rays(*Camera.from_view(view).rays().arrays())
 
 
 def adversarial_rays(bounds: tuple[float, ...], seed: int = 0) -> dict[str, Rays]:

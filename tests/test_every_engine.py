@@ -68,7 +68,7 @@ def engine_options(name, repository):
 
 def rays(count: int = 37):
     """Rays of which some meet the sphere."""
-    origins, directions = analytic_scene.camera(8, 6).rays()
+    origins, directions = analytic_scene.camera(8, 6).rays().arrays()
     index = np.arange(count) % len(origins)
     return origins[index], directions[index]
 

@@ -122,7 +122,7 @@ def test_the_view_needs_nothing_of_neurocity(
     checkpoint = load_checkpoint(ngp_checkpoint)
     camera = Camera.from_view(checkpoint.info.views[0])
     with torch.no_grad():
-        render = checkpoint.model(*map(torch.from_numpy, camera.rays()))
+        render = checkpoint.model(*map(torch.from_numpy, camera.rays().arrays()))
     expected = 255.0 * (render.rgb + (1.0 - render.opacity[:, None])).numpy()
     got = np.asarray(Image.open(picture), dtype=np.float32)
     assert got.shape == (camera.height, camera.width, 3)
