@@ -20,7 +20,7 @@ import torch
 import tyro
 
 from benchmarks.machine import facts
-from export.registry import get_format
+from export.formats.registry import get_format
 from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
 

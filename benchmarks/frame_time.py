@@ -19,10 +19,10 @@ import torch
 import tyro
 
 from benchmarks.machine import facts
-from export.config import Precision
-from export.format import Rendered
-from export.graph import render_graph
-from export.registry import get_format
+from export.formats.base import Rendered
+from export.formats.registry import get_format
+from export.job.config import Precision
+from export.job.graph import render_graph
 from neurocity.cameras import Camera
 from neurocity.checkpoint import Checkpoint, load_checkpoint
 from neurocity.rendering.cpu_kernels import without_kernels

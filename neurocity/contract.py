@@ -133,7 +133,7 @@ class GoldenView:
 class Golden:
     """The model's answers that travel with an artefact, so that any host can repeat the proof.
 
-    rays: rays and answers, float32 (.npz), see `export.golden`.
+    rays: rays and answers, float32 (.npz), see `export.parity.golden`.
     """
 
     rays: ArtefactFile
@@ -148,10 +148,10 @@ class SceneManifest:
     sample_budget: what bounds the samples of a ray in the graph (family-specific names); of a graph with a
         fixed number of samples also the measured share of held-out rays that it truncates.
     tools: versions of the packages that wrote the artefact.
-    parity: the measured proof (plain JSON), see `export.parity`.
+    parity: the measured proof (plain JSON), see `export.parity.gate`.
     golden: what the model answers, to repeat the proof from; artefacts of old releases have none.
-    profile: how fast the artefact is and what it takes (plain JSON), see `export.profile`; empty when it was
-        not measured.
+    profile: how fast the artefact is and what it takes (plain JSON), see `export.speed.profile`; empty when
+        it was not measured.
     engine: the file that was built from the artefact for one library and its devices (plain JSON: file,
         sha256, bytes, library, rays, ...), empty when there is none.
     rays_per_call: the recommended number of rays in one call.

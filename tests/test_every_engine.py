@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.formats import onnx as onnx_format
-from export.triton import CONFIG_FILE, model_config
+from export.repository.triton_config import CONFIG_FILE, model_config
 from neurocity.contract import MANIFEST_FILE, manifest_from_json
 from neurocity.errors import (
     DeadlineExceededError,

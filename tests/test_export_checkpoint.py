@@ -8,10 +8,10 @@ import torch
 from fixtures_export import tiny_info
 
 from export.cli import main
-from export.config import ExportConfig
-from export.pipeline import export_checkpoint, export_model
-from export.rays import adversarial_rays, view_rays
-from export.registry import get_format
+from export.formats.registry import get_format
+from export.job.config import ExportConfig
+from export.job.run import export_checkpoint, export_model
+from export.parity.rays import adversarial_rays, view_rays
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import SceneManifest, manifest_from_json
 from neurocity.errors import CheckpointError

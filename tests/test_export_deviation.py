@@ -1,4 +1,4 @@
-"""`export.deviation` against slow, obvious loops."""
+"""`export.parity.metrics` against slow, obvious loops."""
 
 import math
 
@@ -8,8 +8,8 @@ import torch
 from fixtures_export import tiny_info
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from export.deviation import PSNR_CAP, deviation, image_metrics, largest, ssim
-from export.format import Rendered
+from export.formats.base import Rendered
+from export.parity.metrics import PSNR_CAP, deviation, image_metrics, largest, ssim
 from neurocity.contract import View
 from neurocity.errors import ExportError, ParityError
 

@@ -20,11 +20,11 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from export.commands.build_engine import main
-from export.config import ExportConfig
-from export.pipeline import export_model
-from export.rays import counted_rays, view_rays
-from export.reference import Reference
-from export.sample_budget import choose_budget
+from export.job.config import ExportConfig
+from export.job.run import export_model
+from export.job.sample_budget import choose_budget
+from export.parity.rays import counted_rays, view_rays
+from export.parity.reference import Reference
 from export.tensorrt.engine_file import with_engine
 from export.tensorrt.library import has_cuda_device
 from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
@@ -239,7 +239,7 @@ sys.exit(main([{str(model)!r}]))
 
 def test_a_missing_library_is_told_before_any_work(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    monkeypatch.setattr("export.format_export.render_graph", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("export.job.format_export.render_graph", lambda *_: pytest.fail("work was done"))
     config = ExportConfig(name="tiny", out=tmp_path, formats=("tensorrt",), rays_per_call=512)
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert isinstance(error, MissingDependencyError)

@@ -7,11 +7,11 @@ import pytest
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
-from export.format import Rendered
-from export.golden import HELD_OUT_RAYS, VIEW_PIXELS, golden_files, golden_view, read_rays, read_render
-from export.images import decode_png, over_background, to_bytes
-from export.rays import adversarial_rays, view_rays
-from export.reference import Reference
+from export.formats.base import Rendered
+from export.parity.golden import HELD_OUT_RAYS, VIEW_PIXELS, golden_files, golden_view, read_rays, read_render
+from export.parity.images import decode_png, over_background, to_bytes
+from export.parity.rays import adversarial_rays, view_rays
+from export.parity.reference import Reference
 from neurocity.cameras import Camera
 from neurocity.errors import ManifestError
 

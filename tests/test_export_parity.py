@@ -8,11 +8,11 @@ import torch
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
-from export.format import Rendered, Renderer
-from export.parity import ParityGate
-from export.rays import view_rays
-from export.reference import Reference
-from export.tolerances import TOLERANCES, tolerance_for
+from export.formats.base import Rendered, Renderer
+from export.parity.gate import ParityGate
+from export.parity.rays import view_rays
+from export.parity.reference import Reference
+from export.parity.tolerances import TOLERANCES, tolerance_for
 from neurocity.errors import ExportError, MissingDependencyError, ParityError, UnsupportedError
 
 INFO = tiny_info()

@@ -12,16 +12,16 @@ from sphere_photographs import cameras, write_photographs
 from tiny_field import TinyField
 
 from export.cli import main
-from export.comparison import ask
-from export.config import ExportConfig
-from export.format import Rendered
-from export.images import over_background
-from export.parity import ParityGate
-from export.photographs import Photographs, compare_with_photograph
-from export.pipeline import export_model
-from export.rays import Rays, view_rays
-from export.reference import Reference
-from export.tolerances import tolerance_for
+from export.formats.base import Rendered
+from export.job.config import ExportConfig
+from export.job.run import export_model
+from export.parity.compare import ask
+from export.parity.gate import ParityGate
+from export.parity.images import over_background
+from export.parity.photographs import Photographs, compare_with_photograph
+from export.parity.rays import Rays, view_rays
+from export.parity.reference import Reference
+from export.parity.tolerances import tolerance_for
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import manifest_from_json
 from neurocity.data.load import load_scene

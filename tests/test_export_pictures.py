@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fixtures_export import tiny_info
 
-from export.error_pictures import WORST_VIEW, ErrorPictures, file_stem
-from export.format import Rendered
-from export.images import decode_png, encode_png, over_background, scale_colours, to_bytes
+from export.formats.base import Rendered
+from export.parity.images import decode_png, encode_png, over_background, scale_colours, to_bytes
+from export.parity.pictures import WORST_VIEW, ErrorPictures, file_stem
 from neurocity.cameras import Camera
 from neurocity.errors import ManifestError
 

@@ -9,14 +9,14 @@ import pytest
 from fixtures_export import TINY_BOUNDS, tiny_checkpoint, tiny_info
 from tiny_field import TinyField
 
-import export.format_export
-from export.config import ExportConfig
-from export.format import Rendered
-from export.measure import SIZES, choose, measure, peak_memory
-from export.pipeline import export_model
-from export.profile import pool, profile_artefact
-from export.rays import Rays, view_rays
-from export.registry import format_names, get_format
+import export.job.format_export
+from export.formats.base import Rendered
+from export.formats.registry import format_names, get_format
+from export.job.config import ExportConfig
+from export.job.run import export_model
+from export.parity.rays import Rays, view_rays
+from export.speed.measure import SIZES, choose, measure, peak_memory
+from export.speed.profile import pool, profile_artefact
 from neurocity.cameras import Camera
 from neurocity.contract import manifest_from_json
 from neurocity.errors import ConfigError, ExportError
@@ -179,7 +179,7 @@ def test_the_measured_size_is_recommended_and_verified(tmp_path, monkeypatch):
         figures = profile_artefact(target, path, views, **options)
         return figures | {"rays_per_call": 300}
 
-    monkeypatch.setattr(export.format_export, "profile_artefact", fake)
+    monkeypatch.setattr(export.job.format_export, "profile_artefact", fake)
     config = ExportConfig(name="tiny", out=tmp_path, formats=("torchscript",), profile_seconds=0.2)
     (outcome,) = export_model(tiny_checkpoint(), config).outcomes
     assert outcome.error is None
@@ -206,9 +206,9 @@ def test_a_size_that_the_user_gives_stays(tmp_path):
 
 
 def test_memory_that_a_system_does_not_tell_is_not_made_up(tiny_repository, monkeypatch, tmp_path):
-    from export.report import markdown  # noqa: PLC0415
+    from export.repository.report import markdown  # noqa: PLC0415
 
-    monkeypatch.setattr("export.measure._STATUS", tmp_path / "absent")
+    monkeypatch.setattr("export.speed.measure._STATUS", tmp_path / "absent")
     assert peak_memory() is None
     target = get_format("onnx")
     path = tiny_repository / "tiny_onnx" / "1" / target.file_name

@@ -7,7 +7,7 @@ from fixtures_export import tiny_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.rays import PRIME, Rays, adversarial_rays, counted_rays, view_rays
+from export.parity.rays import PRIME, Rays, adversarial_rays, counted_rays, view_rays
 
 SIDES = st.tuples(*[st.floats(0.5, 40.0)] * 3)
 CORNERS = st.tuples(*[st.floats(-50.0, 50.0)] * 3)

@@ -20,9 +20,9 @@ from torch._inductor.exc import InvalidCxxCompiler
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from export.checks import Check, equal
-from export.config import MAX_RAYS
-from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
-from export.pt2_archive import imported_symbols, read_metadata, source_records, stripped
+from export.formats.base import Floats, Rendered, Renderer, Signature, TritonTarget
+from export.job.config import MAX_RAYS
+from export.torch_archive.pt2 import imported_symbols, read_metadata, source_records, stripped
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
 
@@ -57,7 +57,7 @@ class AOTInductorFormat:
 
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
         # Not needed to open a package.
-        from export.native_library import native_library  # noqa: PLC0415
+        from export.torch_archive.native_library import native_library  # noqa: PLC0415
         from neurocity.rendering.graph_target import recording_for_compiler  # noqa: PLC0415
 
         self.check_machine()

@@ -16,7 +16,7 @@ from torch import nn
 from torch.jit.frontend import FrontendError
 
 from export.checks import Check, equal
-from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
+from export.formats.base import Floats, Rendered, Renderer, Signature, TritonTarget
 from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
 
