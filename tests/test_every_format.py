@@ -20,8 +20,9 @@ from export.job.artefact import inspect_artefact
 from export.job.config import ExportConfig
 from export.job.graph import render_graph
 from export.job.run import export_model
-from export.parity.rays import Rays, view_rays
+from export.parity.rays import view_rays
 from export.repository.manifest import embedded_manifest
+from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
 from neurocity.errors import ManifestError, MissingDependencyError, ParityError, UnsupportedError
 
@@ -327,7 +328,7 @@ def test_onnx_of_another_opset_is_found(tmp_path, tiny_repository):
 def test_the_view_of_a_manifest_renders_the_scene(target, artefact):
     """What a gateway does: camera from the manifest, rays, artefact, picture."""
     (view, *_) = _manifest(artefact).info.views
-    rendered = target.open(artefact, "cpu")(*view_rays(view))
+    rendered = target.open(artefact, "cpu")(view_rays(view))
     opacity = rendered.opacity.reshape(view.height, view.width)
     assert opacity[view.height // 2, view.width // 2] > 0.5
     assert opacity[0, 0] < 0.1

@@ -12,8 +12,8 @@ from instant_ngp_field import BOUNDS, instant_ngp_field, rays_around
 from svraster_scene import random_model, random_rays
 from torch import Tensor, nn
 
-from export.formats.base import Renderer
 from export.formats.registry import get_format
+from export.renderer import Renderer
 from export.torch_archive.native_library import native_library
 from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.cpu_kernels import without_kernels

@@ -4,35 +4,18 @@ A format is one module in `export/formats/` with an instance of this protocol na
 has to be edited for a new one.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from export.checks import Check
+from export.renderer import Renderer
 from neurocity.contract import TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from export.job.config import ExportConfig
-
-Floats = NDArray[np.float32]
-
-
-class Rendered(NamedTuple):
-    """What a render graph returns, as arrays: rgb [R, 3], depth [R], opacity [R]."""
-
-    rgb: Floats
-    depth: Floats
-    opacity: Floats
-
-
-Renderer = Callable[[Floats, Floats], Rendered]
-"""(ray_origins [R, 3], ray_directions [R, 3]) -> Rendered."""
 
 
 class Signature(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from export.checks import Check
-from export.formats.base import BuildsEngine, ChecksMachine, Format, Renderer, Signature
+from export.formats.base import BuildsEngine, ChecksMachine, Format, Signature
 from export.job.artefact import inspect_artefact
 from export.job.config import ExportConfig
 from export.job.graph import render_graph
@@ -18,6 +18,7 @@ from export.job.sample_budget import SampleBudget
 from export.parity.gate import ParityGate, ParityReport, Progress
 from export.parity.golden import golden_files
 from export.parity.tolerances import tolerance_for
+from export.renderer import Renderer
 from export.repository.manifest import complete, embedded_manifest
 from export.repository.publish import publish, staging, write_synced
 from export.repository.report import REPORT_FILE, markdown

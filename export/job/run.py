@@ -115,7 +115,7 @@ def _sample_budget(checkpoint: Checkpoint, reference: Reference, progress: Progr
         progress("counting truncated rays", index, len(views))
         rays = view_rays(view)
         truncated += reference.truncated_rays(rays)
-        total += len(rays.origins)
+        total += len(rays)
     progress("counting truncated rays", len(views), len(views))
     sample_budget = cast(Callable[[], dict[str, float]], checkpoint.model.sample_budget)
     return {**sample_budget(), "truncated_ray_share": truncated / total}

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from export.job.config import MAX_SAMPLES
-from export.parity.rays import Rays, adversarial_rays, view_rays
+from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
+from neurocity.cameras import Rays
 from neurocity.contract import SceneInfo
 from neurocity.errors import ParityError
 
@@ -58,5 +57,4 @@ def _thinned(info: SceneInfo) -> Rays:
     """At most about `COUNTED_RAYS` of the rays of all held-out views."""
     total = sum(view.width * view.height for view in info.views)
     step = -(-total // COUNTED_RAYS)
-    views = [view_rays(view) for view in info.views]
-    return Rays(*(np.concatenate([part[::step] for part in parts]) for parts in zip(*views, strict=True)))
+    return Rays.joined([view_rays(view)[::step] for view in info.views])

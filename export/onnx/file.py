@@ -10,9 +10,12 @@ import onnx
 import onnxruntime
 
 from export.checks import Check, equal
-from export.formats.base import Floats, Rendered, Renderer, Signature
+from export.formats.base import Signature
+from export.renderer import Renderer
+from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError
+from neurocity.light import Light
 
 OPSET = 20
 IR_VERSION = 10
@@ -49,9 +52,9 @@ class OnnxFile:
                 "its CUDA libraries are missing or too old"
             )
 
-        def render(ray_origins: Floats, ray_directions: Floats) -> Rendered:
-            rays = {RAY_ORIGINS: ray_origins, RAY_DIRECTIONS: ray_directions}
-            return Rendered(*session.run([spec.name for spec in RENDER_OUTPUTS], rays))
+        def render(rays: Rays) -> Light:
+            inputs = dict(zip((RAY_ORIGINS, RAY_DIRECTIONS), rays.arrays(), strict=True))
+            return Light(*session.run([spec.name for spec in RENDER_OUTPUTS], inputs))
 
         return render
 

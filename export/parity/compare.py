@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 
 from export.checks import Check, at_least, at_most, equal
-from export.formats.base import Rendered, Renderer
 from export.parity.metrics import Deviation, deviation, largest
-from export.parity.rays import PRIME, Rays
+from export.parity.rays import PRIME
 from export.parity.tolerances import Tolerance
+from export.renderer import Renderer
+from neurocity.cameras import Rays
 from neurocity.errors import NeuroCityError, ParityError
+from neurocity.light import Light
 
 _REGROUPED = 317
 """Rays of a chunk in the regrouping test; shares no divisor with `PRIME` or a power of two."""
@@ -17,15 +19,15 @@ _ALONE = 8
 """Rays that are also rendered one by one."""
 
 
-def ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Rendered:
+def ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Light:
     """The artefact's render of `rays` in calls of `chunk`.
 
     What a runtime raises becomes a ParityError; our own errors, such as that of a lost server, pass.
     """
-    count = len(rays.origins)
+    count = len(rays)
     try:
-        parts = [render(*rays.take(np.arange(i, min(i + chunk, count)))) for i in range(0, count, chunk)]
-        return Rendered(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        parts = [render(rays[i : i + chunk]) for i in range(0, count, chunk)]
+        return Light(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     except NeuroCityError:
         raise
     except Exception as error:
@@ -44,8 +46,8 @@ def compare_with_itself(render: Renderer, rays: Rays, scene_diagonal: float) -> 
         ("permuted and regrouped rays", order, _REGROUPED),
         ("single rays", few, 1),
     ):
-        again = ask(render, rays.take(chosen), name, chunk=chunk)
-        before = Rendered(*(part[chosen] for part in whole))
+        again = ask(render, rays[chosen], name, chunk=chunk)
+        before = Light(*(part[chosen] for part in whole))
         found[name] = largest(deviation(again, before, scene_diagonal))
     return found
 

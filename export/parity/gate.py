@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.checks import Check
-from export.formats.base import Rendered, Renderer
 from export.job.config import MAX_RAYS
 from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
 from export.parity.metrics import Deviation, deviation, image_metrics
 from export.parity.photographs import Photographs, compare_with_photograph, photograph_checks, summary
 from export.parity.pictures import ErrorPictures
-from export.parity.rays import PRIME, Rays, adversarial_rays, counted_rays, view_rays
+from export.parity.rays import PRIME, adversarial_rays, counted_rays, view_rays
 from export.parity.tolerances import Tolerance
+from export.renderer import Renderer
+from neurocity.cameras import Rays
 from neurocity.contract import SceneInfo
 from neurocity.errors import ExportError
+from neurocity.light import Light
 
 if TYPE_CHECKING:
     from export.parity.reference import Reference
@@ -65,7 +67,7 @@ class ParityGate:
         self._diagonal = float(np.linalg.norm(np.subtract(info.bounds[3:], info.bounds[:3])))
         self._pool = view_rays(info.views[0])
         self._adversarial = adversarial_rays(info.bounds)
-        self._expected: dict[str, Rendered] = {}
+        self._expected: dict[str, Light] = {}
 
     def verify(
         self, render: Renderer, tolerance: Tolerance, progress: Progress, *, rays_per_call: int
@@ -125,7 +127,7 @@ class ParityGate:
         return measured, seconds
 
     def _against_photograph(
-        self, render: Renderer, index: int, renders: tuple[Rendered, Rendered], *, rays_per_call: int
+        self, render: Renderer, index: int, renders: tuple[Light, Light], *, rays_per_call: int
     ) -> dict[str, float]:
         """PSNR of artefact and model, whose `renders` of the view are given, against its photograph."""
         assert self._photographs is not None
@@ -142,12 +144,12 @@ class ParityGate:
         found = {}
         for index, (name, rays) in enumerate(sets.items()):
             progress("comparing adversarial rays", index, len(sets))
-            got = ask(render, rays, name, chunk=len(rays.origins))
+            got = ask(render, rays, name, chunk=len(rays))
             found[name] = deviation(got, self._expect(name, rays), self._diagonal)
         progress("comparing adversarial rays", len(sets), len(sets))
         return found
 
-    def _expect(self, name: str, rays: Rays) -> Rendered:
+    def _expect(self, name: str, rays: Rays) -> Light:
         """The model's answer to a set of rays, remembered for the next artefact."""
         if name not in self._expected:
             self._expected[name] = self.reference.render(rays)

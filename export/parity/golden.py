@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from export.formats.base import Rendered
-from export.parity.images import encode_png, over_background, to_bytes
+from export.parity.images import encode_png
 from export.parity.pictures import file_stem
-from export.parity.rays import Rays, adversarial_rays, view_rays
-from neurocity.cameras import Camera
+from export.parity.rays import adversarial_rays, view_rays
+from neurocity.cameras import Camera, Rays
 from neurocity.contract import ArtefactFile, Golden, GoldenView, SceneInfo, View
 from neurocity.errors import ManifestError
+from neurocity.light import Light, over_background, to_bytes
 
 if TYPE_CHECKING:
     from export.parity.reference import Reference
@@ -38,7 +38,7 @@ class Answered(NamedTuple):
     """Rays and what the model answers to them."""
 
     rays: Rays
-    rendered: Rendered
+    rendered: Light
 
 
 def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tuple[Golden, dict[str, bytes]]:
@@ -52,7 +52,9 @@ def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tu
         full_size = view == info.views[index]
         rendered = reference.render_view(index, view) if full_size else reference.render(view_rays(view))
         stem = f"{FOLDER}/{file_stem(index, view)}"
-        image = over_background(rendered, info.background).reshape(view.height, view.width, 3)
+        image = over_background(rendered.rgb, rendered.opacity, info.background).reshape(
+            view.height, view.width, 3
+        )
         files[f"{stem}.png"] = encode_png(to_bytes(image))
         arrays = None
         if index == worst_view:
@@ -77,9 +79,9 @@ def golden_view(view: View, pixels: int = VIEW_PIXELS) -> View:
 
 def read_rays(data: bytes, where: str) -> dict[str, Answered]:
     """Inverse of what `golden_files` writes. Raises ManifestError, naming `where`, on anything else."""
-    arrays = _unpack(data, where, ("names", "counts", "origins", "directions", *Rendered._fields))
+    arrays = _unpack(data, where, ("names", "counts", "origins", "directions", *Light._fields))
     ends = np.cumsum(arrays["counts"])
-    shapes = [arrays[name].shape for name in ("origins", "directions", *Rendered._fields)]
+    shapes = [arrays[name].shape for name in ("origins", "directions", *Light._fields)]
     total = int(ends[-1]) if len(ends) else 0
     if len(arrays["names"]) != len(ends) or shapes != [(total, 3)] * 3 + [(total,)] * 2:
         raise ManifestError(f"{where}: its arrays have the shapes {shapes}, which do not fit each other")
@@ -87,13 +89,13 @@ def read_rays(data: bytes, where: str) -> dict[str, Answered]:
     for name, start, end in zip(arrays["names"], [0, *ends[:-1]], ends, strict=True):
         part = slice(int(start), int(end))
         rays = Rays(arrays["origins"][part], arrays["directions"][part])
-        found[str(name)] = Answered(rays, Rendered(*(arrays[field][part] for field in Rendered._fields)))
+        found[str(name)] = Answered(rays, Light(*(arrays[field][part] for field in Light._fields)))
     return found
 
 
-def read_render(data: bytes, where: str) -> Rendered:
+def read_render(data: bytes, where: str) -> Light:
     """A golden view before rounding. Raises ManifestError, naming `where`, when it is not one."""
-    return Rendered(**_unpack(data, where, Rendered._fields))
+    return Light(**_unpack(data, where, Light._fields))
 
 
 def _chosen(count: int, worst: int) -> list[int]:
@@ -111,13 +113,13 @@ def _sample(views: tuple[View, ...]) -> Rays:
     for view, count in zip(views, share, strict=True):
         if count:
             rays = view_rays(view)
-            parts.append(rays.take(generator.integers(len(rays.origins), size=count)))
-    return Rays(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+            parts.append(rays[generator.integers(len(rays), size=count)])
+    return Rays.joined(parts)
 
 
 def _pack_rays(answered: Mapping[str, Answered]) -> bytes:
-    rows = [(*answer.rays, *answer.rendered) for answer in answered.values()]
-    names = ("origins", "directions", *Rendered._fields)
+    rows = [(*answer.rays.arrays(), *answer.rendered) for answer in answered.values()]
+    names = ("origins", "directions", *Light._fields)
     arrays = {name: np.concatenate(parts) for name, parts in zip(names, zip(*rows, strict=True), strict=True)}
     counts = np.array([len(row[0]) for row in rows])
     return _pack({"names": np.array(list(answered)), "counts": counts, **arrays})

@@ -1,4 +1,4 @@
-"""Rendered light as pictures: over a background, as bytes, as colours of a scale, as PNG files."""
+"""Light light as pictures: over a background, as bytes, as colours of a scale, as PNG files."""
 
 import io
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.formats.base import Floats, Rendered
 from neurocity.errors import ManifestError
+from neurocity.light import Float32
 
 Bytes = NDArray[np.uint8]
 
@@ -21,20 +21,7 @@ _SCALE = (
 """Colours of an error as a share of the scale's maximum: black, violet, red, orange, near white."""
 
 
-def over_background(rendered: Rendered, background: tuple[float, float, float] | None) -> Floats:
-    """The picture [R, 3] in [0, 1]: `rgb + (1 - opacity) * background`; without a background, over black."""
-    rgb = rendered.rgb
-    if background is not None:
-        rgb = rgb + (1 - rendered.opacity)[:, None] * np.asarray(background, dtype=np.float32)
-    return np.clip(rgb, 0, 1)
-
-
-def to_bytes(values: Floats) -> Bytes:
-    """Numbers in [0, 1] as uint8, clipped, rounded half up; NaN is 0."""
-    return np.floor(np.clip(np.nan_to_num(values), 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def scale_colours(shares: Floats) -> Bytes:
+def scale_colours(shares: Float32) -> Bytes:
     """Colours [..., 3] of errors given as shares of the scale's maximum; NaN is the maximum."""
     stops = np.array([stop for stop, _ in _SCALE])
     colours = np.array([colour for _, colour in _SCALE], dtype=float)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.formats.base import Floats, Rendered
 from neurocity.contract import View
 from neurocity.errors import ExportError, ParityError
+from neurocity.light import Float32, Light, psnr
 
 PSNR_CAP = 200.0
 """PSNR in dB that stands for equal images: JSON has no infinity."""
@@ -37,12 +37,12 @@ class Deviation:
     worst_ray: int
 
 
-def deviation(got: Rendered, expected: Rendered, scene_diagonal: float) -> Deviation:
+def deviation(got: Light, expected: Light, scene_diagonal: float) -> Deviation:
     """Errors of `got` against `expected`; `scene_diagonal` in world units.
 
     Raises ParityError when an output has another shape than the model's.
     """
-    for name, a, b in zip(Rendered._fields, got, expected, strict=True):
+    for name, a, b in zip(Light._fields, got, expected, strict=True):
         if a.shape != b.shape:
             raise ParityError(f"output {name}: got the shape {a.shape}, expected {b.shape}")
     with np.errstate(invalid="ignore"):  # what is not finite is counted, and makes its error NaN or infinite
@@ -68,7 +68,7 @@ def largest(found: Deviation) -> float:
     return max((found.rgb, found.opacity, found.depth), key=lambda value: (math.isnan(value), value))
 
 
-def image_metrics(got: Floats, expected: Floats, view: View) -> dict[str, float]:
+def image_metrics(got: Float32, expected: Float32, view: View) -> dict[str, float]:
     """`psnr_db` (peak 1, at most `PSNR_CAP`) and `ssim` of two images of a view, rgb [H * W, 3] each.
 
     Raises ExportError when the view is too small for SSIM.
@@ -82,16 +82,13 @@ def image_metrics(got: Floats, expected: Floats, view: View) -> dict[str, float]
     return {"psnr_db": psnr_db(got, expected), "ssim": ssim(got.reshape(shape), expected.reshape(shape))}
 
 
-def psnr_db(got: Floats, expected: Floats) -> float:
+def psnr_db(got: Float32, expected: Float32) -> float:
     """Peak signal-to-noise ratio in dB with peak 1, at most `PSNR_CAP`; NaN when a value is not a number."""
-    with np.errstate(invalid="ignore"):
-        error = float(np.mean(np.square(got.astype(np.float64) - expected)))
-    if math.isnan(error):
-        return math.nan
-    return PSNR_CAP if error == 0 else min(-10 * math.log10(error), PSNR_CAP)
+    found = psnr(got, expected)
+    return found if math.isnan(found) else min(found, PSNR_CAP)
 
 
-def ssim(got: Floats, expected: Floats) -> float:
+def ssim(got: Float32, expected: Float32) -> float:
     """Structural similarity (Wang et al. 2004) of images [H, W, 3] with values in [0, 1].
 
     The mean over pixels and channels; at the edges, windows see the image mirrored.

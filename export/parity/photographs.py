@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.checks import Check, at_most
-from export.formats.base import Floats, Rendered
-from export.parity.images import over_background
 from export.parity.metrics import psnr_db
-from export.parity.rays import Rays
 from export.parity.tolerances import Tolerance
+from neurocity.cameras import Rays
 from neurocity.contract import SceneInfo
 from neurocity.errors import DataError
+from neurocity.light import Float32, Light, over_background
 
 if TYPE_CHECKING:
     from neurocity.data.scene import Frame, Scene
@@ -35,25 +34,25 @@ class Photographs:
         self._frames: tuple[Frame, ...] = scene.held_out
         self._background = info.background
 
-    def image(self, index: int) -> Floats:
+    def image(self, index: int) -> Float32:
         """The photograph of a held-out view over the scene's background, [H * W, 3] in [0, 1]."""
         pixels = self._frames[index].load_image().reshape(-1, 4).astype(np.float32) / 255
         alpha = pixels[:, 3]
-        shown = Rendered(rgb=pixels[:, :3] * alpha[:, None], depth=alpha, opacity=alpha)
-        return over_background(shown, self._background)
+        return over_background(pixels[:, :3] * alpha[:, None], alpha, self._background)
 
     def rays(self, index: int) -> Rays | None:
         """The rays that made the photograph, where they are not those of the view: through a lens."""
         camera = self._frames[index].camera
-        return None if camera.lens.model == "PINHOLE" else Rays(*camera.rays().arrays())
+        return None if camera.lens.model == "PINHOLE" else camera.rays()
 
 
 def compare_with_photograph(
-    got: Rendered, expected: Rendered, photograph: Floats, background: tuple[float, float, float] | None
+    got: Light, expected: Light, photograph: Float32, background: tuple[float, float, float] | None
 ) -> dict[str, float]:
     """PSNR in dB of model and artefact against a photograph [R, 3], and what the artefact loses."""
     artefact, model = (
-        psnr_db(over_background(rendered, background), photograph) for rendered in (got, expected)
+        psnr_db(over_background(light.rgb, light.opacity, background), photograph)
+        for light in (got, expected)
     )
     return {"model_psnr_db": model, "artefact_psnr_db": artefact, "loss_db": model - artefact}
 

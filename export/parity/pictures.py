@@ -10,9 +10,9 @@ import re
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from export.formats.base import Floats, Rendered
-from export.parity.images import encode_png, over_background, scale_colours, to_bytes
+from export.parity.images import encode_png, scale_colours
 from neurocity.contract import View
+from neurocity.light import Float32, Light, over_background, to_bytes
 
 FOLDER = "parity"
 WORST_VIEW = f"{FOLDER}/worst_view.png"
@@ -32,7 +32,7 @@ class ErrorPictures:
         self._files: dict[str, bytes] = {}
         self._lowest = math.inf
 
-    def add(self, index: int, view: View, got: Rendered, expected: Rendered, psnr_db: float) -> None:
+    def add(self, index: int, view: View, got: Light, expected: Light, psnr_db: float) -> None:
         """The heat map of a view, and the sheet of four when none had a lower PSNR so far."""
         rgb_error = np.abs(got.rgb - expected.rgb).max(axis=1)
         heat_map = _heat_map(rgb_error, view, "rgb error")
@@ -40,8 +40,8 @@ class ErrorPictures:
         if math.isnan(psnr_db) or psnr_db < self._lowest:
             self._lowest = -math.inf if math.isnan(psnr_db) else psnr_db
             pictures = [
-                _captioned(_photo(over_background(rendered, self._background), view), caption)
-                for rendered, caption in ((expected, "model"), (got, "artefact"))
+                _captioned(_photo(over_background(light.rgb, light.opacity, self._background), view), caption)
+                for light, caption in ((expected, "model"), (got, "artefact"))
             ]
             opacity_error = _heat_map(np.abs(got.opacity - expected.opacity), view, "opacity error")
             title = f"{view.name}: {psnr_db:.1f} dB"
@@ -58,7 +58,7 @@ def file_stem(index: int, view: View) -> str:
     return f"{index:03d}_" + re.sub(r"[^A-Za-z0-9-]+", "_", view.name).strip("_")[-60:]
 
 
-def _heat_map(error: Floats, view: View, name: str) -> Image.Image:
+def _heat_map(error: Float32, view: View, name: str) -> Image.Image:
     largest = float(error.max())
     shares = _reduced(error.reshape(view.height, view.width)) / (largest or 1.0)
     image = _captioned(_enlarged(scale_colours(shares)), f"{name}, 0 to {largest:.2e}")
@@ -67,7 +67,7 @@ def _heat_map(error: Floats, view: View, name: str) -> Image.Image:
     return image
 
 
-def _reduced(error: Floats) -> Floats:
+def _reduced(error: Float32) -> Float32:
     """The largest error of each block of pixels [H, W] that becomes one."""
     height, width = error.shape
     side = -(-max(height, width) // _LARGEST)
@@ -76,7 +76,7 @@ def _reduced(error: Floats) -> Floats:
     return blocks.max(axis=(1, 3))
 
 
-def _photo(image: Floats, view: View) -> Image.Image:
+def _photo(image: Float32, view: View) -> Image.Image:
     picture = Image.fromarray(to_bytes(image.reshape(view.height, view.width, 3)))
     side = -(-max(picture.size) // _LARGEST)
     return _enlarged(np.asarray(picture.reduce(side)))

@@ -1,32 +1,19 @@
 """The rays that artefact and model are compared on: held-out views, and rays made to break a render graph."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from export.formats.base import Floats
-from neurocity.cameras import Camera
+from neurocity.cameras import Camera, Rays
 from neurocity.contract import View
 
 PRIME = 1009
 """A number of rays that no tile, vector width or chunk divides."""
 
 
-class Rays(NamedTuple):
-    """Origins [R, 3] in world units and unit directions [R, 3], float32."""
-
-    origins: Floats
-    directions: Floats
-
-    def take(self, order: np.ndarray) -> "Rays":
-        """The rays of these indices, in that order."""
-        return Rays(self.origins[order], self.directions[order])
-
-
 def view_rays(view: View) -> Rays:
     """Every pixel's ray of a held-out view, row by row."""
-    return Rays(*Camera.from_view(view).rays().arrays())
+    return Camera.from_view(view).rays()
 
 
 def adversarial_rays(bounds: tuple[float, ...], seed: int = 0) -> dict[str, Rays]:
@@ -52,12 +39,12 @@ def adversarial_rays(bounds: tuple[float, ...], seed: int = 0) -> dict[str, Rays
 
 def counted_rays(pool: Rays, counts: tuple[int, ...]) -> dict[str, Rays]:
     """Sets of exactly so many rays of a view, from its middle on in even steps, around and around."""
-    size = len(pool.origins)
+    size = len(pool)
     middle = (size + math.isqrt(size)) // 2
     return {
-        f"{count} ray{'s' if count > 1 else ''}": pool.take(
+        f"{count} ray{'s' if count > 1 else ''}": pool[
             (middle + np.arange(count) * max(size // count, 1)) % size
-        )
+        ]
         for count in counts
     }
 

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.formats.base import Rendered
-from export.parity.rays import Rays, view_rays
+from export.parity.rays import view_rays
+from neurocity.cameras import Rays
 from neurocity.contract import View
 from neurocity.errors import MissingDependencyError, UnsupportedError
+from neurocity.light import Light
 
 
 class Reference:
@@ -49,17 +50,17 @@ class Reference:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def render(self, rays: Rays) -> Rendered:
+    def render(self, rays: Rays) -> Light:
         """The model's answer, computed in calls of at most `rays_per_call` rays."""
         chunks = self._each_chunk(rays, self._model)
-        return Rendered(*(torch.cat(parts).float().cpu().numpy() for parts in zip(*chunks, strict=True)))
+        return Light(*(torch.cat(parts).float().cpu().numpy() for parts in zip(*chunks, strict=True)))
 
-    def render_view(self, index: int, view: View) -> Rendered:
+    def render_view(self, index: int, view: View) -> Light:
         """`render` of the rays of a view, remembered under `index`."""
         kept = self._kept / f"{index}.npz"
         if kept.exists():
             with np.load(kept) as arrays:
-                return Rendered(*(arrays[name] for name in Rendered._fields))
+                return Light(*(arrays[name] for name in Light._fields))
         rendered = self.render(view_rays(view))
         # In one step, so that a process that is killed here leaves no half view to the next.
         unfinished = kept.with_name(f"unfinished-{index}.npz")
@@ -87,10 +88,9 @@ class Reference:
     def _each_chunk(self, rays: Rays, compute: Callable[[Tensor, Tensor], Any]) -> list[Any]:
         results = []
         with torch.inference_mode(), torch.autocast(self._device, enabled=False), _full_float32():
-            for start in range(0, len(rays.origins), self._rays_per_call):
-                chunk = slice(start, start + self._rays_per_call)
-                origins, directions = (torch.from_numpy(part[chunk]).to(self._device) for part in rays)
-                results.append(compute(origins, directions))
+            for start in range(0, len(rays), self._rays_per_call):
+                chunk = rays[start : start + self._rays_per_call].arrays()
+                results.append(compute(*(torch.from_numpy(part).to(self._device) for part in chunk)))
         return results
 
 

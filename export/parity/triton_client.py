@@ -4,7 +4,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from export.checks import Check, equal
-from export.formats.base import Floats, Rendered, Renderer
+from export.renderer import Renderer
+from neurocity.cameras import Rays
 from neurocity.contract import (
     MANIFEST_KEY,
     RAY_DIRECTIONS,
@@ -14,6 +15,7 @@ from neurocity.contract import (
     manifest_from_json,
 )
 from neurocity.errors import EngineError, EngineUnavailableError, MissingDependencyError
+from neurocity.light import Light
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -42,16 +44,16 @@ def open_on_server(url: str, manifest: SceneManifest) -> tuple[Renderer, tuple[C
         raise EngineError(f"Triton at {url}: {name} has no output {', '.join(missing)}")
     wanted = [triton.InferRequestedOutput(outputs[spec.name]) for spec in RENDER_OUTPUTS]
 
-    def render(ray_origins: Floats, ray_directions: Floats) -> Rendered:
+    def render(rays: Rays) -> Light:
         inputs = []
-        for label, array in ((RAY_ORIGINS, ray_origins), (RAY_DIRECTIONS, ray_directions)):
+        for label, array in zip((RAY_ORIGINS, RAY_DIRECTIONS), rays.arrays(), strict=True):
             tensor = triton.InferInput(label, list(array.shape), "FP32")
             tensor.set_data_from_numpy(array)
             inputs.append(tensor)
         answer = _ask_server(
             triton, url, client.infer, name, inputs, version, outputs=wanted, client_timeout=_TIMEOUT_SECONDS
         )
-        return Rendered(*(answer.as_numpy(outputs[spec.name]) for spec in RENDER_OUTPUTS))
+        return Light(*(answer.as_numpy(outputs[spec.name]) for spec in RENDER_OUTPUTS))
 
     return render, _same_artefact(config, manifest)
 

@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from export.checks import Check, at_least, at_most
-from export.formats.base import Floats, Rendered, Renderer
 from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
 from export.parity.golden import read_rays, read_render
-from export.parity.images import decode_png, over_background, to_bytes
+from export.parity.images import decode_png
 from export.parity.metrics import deviation, image_metrics, psnr_db
 from export.parity.rays import PRIME, view_rays
 from export.parity.tolerances import Tolerance
+from export.renderer import Renderer
 from export.repository.version_folder import VersionFolder
 from neurocity.cameras import Camera
 from neurocity.contract import GoldenView, View
 from neurocity.errors import ManifestError
+from neurocity.light import Float32, Light, over_background, to_bytes
 
 _ROUNDING = 1 / (255 * math.sqrt(12))
 """Root mean square of what rounding to 8 bits changes."""
@@ -34,16 +35,18 @@ def verify(render: Renderer, version: VersionFolder) -> tuple[Check, ...]:
     checks: list[Check] = []
     answered = read_rays(version.read(version.golden.rays), version.golden.rays.name)
     for name, (rays, expected) in answered.items():
-        got = ask(render, rays, name, chunk=len(rays.origins))
+        got = ask(render, rays, name, chunk=len(rays))
         checks += ray_checks(name, deviation(got, expected, diagonal), tolerance)
-    most = max((rays for rays, _ in answered.values()), key=lambda rays: len(rays.origins))
-    repeated = compare_with_itself(render, most.take(np.arange(PRIME) % len(most.origins)), diagonal)
+    most = max((rays for rays, _ in answered.values()), key=len)
+    repeated = compare_with_itself(render, most[np.arange(PRIME) % len(most)], diagonal)
     checks += repetition_checks(repeated, tolerance)
     figures = []
     for golden in version.golden.views:
         view = _view(version, golden)
         got = ask(render, view_rays(view), f"view {view.name}", chunk=manifest.rays_per_call)
-        checks += _picture_checks(version, golden, view, over_background(got, manifest.info.background))
+        checks += _picture_checks(
+            version, golden, view, over_background(got.rgb, got.opacity, manifest.info.background)
+        )
         if golden.arrays is not None:
             expected = read_render(version.read(golden.arrays), golden.arrays.name)
             figures.append(_figures(view, got, expected, diagonal))
@@ -62,7 +65,7 @@ def _view(version: VersionFolder, golden: GoldenView) -> View:
     return Camera.from_view(view).resized(golden.width, golden.height).to_view(view.name)
 
 
-def _figures(view: View, got: Rendered, expected: Rendered, diagonal: float) -> dict[str, Any]:
+def _figures(view: View, got: Light, expected: Light, diagonal: float) -> dict[str, Any]:
     """The figures of a view that `view_checks` takes."""
     found = deviation(got, expected, diagonal)
     measured = {name: getattr(found, name) for name in ("rgb", "rgb_p999", "opacity", "depth", "non_finite")}
@@ -70,7 +73,7 @@ def _figures(view: View, got: Rendered, expected: Rendered, diagonal: float) -> 
 
 
 def _picture_checks(
-    version: VersionFolder, golden: GoldenView, view: View, image: Floats
+    version: VersionFolder, golden: GoldenView, view: View, image: Float32
 ) -> tuple[Check, ...]:
     """The picture in 8 bits against the golden one, with limits that allow for both having been rounded."""
     name = golden.image.name

@@ -41,7 +41,7 @@ def write_model(
     rays = counted_rays(view_rays(manifest.info.views[0]), (manifest.rays_per_call,)).popitem()[1]
     (folder / WARMUP_FOLDER).mkdir()
     files = [f"{manifest.version}-{spec.name}" for spec in signature.inputs]
-    for file, values in zip(files, rays, strict=True):
+    for file, values in zip(files, rays.arrays(), strict=True):
         write_synced(folder / WARMUP_FOLDER / file, values.astype("<f4").tobytes())
     text = model_config(manifest, target, signature, instances=instances, warmup=files)
     write_synced(folder / CONFIG_FILE, text.encode())

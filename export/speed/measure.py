@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from export.formats.base import Renderer
 from export.formats.registry import get_format
-from export.parity.rays import Rays
+from export.renderer import Renderer
+from neurocity.cameras import Rays
 
 SIZES = (1024, 4096, 16384, 65536)
 """Numbers of rays in a call that are tried."""
@@ -54,12 +54,12 @@ def measure(
     tried: list[dict[str, Any]] = []
     if rays_per_call is None:
         peaks = _probe(render, rays, seconds, clock, memory)
-        rays = rays.take(np.arange(max(peaks)))
+        rays = rays[: max(peaks)]
         tried = _try_sizes(render, rays, peaks, clock)
         rays_per_call = choose([(row["rays_per_call"], row["rays_per_second"]) for row in tried])
         peak = peaks[rays_per_call]
     else:
-        rays = rays.take(np.arange(min(max(rays_per_call, _FEWEST_RAYS), len(rays.origins))))
+        rays = rays[: max(rays_per_call, _FEWEST_RAYS)]
         _pass(render, rays, rays_per_call, clock)
         peak = memory()
     passes: list[float] = []
@@ -73,11 +73,11 @@ def measure(
         settled = abs(float(np.median(passes)) - median) <= _SETTLED * median
     return {
         "rays_per_call": rays_per_call,
-        "rays_per_second": round(len(rays.origins) / float(np.median(passes))),
+        "rays_per_second": round(len(rays) / float(np.median(passes))),
         "call_p50_ms": 1e3 * float(np.quantile(calls, 0.5)),
         "call_p99_ms": 1e3 * float(np.quantile(calls, 0.99)),
         "calls": len(calls),
-        "rays": len(rays.origins),
+        "rays": len(rays),
         "settled": settled,
         "opened_memory_bytes": opened,
         "peak_memory_bytes": peak,
@@ -106,14 +106,14 @@ def _probe(
 
     Sizes grow, so that the peak is their own.
     """
-    sizes = [size for size in SIZES if size <= len(rays.origins)] or [len(rays.origins)]
+    sizes = [size for size in SIZES if size <= len(rays)] or [len(rays)]
     budget = seconds / 2 / (len(SIZES) * _PASSES)
-    render(*rays.take(np.arange(sizes[0])))  # a runtime plans its first call
+    render(rays[: sizes[0]])  # a runtime plans its first call
     peaks: dict[int, int | None] = {}
     for size, larger in zip(sizes, [*sizes[1:], sizes[-1]], strict=True):
-        few = rays.take(np.arange(size))
+        few = rays[:size]
         started = clock()
-        render(*few)
+        render(few)
         took = clock() - started
         peaks[size] = memory()
         if larger > _FEWEST_RAYS and took * larger / size > budget:
@@ -132,7 +132,7 @@ def _try_sizes(
     return [
         {
             "rays_per_call": size,
-            "rays_per_second": round(len(rays.origins) / best[size]),
+            "rays_per_second": round(len(rays) / best[size]),
             "peak_memory_bytes": peak,
         }
         for size, peak in peaks.items()
@@ -142,10 +142,10 @@ def _try_sizes(
 def _pass(render: Renderer, rays: Rays, size: int, clock: Clock) -> list[float]:
     """Seconds of each call."""
     durations = []
-    for start in range(0, len(rays.origins), size):
-        chunk = Rays(rays.origins[start : start + size], rays.directions[start : start + size])
+    for start in range(0, len(rays), size):
+        chunk = rays[start : start + size]
         started = clock()
-        render(*chunk)
+        render(chunk)
         durations.append(clock() - started)
     return durations
 
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--rays-per-call", type=int)
     arguments = parser.parse_args()
     with np.load(arguments.rays) as arrays:
-        rays = Rays(arrays["origins"], arrays["directions"])
+        rays = Rays(**arrays)
     render = get_format(arguments.format).open(arguments.artefact, arguments.device)
     figures = measure(
         render,

@@ -26,7 +26,8 @@ import numpy as np
 
 import export
 from export.formats.base import Format
-from export.parity.rays import Rays, view_rays
+from export.parity.rays import view_rays
+from neurocity.cameras import Rays
 from neurocity.contract import View
 from neurocity.errors import ExportError
 
@@ -56,7 +57,7 @@ def profile_artefact(
     """
     with tempfile.TemporaryDirectory(prefix="neurocity-profile-") as folder:
         rays = Path(folder) / "rays.npz"
-        np.savez(rays, **pool(views)._asdict())
+        np.savez(rays, **dict(zip(("origins", "directions", "radii"), pool(views).arrays(), strict=False)))
         command = [sys.executable, "-m", "export.speed.measure", target.name, str(path), str(rays)]
         command += ["--device", device, "--seconds", str(seconds)]
         if rays_per_call is not None:
@@ -88,8 +89,8 @@ def pool(views: tuple[View, ...]) -> Rays:
     for view, end in zip(views, counts.cumsum(), strict=True):
         of_view = chosen[(chosen >= end - view.width * view.height) & (chosen < end)]
         if len(of_view):
-            parts.append(view_rays(view).take(of_view - (end - view.width * view.height)))
-    return Rays(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+            parts.append(view_rays(view)[of_view - (end - view.width * view.height)])
+    return Rays.joined(parts)
 
 
 def _run(command: list[str], patience: float) -> dict[str, Any]:
