@@ -19,7 +19,7 @@ from neurocity.errors import (
     NeuroCityError,
     SceneNotFoundError,
 )
-from serving.camera_forms import CAMERA_TAGS
+from serving.http.camera_forms import CAMERA_TAGS
 
 log = logging.getLogger("neurocity.serving")
 

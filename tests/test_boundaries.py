@@ -62,7 +62,12 @@ def serving_modules() -> set[str]:
 
 def test_serving_loads_no_torch_and_nothing_that_trains():
     modules = serving_modules()
-    assert {"serving.app", "serving.cli", "serving.engines.triton", "serving.engines.torch"} <= modules
+    assert {
+        "serving.app",
+        "serving.cli",
+        "serving.engines.triton_engine",
+        "serving.engines.torchscript_engine",
+    } <= modules
     assert loaded_by(*sorted(modules)) & TRAINING == set()
 
 
@@ -193,15 +198,15 @@ def test_the_contracts_are_kept(import_cache):
             "import pytorch_lightning",
             "Lightning is imported in neurocity.training and lightning_trainer modules alone",
         ),
-        ("serving/images.py", "import torch", "serving reaches no torch and nothing that trains"),
+        ("serving/render/images.py", "import torch", "serving reaches no torch and nothing that trains"),
         (
-            "serving/scenes.py",
+            "serving/http/scenes.py",
             "import neurocity.data.scene",
             "serving reaches no torch and nothing that trains",
         ),
         (
-            "serving/renderer.py",
-            "import serving.engines.onnxruntime",
+            "serving/render/service.py",
+            "import serving.engines.onnxruntime_engine",
             "the gateway knows the engine protocol and no engine",
         ),
         (

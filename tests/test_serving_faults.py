@@ -14,8 +14,8 @@ from gateway_server import running_gateway
 
 from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError, ManifestError
 from serving.app import create_app
-from serving.disconnect import until_disconnect
 from serving.engines.base import RenderedRays
+from serving.http.disconnect import until_disconnect
 from serving.settings import Settings
 
 LINK = "/v1/scenes/sphere/render.png?eye=3,0,0&target=0,0,0&width=4&height=4"

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from serving.engines.base import RenderedRays
-from serving.images import composite, encode_depth, encode_rgb, quantise_depth, to_bytes
+from serving.render.images import composite, encode_depth, encode_rgb, quantise_depth, to_bytes
 
 UNIT = st.floats(0, 1, width=32)
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 5))

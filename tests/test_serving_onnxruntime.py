@@ -11,7 +11,7 @@ import pytest
 
 from neurocity.errors import DeadlineExceededError, EngineError, MissingDependencyError
 from serving.engines.base import EngineOptions
-from serving.engines.onnxruntime import OnnxRuntimeEngine, open_session
+from serving.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 
 ENDLESS = 10**12
 

@@ -9,7 +9,7 @@ from fastapi.openapi.models import OpenAPI
 from gateway_server import running_gateway
 
 from serving.app import create_app
-from serving.pages import VIEWER_FOLDER, viewer_routes
+from serving.http.pages import VIEWER_FOLDER, viewer_routes
 from serving.settings import Settings
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from neurocity.contract import MANIFEST_FILE
 from neurocity.errors import EngineError, ManifestError
-from serving.repository import find_artefacts
+from serving.engines.artefacts import find_artefacts
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from neurocity.errors import (
 )
 from serving.app import create_app
 from serving.engines.base import EngineOptions, open_engine
-from serving.engines.triton import TritonEngine, tile_slices
+from serving.engines.triton_engine import TritonEngine, tile_slices
 from serving.engines.triton_models import engine_error, import_client, read_model
-from serving.renderer import render_camera
+from serving.render.service import render_camera
 from serving.settings import Settings
 from serving.tritonserver.server import running_server
 

@@ -21,9 +21,9 @@ from neurocity.errors import ConfigError, EngineError, MissingDependencyError, S
 Float32 = NDArray[np.float32]
 
 ENGINES: dict[str, str] = {
-    "onnxruntime": "serving.engines.onnxruntime:OnnxRuntimeEngine",
-    "torch": "serving.engines.torch:TorchEngine",
-    "triton": "serving.engines.triton:TritonEngine",
+    "onnxruntime": "serving.engines.onnxruntime_engine:OnnxRuntimeEngine",
+    "torch": "serving.engines.torchscript_engine:TorchEngine",
+    "triton": "serving.engines.triton_engine:TritonEngine",
 }
 """Engine name -> `module:class`, imported when the engine is opened."""
 

@@ -7,9 +7,9 @@ from pydantic import BaseModel
 
 from neurocity.contract import SceneManifest, View
 from serving.engines.base import find_scene
-from serving.gateway import GatewayOfApp
-from serving.openapi import problem_responses
-from serving.schemas import FormatName, OutputName
+from serving.http.openapi import problem_responses
+from serving.http.schemas import FormatName, OutputName
+from serving.state import GatewayOfApp
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 

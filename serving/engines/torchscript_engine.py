@@ -8,6 +8,7 @@ from typing import Any
 
 from neurocity.contract import SceneManifest
 from neurocity.errors import EngineError, MissingDependencyError
+from serving.engines.artefacts import Artefact, find_artefacts
 from serving.engines.base import (
     EngineOptions,
     Float32,
@@ -17,7 +18,6 @@ from serving.engines.base import (
     find_scene,
 )
 from serving.engines.calls import CallThreads, render_in_tiles
-from serving.repository import Artefact, find_artefacts
 
 FORMAT = "torchscript"
 

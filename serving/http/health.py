@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from neurocity.cameras import Camera, look_at
 from neurocity.contract import SceneManifest
 from neurocity.errors import EngineError, EngineUnavailableError
-from serving.gateway import GatewayOfApp
-from serving.openapi import problem_responses
-from serving.renderer import render_camera
+from serving.http.openapi import problem_responses
+from serving.render.service import render_camera
+from serving.state import GatewayOfApp
 
 CANARY_SIDE = 8
 CANARY_TIMEOUT_SECONDS = 10.0

@@ -10,6 +10,7 @@ import onnxruntime
 
 from neurocity.contract import DEPTH, OPACITY, RAY_DIRECTIONS, RAY_ORIGINS, RGB, SceneManifest
 from neurocity.errors import EngineError, MissingDependencyError
+from serving.engines.artefacts import Artefact, find_artefacts
 from serving.engines.base import (
     EngineOptions,
     Float32,
@@ -19,7 +20,6 @@ from serving.engines.base import (
     find_scene,
 )
 from serving.engines.calls import CallThreads, render_in_tiles
-from serving.repository import Artefact, find_artefacts
 
 FORMAT = "onnx"
 PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from neurocity.cameras import Camera
 from neurocity.contract import SceneManifest
 from neurocity.errors import CameraError
-from serving.disconnect import until_disconnect
 from serving.engines.base import RenderedRays, find_scene
-from serving.gateway import Gateway, GatewayOfApp
-from serving.images import MEDIA_TYPES, EncodedImage, encode_depth, encode_opacity, encode_rgb
-from serving.openapi import problem_responses
-from serving.query import Extension, RenderQuery, query_name
-from serving.renderer import render_camera
-from serving.schemas import EXAMPLES, RenderRequest
+from serving.http.disconnect import until_disconnect
+from serving.http.openapi import problem_responses
+from serving.http.query import Extension, RenderQuery, query_name
+from serving.http.schemas import EXAMPLES, RenderRequest
+from serving.render.images import MEDIA_TYPES, EncodedImage, encode_depth, encode_opacity, encode_rgb
+from serving.render.service import render_camera
+from serving.state import Gateway, GatewayOfApp
 
 IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

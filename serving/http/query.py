@@ -6,8 +6,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from serving.camera_forms import DEFAULT_FOV_Y_DEGREES, RequestModel
-from serving.schemas import DEFAULT_HEIGHT, DEFAULT_WIDTH, OutputName, RenderRequest
+from serving.http.camera_forms import DEFAULT_FOV_Y_DEGREES, RequestModel
+from serving.http.schemas import DEFAULT_HEIGHT, DEFAULT_WIDTH, OutputName, RenderRequest
 
 Extension = Literal["png", "jpg", "jpeg", "webp", "npy"]
 """The end of a link; `jpg` and `jpeg` are the same format."""

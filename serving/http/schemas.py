@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from neurocity.cameras import Camera
 from neurocity.errors import CameraError
-from serving.camera_forms import CameraForm, RequestModel, camera_field
+from serving.http.camera_forms import CameraForm, RequestModel, camera_field
 
 Pixels = Annotated[int, Field(strict=True, ge=1)]
 Quality = Annotated[int, Field(strict=True, ge=1, le=100)]
