@@ -1,43 +1,27 @@
-"""What the routes share: the engine and the settings of one application."""
+"""What one application shares with all of its connections: the render service and the settings."""
 
-import time
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
-from serving.engines.base import Engine
-from serving.errors import RequestError
+from serving.render.service import RenderService
 from serving.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """An opened engine and the settings of the application that uses it."""
+    """The service that makes pictures, and the settings of the application."""
 
-    engine: Engine
+    service: RenderService
     settings: Settings
 
-    def deadline(self) -> float:
-        """The instant, on the clock of `time.monotonic()`, at which a render that starts now is given up."""
-        return time.monotonic() + self.settings.render_timeout_seconds
 
-    def check_size(self, width: int, height: int) -> None:
-        """Raise RequestError that names the field when an image is larger than the limits."""
-        for field, side in (("width", width), ("height", height)):
-            if side > self.settings.max_side:
-                raise RequestError(f"{field} is {side} pixels, the limit is {self.settings.max_side}", field)
-        if width * height > self.settings.max_pixels:
-            raise RequestError(
-                f"width x height is {width} x {height} = {width * height} pixels, "
-                f"the limit is {self.settings.max_pixels}",
-                "width",
-            )
+async def gateway_of(connection: HTTPConnection) -> Gateway:
+    """The gateway of the application that a request or a WebSocket came to."""
+    return cast(Gateway, connection.app.state.gateway)
 
 
-def _gateway(request: Request) -> Gateway:
-    return cast(Gateway, request.app.state.gateway)
-
-
-GatewayOfApp = Annotated[Gateway, Depends(_gateway)]
+GatewayOfApp = Annotated[Gateway, Depends(gateway_of)]
 """The type of a route's parameter that receives the application's `Gateway`."""

@@ -9,44 +9,29 @@ The server may be given new versions and scenes while it runs. A render whose ve
 begins again with the one that took its place, so that no picture mixes two; new scenes are found by `ready`.
 """
 
-import asyncio
 import contextlib
 import math
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from neurocity.contract import DEPTH, OPACITY, RAY_DIRECTIONS, RAY_ORIGINS, RGB, SceneManifest
-from neurocity.errors import (
-    ConfigError,
-    DeadlineExceededError,
-    EngineError,
-    EngineUnavailableError,
-    ManifestError,
-)
-from serving.engines.base import EngineOptions, Float32, RenderedRays, check_rays, check_rendered, find_scene
-from serving.engines.triton_models import Model, engine_error, find_models, import_client
-
-CANARY_TIMEOUT_SECONDS = 5.0
-CHANNEL_ARGUMENTS = [
-    # A tile may be any size; gRPC's own limit is 4 MiB.
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # gRPC waits up to two minutes before it tries a lost server again.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-]
+from neurocity.cameras import Rays
+from neurocity.contract import RENDER_OUTPUTS, SceneManifest
+from neurocity.errors import ConfigError, EngineError, EngineUnavailableError, ManifestError
+from neurocity.light import Light
+from neurocity.triton_channel import CHANNEL_ARGUMENTS, engine_error, import_client
+from serving.engines.base import EngineOptions, find_scene, seconds_left
+from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_tiles
+from serving.engines.triton_models import CLIENT, PREFERRED_FORMATS, Model, find_models
 
 
 class TritonEngine:
     """Renders on a Triton server; see the module's text."""
 
     name = "triton"
+    formats: tuple[str, ...] = PREFERRED_FORMATS
 
     def __init__(self, url: str, client: Any, models: Mapping[str, Model]) -> None:
-        self._tritonclient = import_client()
+        self._tritonclient = import_client(CLIENT)
         self._url = url
         self._client = client
         self._take(models)
@@ -57,7 +42,7 @@ class TritonEngine:
         url = options.triton_url
         if not url:
             raise ConfigError("triton_url: the triton engine needs HOST:PORT of a server's gRPC endpoint")
-        client = import_client().InferenceServerClient(url, channel_args=CHANNEL_ARGUMENTS)
+        client = import_client(CLIENT).InferenceServerClient(url, channel_args=CHANNEL_ARGUMENTS)
         try:
             return cls(url, client, await find_models(client, url))
         except BaseException:
@@ -68,54 +53,31 @@ class TritonEngine:
         """See `Engine.scenes`."""
         return self._manifests
 
-    async def render(
-        self, scene: str, ray_origins: Float32, ray_directions: Float32, deadline: float | None
-    ) -> RenderedRays:
+    async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
         """See `Engine.render`."""
         find_scene(self._manifests, scene)
-        check_rays(ray_origins, ray_directions)
         model = self._models[scene]
         while True:
             try:
-                return await self._render(model, ray_origins, ray_directions, deadline)
+                return await self._render(model, rays, deadline)
             except EngineUnavailableError:
                 before, model = model, await self._newest(model)
                 if model.version == before.version:
                     raise
 
-    async def _render(
-        self, model: Model, ray_origins: Float32, ray_directions: Float32, deadline: float | None
-    ) -> RenderedRays:
-        """All tiles by one version of a model; raises as `Engine.render`."""
-        rays = len(ray_origins)
-        rendered = RenderedRays(
-            np.empty((rays, 3), np.float32), np.empty(rays, np.float32), np.empty(rays, np.float32)
-        )
-        tiles = tile_slices(rays, model.manifest.rays_per_call)
+    async def _render(self, model: Model, rays: Rays, deadline: float | None) -> Light:
+        """All rays by one version of a model; raises as `Engine.render`."""
 
-        async def work() -> None:
-            for tile in tiles:
-                part = await self._infer(model, ray_origins[tile], ray_directions[tile], deadline)
-                for whole, array in zip(rendered, part, strict=True):
-                    whole[tile] = array
+        async def render_tile(inputs: Inputs) -> Light:
+            return await self._infer(model, inputs, deadline)
 
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(model.window):
-                    workers.create_task(work())
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return rendered
+        inputs = graph_inputs(model.manifest, rays)
+        return await render_in_tiles(render_tile, inputs, model.manifest.rays_per_call, model.window)
 
     async def ready(self) -> None:
-        """See `Engine.ready`; renders a ray of each scene, for Triton says ready with a dead backend."""
+        """See `Engine.ready`; the server is asked first what it has now."""
         await self._refresh()
-        limit = time.monotonic() + CANARY_TIMEOUT_SECONDS
-        for scene, model in self._models.items():
-            try:
-                await self.render(scene, *canary_ray(model.manifest), limit)
-            except EngineError as error:
-                raise EngineUnavailableError(f"scene {scene!r} did not render a ray: {error}") from error
+        await render_canaries(self)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -140,23 +102,19 @@ class TritonEngine:
             await self._refresh()
         return self._models.get(model.manifest.scene, model)
 
-    async def _infer(
-        self, model: Model, ray_origins: Float32, ray_directions: Float32, deadline: float | None
-    ) -> RenderedRays:
+    async def _infer(self, model: Model, inputs: Inputs, deadline: float | None) -> Light:
         """One tile; raises as `Engine.render`."""
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise DeadlineExceededError("the deadline of the render has passed")
-        inputs = []
-        for name, array in ((RAY_ORIGINS, ray_origins), (RAY_DIRECTIONS, ray_directions)):
+        left = seconds_left(deadline)
+        tensors = []
+        for name, array in inputs.items():
             tensor = self._tritonclient.InferInput(model.inputs[name], list(array.shape), "FP32")
             tensor.set_data_from_numpy(array)
-            inputs.append(tensor)
-        names = [model.outputs[name] for name in (RGB, DEPTH, OPACITY)]
+            tensors.append(tensor)
+        names = [model.outputs[spec.name] for spec in RENDER_OUTPUTS]
         try:
             result = await self._client.infer(
                 model.name,
-                inputs,
+                tensors,
                 model_version=model.version,
                 outputs=[self._tritonclient.InferRequestedOutput(name) for name in names],
                 client_timeout=left,
@@ -165,18 +123,5 @@ class TritonEngine:
             )
         except self._tritonclient.InferenceServerException as error:
             raise engine_error(error, self._url) from error
-        rendered = RenderedRays(*(result.as_numpy(name) for name in names))
-        return check_rendered(model.manifest.scene, len(ray_origins), rendered)
-
-
-def tile_slices(rays: int, rays_per_call: int) -> Iterator[slice]:
-    """Slices of at most `rays_per_call` that cover `range(rays)` in order."""
-    return (slice(start, min(start + rays_per_call, rays)) for start in range(0, rays, rays_per_call))
-
-
-def canary_ray(manifest: SceneManifest) -> tuple[Float32, Float32]:
-    """One ray [1, 3], [1, 3] through the scene's box, from its lowest corner to its highest."""
-    bounds = np.array(manifest.info.bounds, np.float64)
-    diagonal = bounds[3:] - bounds[:3]
-    direction = diagonal / np.linalg.norm(diagonal)
-    return bounds[None, :3].astype(np.float32), direction[None].astype(np.float32)
+        rays = len(next(iter(inputs.values())))
+        return check_light(model.manifest.scene, rays, Light(*(result.as_numpy(name) for name in names)))

@@ -1,35 +1,29 @@
-"""Stops work that nobody waits for any more."""
+"""Cancels work whose client has left. FastAPI itself lets the handler of a departed client run to its end."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
-from serving.errors import ClientDisconnectedError
-
-Result = TypeVar("Result")
+from serving.render.cancel import Cancel
 
 
-async def until_disconnect(work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
-    """The result of `work`, which is cancelled when `receive` says that the client has left.
+@asynccontextmanager
+async def cancelled_on_disconnect(receive: Receive, cancel: Cancel) -> AsyncIterator[None]:
+    """Inside the `async with`, cancel as soon as `receive` says that the client has left.
 
-    `receive` is a request's ASGI channel whose body has been read. FastAPI itself lets the handler of a
-    departed client run to its end. Raises ClientDisconnectedError, or what `work` raises.
+    `receive` is a request's ASGI channel whose body has been read.
     """
-    task = asyncio.ensure_future(work)
-    watch = asyncio.create_task(_disconnected(receive))
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        cancel.cancel()
+
+    watcher = asyncio.create_task(watch())
     try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnectedError("the client left before its render ended")
+        yield
     finally:
-        for unfinished in (task, watch):
-            unfinished.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)

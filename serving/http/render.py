@@ -1,21 +1,27 @@
 """`POST /v1/scenes/{scene}/render` and its linkable form, `GET /v1/scenes/{scene}/render.{extension}`."""
 
-import asyncio
-import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 
-from neurocity.cameras import Camera
-from neurocity.contract import SceneManifest
-from neurocity.errors import CameraError
-from serving.engines.base import RenderedRays, find_scene
-from serving.http.disconnect import until_disconnect
-from serving.http.openapi import problem_responses
-from serving.http.query import Extension, RenderQuery, query_name
+from neurocity.errors import (
+    CameraError,
+    DeadlineExceededError,
+    EngineError,
+    EngineUnavailableError,
+    SceneNotFoundError,
+)
+from serving.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
+from serving.http.disconnect import cancelled_on_disconnect
+from serving.http.fields import in_body
+from serving.http.problems import problem_responses
+from serving.http.query import Extension, RenderQuery
 from serving.http.schemas import EXAMPLES, RenderRequest
-from serving.render.images import MEDIA_TYPES, EncodedImage, encode_depth, encode_opacity, encode_rgb
-from serving.render.service import render_camera
+from serving.render.cancel import Cancel
+from serving.render.images import MEDIA_TYPES
+from serving.render.service import PictureRequest
 from serving.state import Gateway, GatewayOfApp
 
 IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -34,9 +40,14 @@ IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
             }.items()
         },
     },
-    **problem_responses([404, 422, 502, 503, 504]),
+    **problem_responses(
+        SceneNotFoundError,
+        RequestValidationError,
+        EngineError,
+        EngineUnavailableError,
+        DeadlineExceededError,
+    ),
 }
-BLACK = (0.0, 0.0, 0.0)
 
 router = APIRouter(prefix="/v1/scenes", tags=["render"])
 
@@ -45,7 +56,8 @@ router = APIRouter(prefix="/v1/scenes", tags=["render"])
     "/{scene}/render",
     summary="Render an image",
     response_class=Response,
-    responses=IMAGE_RESPONSES | problem_responses([400, 413, 415]),
+    responses=IMAGE_RESPONSES
+    | problem_responses(MalformedBodyError, BodyTooLargeError, UnsupportedMediaTypeError),
 )
 async def render(
     scene: str,
@@ -57,10 +69,7 @@ async def render(
     gateway: GatewayOfApp,
 ) -> Response:
     """An image of the scene from the camera in the body."""
-    manifest = find_scene(gateway.engine.scenes(), scene)
-    gateway.check_size(body.width, body.height)
-    camera = body.to_camera(manifest.info.up)
-    return await until_disconnect(_respond(gateway, manifest, body, camera), request.receive)
+    return await _answer(gateway, request, scene, body, lambda name: in_body(name, body, body.camera))
 
 
 @router.get(
@@ -77,38 +86,27 @@ async def render_link(
     gateway: GatewayOfApp,
 ) -> Response:
     """The same as the POST form with a `look_at` camera, as a link."""
-    manifest = find_scene(gateway.engine.scenes(), scene)
     wanted = query.to_request(extension)
-    gateway.check_size(wanted.width, wanted.height)
+    return await _answer(gateway, request, scene, wanted, lambda name: query.parameter(("camera", name)))
+
+
+async def _answer(
+    gateway: Gateway, request: Request, scene: str, wanted: RenderRequest, locate: Callable[[str], str]
+) -> Response:
+    """The image as an HTTP response; `locate` tells what the client calls a field of the camera."""
+    manifest = gateway.service.check(scene, wanted.width, wanted.height)
     try:
         camera = wanted.to_camera(manifest.info.up)
     except CameraError as error:
-        raise CameraError(str(error), query_name(tuple(error.field.split(".")))) from None
-    return await until_disconnect(_respond(gateway, manifest, wanted, camera), request.receive)
-
-
-async def _respond(
-    gateway: Gateway, manifest: SceneManifest, wanted: RenderRequest, camera: Camera
-) -> Response:
-    started = time.perf_counter()
-    rendered = await render_camera(gateway.engine, manifest.scene, camera, gateway.deadline())
-    done = time.perf_counter()
-    image = await asyncio.to_thread(_encode, rendered, wanted, manifest)
-    render_ms, encode_ms = (done - started) * 1e3, (time.perf_counter() - done) * 1e3
+        raise CameraError(str(error), locate(error.field)) from None
+    cancel = Cancel.after(gateway.settings.render_timeout_seconds)
+    picture = PictureRequest(scene=scene, camera=camera, options=wanted.to_options())
+    async with cancelled_on_disconnect(request.receive, cancel):
+        made = await gateway.service.render(picture, cancel)
     headers = {
-        "X-Scene-Version": str(manifest.version),
-        "X-Render-Ms": f"{render_ms:.1f}",
-        "Server-Timing": f"render;dur={render_ms:.1f}, encode;dur={encode_ms:.1f}",
-        **image.headers,
+        "X-Scene-Version": str(made.scene_version),
+        "X-Render-Ms": f"{made.render_ms:.1f}",
+        "Server-Timing": f"render;dur={made.render_ms:.1f}, encode;dur={made.encode_ms:.1f}",
+        **made.image.notes,
     }
-    return Response(image.data, media_type=image.media_type, headers=headers)
-
-
-def _encode(rendered: RenderedRays, wanted: RenderRequest, manifest: SceneManifest) -> EncodedImage:
-    if wanted.output == "depth":
-        return encode_depth(rendered, manifest.depth_kind, wanted.format)
-    if wanted.output == "opacity":
-        return encode_opacity(rendered, wanted.format, wanted.quality)
-    # A scene without a background of its own is opaque everywhere, so black is never seen there.
-    background = manifest.info.background or BLACK if wanted.background == "scene" else wanted.background
-    return encode_rgb(rendered, background, wanted.format, wanted.quality)
+    return Response(made.image.data, media_type=made.image.media_type, headers=headers)

@@ -1,8 +1,4 @@
-"""Rendered light to encoded images.
-
-Colours stay in the training images' space (sRGB-encoded). Rounding is half up, floor(255 x + 0.5), after
-clipping to [0, 1], so that a byte is within 1/255 of the float it came from wherever it is decoded.
-"""
+"""Rendered light to encoded images."""
 
 import io
 from dataclasses import dataclass, field
@@ -12,8 +8,9 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from neurocity.contract import DEPTH_EPSILON
-from serving.engines.base import Float32, RenderedRays
+from neurocity.contract import DEPTH_EPSILON, SceneManifest
+from neurocity.light import Bytes, Float32, Light, over_background, to_bytes
+from serving.render.options import DEFAULT_QUALITY, RenderOptions
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -28,22 +25,24 @@ DEPTH_COUNTS = 65_535
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedImage:
-    """Bytes of an image file, its media type, and the HTTP headers that explain its values."""
+    """Bytes of an image file, its media type, and what explains its values.
+
+    notes: by the names that they have in PNG text chunks and HTTP headers.
+    """
 
     data: bytes
     media_type: str
-    headers: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
-def composite(rgb: Float32, opacity: Float32, background: tuple[float, float, float]) -> Float32:
-    """Radiance [..., 3] over a background colour, `rgb + (1 - opacity) * background`, clipped to [0, 1]."""
-    behind = (1.0 - opacity)[..., None] * np.asarray(background, dtype=np.float32)
-    return np.clip(rgb + behind, 0.0, 1.0)
-
-
-def to_bytes(values: Float32) -> npt.NDArray[np.uint8]:
-    """Numbers in [0, 1] as uint8, clipped, rounded half up."""
-    return np.floor(np.clip(values, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+def encode(light: Light, manifest: SceneManifest, options: RenderOptions) -> EncodedImage:
+    """An image [H, W] of light as the options want it."""
+    if options.output == "depth":
+        return encode_depth(light, manifest.depth_kind, options.format)
+    if options.output == "opacity":
+        return _values(light.opacity, options)
+    background = manifest.info.background if options.background == "scene" else options.background
+    return _values(over_background(light.rgb, light.opacity, background), options)
 
 
 def quantise_depth(depth: Float32, opacity: Float32) -> tuple[npt.NDArray[np.uint16], float]:
@@ -58,47 +57,43 @@ def quantise_depth(depth: Float32, opacity: Float32) -> tuple[npt.NDArray[np.uin
     return np.where(seen, counts, 0).astype(np.uint16), scale
 
 
-def encode_rgb(
-    rendered: RenderedRays, background: tuple[float, float, float], encoding: str, quality: int | None
-) -> EncodedImage:
-    """The colours [H, W, 3] over `background`; npy holds float32 in [0, 1]."""
-    image = composite(rendered.rgb, rendered.opacity, background)
-    return _npy(image) if encoding == "npy" else _picture(to_bytes(image), encoding, quality)
+def encode_depth(light: Light, kind: str, encoding: str) -> EncodedImage:
+    """The depth [H, W] as a 16-bit PNG, or as float32 npy in scene units; `kind` is said in the notes.
 
-
-def encode_opacity(rendered: RenderedRays, encoding: str, quality: int | None) -> EncodedImage:
-    """The opacity [H, W] as 8-bit gray, or as float32 npy."""
-    if encoding == "npy":
-        return _npy(rendered.opacity)
-    return _picture(to_bytes(rendered.opacity), encoding, quality)
-
-
-def encode_depth(rendered: RenderedRays, kind: str, encoding: str) -> EncodedImage:
-    """The depth [H, W] as a 16-bit PNG, or as float32 npy in scene units; `kind` is said in the headers.
-
-    The headers `X-Depth-Kind`, `X-Depth-Scale` (scene units of one count) and `X-Depth-Invalid` (the count of
+    The notes `X-Depth-Kind`, `X-Depth-Scale` (scene units of one count) and `X-Depth-Invalid` (the count of
     pixels without depth; PNG only) stand in the PNG's text chunks as well.
     """
     if encoding == "npy":
-        return _npy(rendered.depth, {"X-Depth-Kind": kind, "X-Depth-Scale": "1"})
-    counts, scale = quantise_depth(rendered.depth, rendered.opacity)
-    headers = {"X-Depth-Kind": kind, "X-Depth-Scale": repr(scale), "X-Depth-Invalid": "0"}
+        return _npy(light.depth, {"X-Depth-Kind": kind, "X-Depth-Scale": "1"})
+    counts, scale = quantise_depth(light.depth, light.opacity)
+    notes = {"X-Depth-Kind": kind, "X-Depth-Scale": repr(scale), "X-Depth-Invalid": "0"}
     text = PngInfo()
-    for name, value in headers.items():
+    for name, value in notes.items():
         text.add_text(name, value)
     data = io.BytesIO()
     Image.fromarray(counts).save(data, "PNG", pnginfo=text, compress_level=PNG_COMPRESSION)
-    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES["png"], headers=headers)
+    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES["png"], notes=notes)
 
 
-def _npy(values: Float32, headers: dict[str, str] | None = None) -> EncodedImage:
+def _values(values: Float32, options: RenderOptions) -> EncodedImage:
+    """Numbers in [0, 1], [H, W] or [H, W, 3], as a picture of bytes, or as they are in npy."""
+    if options.format == "npy":
+        return _npy(values)
+    return _picture(to_bytes(values), options)
+
+
+def _npy(values: Float32, notes: dict[str, str] | None = None) -> EncodedImage:
     data = io.BytesIO()
     np.save(data, values, allow_pickle=False)
-    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES["npy"], headers=headers or {})
+    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES["npy"], notes=notes or {})
 
 
-def _picture(pixels: npt.NDArray[np.uint8], encoding: str, quality: int | None) -> EncodedImage:
-    options = {"compress_level": PNG_COMPRESSION} if encoding == "png" else {"quality": quality}
+def _picture(pixels: Bytes, options: RenderOptions) -> EncodedImage:
+    arguments = (
+        {"compress_level": PNG_COMPRESSION}
+        if options.format == "png"
+        else {"quality": options.quality or DEFAULT_QUALITY}
+    )
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, encoding.upper(), **options)
-    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES[encoding])
+    Image.fromarray(pixels).save(data, options.format.upper(), **arguments)
+    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES[options.format])
