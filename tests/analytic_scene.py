@@ -133,13 +133,18 @@ def write_onnx(path: Path, *, cones: bool = False, rgb_scale: float = 1.0, idle_
         ("Squeeze", ["depth_column", "last_axis"], "depth"),
         ("Squeeze", ["opacity_column", "last_axis"], "opacity"),
     ]
+    used = {"idle_loops", "true", "one", *(name for _, inputs, _ in steps for name in inputs)}
     idle = helper.make_node("Loop", ["idle_loops", "true", "one"], ["idle_factor"], body=_idle_loop())
     graph = helper.make_graph(
         [idle, *(helper.make_node(kind, inputs, [output]) for kind, inputs, output in steps)],
         "sphere",
         [_value_info(spec) for spec in ray_inputs(cones)],
         [_value_info(spec) for spec in RENDER_OUTPUTS],
-        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        [
+            onnx.numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+            if name in used
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)

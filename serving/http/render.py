@@ -86,6 +86,7 @@ async def render_link(
     gateway: GatewayOfApp,
 ) -> Response:
     """The same as the POST form with a `look_at` camera, as a link."""
+    gateway.service.scene(scene)  # that a scene is unknown is said before what else is wrong
     wanted = query.to_request(extension)
     return await _answer(gateway, request, scene, wanted, lambda name: query.parameter(("camera", name)))
 
