@@ -10,7 +10,7 @@ from serving.render.options import Limits
 
 if TYPE_CHECKING:
     EngineName = str
-else:
+else:  # the registry's names, which no type checker can know
     EngineName = Literal[*ENGINES]
 
 

@@ -17,9 +17,10 @@ Extension = Literal["png", "jpg", "jpeg", "webp", "npy"]
 
 
 def _parse_vector(values: Any) -> tuple[float, ...]:
-    """`x,y,z` in the last of the values that a repeated parameter has, as FastAPI gives a tuple's."""
+    """The numbers of `x,y,z`; FastAPI gives a tuple's parameter as a list, and the last of it counts."""
+    text = values if isinstance(values, str) else values[-1]
     try:
-        numbers = tuple(float(item) for item in values[-1].split(","))
+        numbers = tuple(float(item) for item in text.split(","))
     except ValueError:
         numbers = ()
     if len(numbers) != 3:

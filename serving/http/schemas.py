@@ -9,13 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from neurocity.cameras import Camera
 from serving.http.camera_forms import CameraForm, RequestModel
-from serving.render.options import (
-    FormatName,
-    OutputName,
-    RenderOptions,
-    format_problem,
-    quality_problem,
-)
+from serving.render.options import FormatName, OutputName, RenderOptions, format_problem, quality_problem
 
 Pixels = Annotated[int, Field(strict=True, ge=1)]
 Quality = Annotated[int, Field(strict=True, ge=1, le=100)]
