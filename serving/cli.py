@@ -71,5 +71,5 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
-    """uvicorn raises the signal again after its last response; leave then, through all clean-up."""
+    """uvicorn raises the signal again after its last response; SystemExit then runs all clean-up."""
     raise SystemExit(0)

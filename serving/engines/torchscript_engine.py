@@ -14,7 +14,7 @@ from serving.engines.rays import Inputs
 
 
 class TorchScriptEngine(InProcessEngine):
-    """Renders with one TorchScript module a scene; an abandoned call runs to its end, unheard."""
+    """Renders with one TorchScript module a scene; an abandoned call runs to its end."""
 
     name = "torch"
     formats = ("torchscript",)
