@@ -252,16 +252,25 @@ def test_a_new_engine_is_one_file_and_one_line(tmp_path):
     head, entries, rest = base.read_text().partition("] = {\n")
     assert head.endswith("ENGINES: dict[str, EngineEntry")
     base.write_text(head + entries + TOY_ENTRY + rest)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
-    suite = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "-k", "toy"]
+    path = [str(tmp_path), str(REPOSITORY)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    pytest_options = ["-c", REPOSITORY / "pyproject.toml", "-o", f"pythonpath={' '.join(path)}"]
+    suite = [*pytest_options, "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "-k", "toy", __file__]
     results = [
-        subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         for command in (
-            [*suite, "-o", f"pythonpath={tmp_path} {REPOSITORY}", __file__],
-            [sys.executable, "-c", "from serving.cli import main; main()", "--help"],
+            ["-m", "pytest", *suite],
+            ["-c", "from serving.cli import main; main()", "--help"],
         )
     ]
     assert [result.returncode for result in results] == [0, 0], [result.stdout for result in results]
     assert int(re.search(r"(\d+) passed", results[0].stdout)[1]) >= 30
     assert "skipped" not in results[0].stdout
-    assert "--engine {onnxruntime,toy,torch,triton}" in results[1].stdout
+    assert "--engine {toy,onnxruntime,torch,triton}" in results[1].stdout
