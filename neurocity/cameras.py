@@ -177,9 +177,11 @@ class Camera:
 
         Raises CameraError as `camera_directions` does.
         """
-        directions = (self.camera_directions() @ self.camera_to_world[:3, :3].T).astype(np.float32)
+        in_camera = self.camera_directions()
+        directions = (in_camera @ self.camera_to_world[:3, :3].T).astype(np.float32)
         origins = np.broadcast_to(self.position.astype(np.float32), directions.shape)
-        return Rays(np.ascontiguousarray(origins), directions, self.ray_radii()[:, None] if radii else None)
+        cones = self._radii(in_camera)[:, None] if radii else None
+        return Rays(np.ascontiguousarray(origins), directions, cones)
 
     def ray_radii(self) -> Float32:
         """Radius at unit distance of each pixel's cone [H*W] (Barron et al. 2021, section 3.1).
@@ -188,7 +190,10 @@ class Camera:
         the cone's circle then has the variance of the pixel's square in x and y.
         Raises CameraError as `camera_directions` does.
         """
-        grid = self.camera_directions().reshape(self.height, self.width, 3)
+        return self._radii(self.camera_directions())
+
+    def _radii(self, camera_directions: Array) -> Float32:
+        grid = camera_directions.reshape(self.height, self.width, 3)
         if self.width == 1:
             widths = np.full((self.height, 1), 1.0 / self.fl_x)
         else:

@@ -18,11 +18,14 @@ _ERRORS_ONLY = 3
 def open_session(path: Path, device: str, *, threads: int = 0) -> Any:
     """An `onnxruntime.InferenceSession` of the file at `path` that computes on `device` and nowhere else.
 
-    device: "cpu" or "cuda". threads: inside one run; 0 lets ONNX Runtime choose.
+    device: "cpu", "cuda" or "cuda:INDEX". threads: inside one run; 0 lets ONNX Runtime choose.
     Raises MissingDependencyError when this build of ONNX Runtime or this machine lacks the device, and
     EngineError when the file cannot be opened.
     """
-    provider, provider_options = _PROVIDERS[device]
+    kind, _, index = device.partition(":")
+    provider, provider_options = _PROVIDERS[kind]
+    if index:
+        provider_options = provider_options | {"device_id": index}
     available = onnxruntime.get_available_providers()
     if provider not in available:
         raise MissingDependencyError(

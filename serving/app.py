@@ -6,14 +6,16 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from serving import health, routes, scenes
 from serving.engines.base import Engine, open_engine
-from serving.errors import install_error_handlers
-from serving.gateway import Gateway
-from serving.middleware import BodyLimit, RequestLog
-from serving.openapi import install_openapi
-from serving.pages import docs_route, viewer_routes
+from serving.http import health, render, scenes
+from serving.http.openapi import install_openapi
+from serving.http.pages import docs_route, viewer_routes
+from serving.http.problems import install_error_handlers
+from serving.middleware.body_limit import BodyLimit
+from serving.middleware.request_log import RequestLog
+from serving.render.service import RenderService
 from serving.settings import Settings
+from serving.state import Gateway
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
@@ -26,8 +28,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        opened = engine or await open_engine(chosen.engine, chosen.engine_options())
-        app.state.gateway = Gateway(engine=opened, settings=chosen)
+        opened = engine or await open_engine(chosen.engine, chosen)
+        service = RenderService(opened, chosen.limits())
+        app.state.gateway = Gateway(service=service, settings=chosen)
         try:
             yield
         finally:
@@ -44,7 +47,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     install_error_handlers(app)
     install_openapi(app)
-    for module in (health, scenes, routes):
+    for module in (health, scenes, render):
         app.include_router(module.router)
     app.router.routes += [docs_route(app), *viewer_routes()]
     app.add_middleware(BodyLimit, limit=chosen.max_body_bytes)

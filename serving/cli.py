@@ -47,7 +47,7 @@ async def serve(settings: Settings) -> None:
     """Open the engine and serve until a signal arrives; raises as `open_engine`, and OSError for the port."""
     listener = socket.create_server((settings.host, settings.port), family=_family(settings.host))
     with listener:
-        engine = await open_engine(settings.engine, settings.engine_options())
+        engine = await open_engine(settings.engine, settings)
         try:
             config = uvicorn.Config(create_app(settings, engine), access_log=False, log_config=None)
             await _AnnouncingServer(config).serve(sockets=[listener])
@@ -71,5 +71,5 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
-    """uvicorn raises the signal again after its last response; leave then, through all clean-up."""
+    """uvicorn raises the signal again after its last response; SystemExit then runs all clean-up."""
     raise SystemExit(0)

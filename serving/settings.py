@@ -1,39 +1,26 @@
 """The gateway's settings: command line over environment (`NEUROCITY_MAX_PIXELS=...`) over these defaults."""
 
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving.engines.base import EngineOptions
+from serving.engines.base import ENGINES, EngineOptions
+from serving.render.options import Limits
+
+if TYPE_CHECKING:
+    EngineName = str
+else:  # the registry's names, which no type checker can know
+    EngineName = Literal[*ENGINES]
 
 
-class Settings(BaseSettings):
-    """Everything that can be set about a gateway process."""
+class Settings(BaseSettings, EngineOptions):
+    """Everything that can be set about a gateway process, what its engine may be told included."""
 
     model_config = SettingsConfigDict(env_prefix="NEUROCITY_", frozen=True, use_attribute_docstrings=True)
 
-    repository: Path = Path("model_repository")
-    """Model repository folder that in-process engines open: <scene>_<format>/<version>/."""
-
-    engine: Literal["onnxruntime", "torch", "triton"] = "onnxruntime"
+    engine: EngineName = "onnxruntime"
     """What renders: an in-process library, or a Triton server."""
-
-    precision: Literal["fp32", "fp16"] = "fp32"
-    """Precision of the artefacts that in-process engines open."""
-
-    triton_url: str | None = None
-    """HOST:PORT of the Triton server's gRPC endpoint; needed by the triton engine."""
-
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where in-process engines compute; an absent device is an error, never a fallback."""
-
-    threads: int = Field(default=0, ge=0)
-    """Threads inside one call of an in-process engine; 0 lets its library choose."""
-
-    concurrent_calls: int = Field(default=1, ge=1)
-    """Calls that an in-process engine runs at the same time; further ones wait in order."""
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all interfaces."""
@@ -53,13 +40,6 @@ class Settings(BaseSettings):
     render_timeout_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Time after which a render is given up (status 504)."""
 
-    def engine_options(self) -> EngineOptions:
-        """The part of the settings that engines read."""
-        return EngineOptions(
-            repository=self.repository,
-            precision=self.precision,
-            triton_url=self.triton_url,
-            device=self.device,
-            threads=self.threads,
-            concurrent_calls=self.concurrent_calls,
-        )
+    def limits(self) -> Limits:
+        """What one picture may take."""
+        return Limits(max_pixels=self.max_pixels, max_side=self.max_side)

@@ -27,3 +27,22 @@ def running_gateway(app: FastAPI) -> Iterator[httpx.Client]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def send(client: httpx.Client, words: list[str]) -> tuple[httpx.Response, str]:
+    """What curl would do with these words, sent by `client`; the answer, and the file that it would go to."""
+    options = {"-o": "", "-H": "", "-d": ""}
+    rest = words[1:]
+    addresses = []
+    while rest:
+        word = rest.pop(0)
+        if word in options:
+            options[word] = rest.pop(0)
+        else:
+            assert word.startswith("http://127.0.0.1:8000/"), word
+            addresses.append(word.removeprefix("http://127.0.0.1:8000"))
+    (address,) = addresses
+    if not options["-d"]:
+        return client.get(address), options["-o"]
+    name, _, value = options["-H"].partition(": ")
+    return client.post(address, content=options["-d"], headers={name: value}), options["-o"]

@@ -8,6 +8,7 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -62,7 +63,12 @@ def serving_modules() -> set[str]:
 
 def test_serving_loads_no_torch_and_nothing_that_trains():
     modules = serving_modules()
-    assert {"serving.app", "serving.cli", "serving.engines.triton", "serving.engines.torch"} <= modules
+    assert {
+        "serving.app",
+        "serving.cli",
+        "serving.engines.triton_engine",
+        "serving.engines.torchscript_engine",
+    } <= modules
     assert loaded_by(*sorted(modules)) & TRAINING == set()
 
 
@@ -193,17 +199,6 @@ def test_the_contracts_are_kept(import_cache):
             "import pytorch_lightning",
             "Lightning is imported in neurocity.training and lightning_trainer modules alone",
         ),
-        ("serving/images.py", "import torch", "serving reaches no torch and nothing that trains"),
-        (
-            "serving/scenes.py",
-            "import neurocity.data.scene",
-            "serving reaches no torch and nothing that trains",
-        ),
-        (
-            "serving/renderer.py",
-            "import serving.engines.onnxruntime",
-            "the gateway knows the engine protocol and no engine",
-        ),
         (
             "export/formats/onnx.py",
             "import export.formats.torchscript",
@@ -235,4 +230,75 @@ def test_the_contracts_can_fail(file, statement, contract, import_cache, tmp_pat
 
 def test_every_engine_is_a_module_that_the_contract_covers():
     """The contract forbids `serving.engines.*` by pattern; a registered engine elsewhere would escape it."""
-    assert all(entry.startswith("serving.engines.") for entry in ENGINES.values())
+    assert all(entry.path.startswith("serving.engines.") for entry in ENGINES.values())
+
+
+@pytest.fixture(scope="module")
+def copied_packages(tmp_path_factory):
+    """A copy of the packages, to be changed in one file at a time."""
+    root = tmp_path_factory.mktemp("copy")
+    for package in PACKAGES:
+        shutil.copytree(
+            REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__", "*.js")
+        )
+    return root
+
+
+SERVING_CONTRACTS = {
+    "serving reaches no torch and nothing that trains": [
+        ("render/images.py", "torch"),
+        ("http/scenes.py", "neurocity.data.scene"),
+    ],
+    "serving takes what it shares from neurocity's foundation alone": [
+        ("render/images.py", "neurocity.presets"),
+        ("engines/rays.py", "neurocity.rendering"),
+    ],
+    "each room of serving knows only those below it": [
+        ("engines/rays.py", "serving.render.options"),
+        ("render/service.py", "serving.settings"),
+        ("render/service.py", "serving.errors"),
+        ("settings.py", "serving.state"),
+        ("http/render.py", "serving.middleware.body_limit"),
+        ("middleware/request_log.py", "serving.http.problems"),
+        ("state.py", "serving.http.render"),
+        ("app.py", "serving.tritonserver.server"),
+    ],
+    "pixels are made without HTTP": [
+        ("render/cancel.py", "starlette.types"),
+        ("render/options.py", "fastapi"),
+        ("engines/base.py", "uvicorn"),
+    ],
+    "the gateway knows the engine protocol and no engine": [
+        ("render/service.py", "serving.engines.onnxruntime_engine"),
+        ("http/health.py", "serving.engines.rays"),
+        ("settings.py", "serving.engines.triton_engine"),
+    ],
+    "an engine knows no other engine": [
+        ("engines/torchscript_engine.py", "serving.engines.onnxruntime_engine"),
+        ("engines/onnxruntime_engine.py", "serving.engines.triton_models"),
+    ],
+}
+"""Contract -> imports that break it: the file of `serving` that has one, and what it imports."""
+
+
+@pytest.mark.parametrize(
+    ("contract", "file", "module"),
+    [(contract, *case) for contract, cases in SERVING_CONTRACTS.items() for case in cases],
+)
+def test_the_contracts_of_serving_can_fail(contract, file, module, import_cache, copied_packages):
+    source = copied_packages / "serving" / file
+    before = source.read_text()
+    source.write_text(f"{before}\nimport {module}\n")
+    try:
+        result = lint_imports(copied_packages, import_cache)
+    finally:
+        source.write_text(before)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert f"{contract} BROKEN" in result.stdout
+
+
+def test_every_contract_of_serving_is_shown_to_fail():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    contracts = project["tool"]["importlinter"]["contracts"]
+    ours = {item["name"] for item in contracts if item["id"].startswith(("serving", "engine"))}
+    assert ours == set(SERVING_CONTRACTS)

@@ -1,29 +1,30 @@
 """One conformance suite for all engines of `serving.engines.base.ENGINES`."""
 
 import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import analytic_scene
 import numpy as np
 import pytest
+import triton_server
 
-from export.formats import onnx as onnx_format
-from export.repository.triton_config import CONFIG_FILE, model_config
-from neurocity.contract import MANIFEST_FILE, manifest_from_json
-from neurocity.errors import (
-    DeadlineExceededError,
-    EngineError,
-    MissingDependencyError,
-    SceneNotFoundError,
-)
-from serving.engines.base import ENGINES, EngineOptions, open_engine
-from serving.tritonserver.server import ServerOptions, running_server
-
-FORMATS = {"onnxruntime": "onnx", "torch": "torchscript", "triton": "onnx"}
-"""Engine -> the format that it is given here."""
+from neurocity.cameras import Rays
+from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError, SceneNotFoundError
+from serving.engines.base import ENGINES, EngineOptions, engine_class, open_engine
+from serving.settings import Settings
 
 SCENE = analytic_scene.SCENE
+CONES = "cones"
+"""The scene whose graph takes radii."""
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module", params=sorted(ENGINES))
@@ -31,46 +32,44 @@ def opened(request, tmp_path_factory):
     """The engine's name and a function that runs `use(engine)` on a freshly opened one."""
     name = request.param
     repository = tmp_path_factory.mktemp(name)
-    for scene in (SCENE, "second"):
-        analytic_scene.write_repository(repository, FORMATS[name], scene=scene)
+    for scene in (SCENE, CONES):
+        write_scene(repository, name, scene, cones=scene == CONES)
     with engine_options(name, repository) as options:
+        yield name, lambda use: run(name, options, use)
 
-        def run(use):
-            async def session():
-                engine = await open_engine(name, options)
-                try:
-                    return await use(engine)
-                finally:
-                    await engine.close()
 
-            return asyncio.run(session())
-
-        yield name, run
+def write_scene(repository, name, scene, **options):
+    """The scene in the format that the engine prefers."""
+    analytic_scene.write_repository(repository, engine_class(name).formats[0], scene=scene, **options)
 
 
 @contextmanager
 def engine_options(name, repository):
     """What opens the engine on that repository; for Triton, a server is started on it."""
-    if name != "triton":
-        yield EngineOptions(repository=repository, threads=1)
-        return
-    for folder in repository.iterdir():
-        record = manifest_from_json((folder / "1" / MANIFEST_FILE).read_text())
-        signature = onnx_format.FORMAT.signature(folder / "1" / record.artefact.name)
-        (folder / CONFIG_FILE).write_text(model_config(record, onnx_format.FORMAT.triton, signature))
-    options = ServerOptions(repository=repository, grpc_port=0, http_port=0, metrics_port=0)
-    try:
-        with running_server(options, lambda _: None) as server:
+    if name == "triton":
+        with triton_server.triton_server(repository) as server:
             yield EngineOptions(triton_url=server.grpc_url)
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
+    else:
+        yield EngineOptions(repository=repository, threads=1)
 
 
-def rays(count: int = 37):
+def run(name, options, use):
+    """The result of `use(engine)` on a freshly opened engine."""
+
+    async def session():
+        engine = await open_engine(name, options)
+        try:
+            return await use(engine)
+        finally:
+            await engine.close()
+
+    return asyncio.run(session())
+
+
+def rays(count: int = 37, *, radii: bool = False) -> Rays:
     """Rays of which some meet the sphere."""
-    origins, directions = analytic_scene.camera(8, 6).rays().arrays()
-    index = np.arange(count) % len(origins)
-    return origins[index], directions[index]
+    of_camera = analytic_scene.camera(8, 6).rays(radii=radii)
+    return of_camera[np.arange(count) % len(of_camera)]
 
 
 def test_it_lists_its_scenes(opened):
@@ -81,29 +80,54 @@ def test_it_lists_its_scenes(opened):
 
     engine_name, scenes = run(use)
     assert engine_name == name
-    assert sorted(scenes) == ["second", SCENE]
-    assert scenes[SCENE].format == FORMATS[name]
+    assert sorted(scenes) == [CONES, SCENE]
+    assert scenes[SCENE].format == engine_class(name).formats[0]
     assert scenes[SCENE].info.background == analytic_scene.BACKGROUND
+    assert [scenes[scene].takes_ray_radii for scene in (SCENE, CONES)] == [False, True]
 
 
-@pytest.mark.parametrize("count", [1, 2, 37, 48])
-def test_it_renders_the_analytic_scene(opened, count):
-    origins, directions = rays(count)
-    rendered = opened[1](lambda engine: engine.render(SCENE, origins, directions, None))
-    for values, reference in zip(rendered, analytic_scene.render(origins, directions), strict=True):
+def test_the_settings_know_it(opened):
+    assert Settings(engine=opened[0]).engine == opened[0]
+
+
+@pytest.mark.parametrize("scene", [SCENE, CONES])
+@pytest.mark.parametrize("count", [1, 2, 37, 48, 257])
+def test_it_renders_the_analytic_scene(opened, scene, count):
+    wanted = rays(count, radii=scene == CONES)
+    light = opened[1](lambda engine: engine.render(scene, wanted, None))
+    for values, reference in zip(light, analytic_scene.render(*wanted.arrays()), strict=True):
         assert values.dtype == np.float32
         np.testing.assert_allclose(values, reference, atol=2e-5)
 
 
-def test_rays_do_not_depend_on_their_batch(opened):
-    origins, directions = rays(48)
+def test_radii_count(opened):
+    """Wider cones, and in place of 0 the mean radius."""
+    origins, directions = rays(48).arrays()
 
     async def use(engine):
-        whole = await engine.render(SCENE, origins, directions, None)
-        parts = [
-            await engine.render(SCENE, origins[i : i + 7], directions[i : i + 7], None)
-            for i in range(0, 48, 7)
-        ]
+        radii = [np.full((48, 1), radius, np.float32) for radius in (0.001, 1.0, 0.0)]
+        return [await engine.render(CONES, Rays(origins, directions, item), None) for item in radii]
+
+    narrow, wide, mean = (light.opacity.max() for light in opened[1](use))
+    assert narrow > mean > 5 * wide
+    assert mean == pytest.approx(
+        analytic_scene.ALPHA / (1 + analytic_scene.THINNING * analytic_scene.MEAN_RADIUS)
+    )
+
+
+@pytest.mark.parametrize(("scene", "radii"), [(SCENE, True), (CONES, False)])
+def test_radii_must_be_given_exactly_where_the_scene_takes_them(opened, scene, radii):
+    with pytest.raises(EngineError, match=f"scene '{scene}' takes rays with.* ray_radii, got rays with"):
+        opened[1](lambda engine: engine.render(scene, rays(radii=radii), None))
+
+
+@pytest.mark.parametrize("scene", [SCENE, CONES])
+def test_rays_do_not_depend_on_their_batch(opened, scene):
+    wanted = rays(48, radii=scene == CONES)
+
+    async def use(engine):
+        whole = await engine.render(scene, wanted, None)
+        parts = [await engine.render(scene, wanted[i : i + 7], None) for i in range(0, 48, 7)]
         return whole, parts
 
     whole, parts = opened[1](use)
@@ -112,73 +136,141 @@ def test_rays_do_not_depend_on_their_batch(opened):
 
 
 def test_arrays_need_not_be_contiguous(opened):
-    origins, directions = rays(48)
-    rendered = opened[1](lambda engine: engine.render(SCENE, origins[::3], directions[::3], None))
-    np.testing.assert_allclose(
-        rendered.depth, analytic_scene.render(origins[::3], directions[::3])[1], atol=2e-5
-    )
+    wanted = rays(48, radii=True)[::3]
+    assert not wanted.origins.flags.contiguous
+    light = opened[1](lambda engine: engine.render(CONES, wanted, None))
+    np.testing.assert_allclose(light.opacity, analytic_scene.render(*wanted.arrays())[2], atol=2e-5)
 
 
 def test_calls_may_overlap(opened):
-    origins, directions = rays(48)
+    wanted = rays(48)
 
     async def use(engine):
-        calls = [engine.render(SCENE, origins[:n], directions[:n], None) for n in range(1, 17)]
-        return await asyncio.gather(*calls)
+        return await asyncio.gather(*(engine.render(SCENE, wanted[:n], None) for n in range(1, 17)))
 
-    for count, rendered in enumerate(opened[1](use), start=1):
-        reference = analytic_scene.render(origins[:count], directions[:count])
-        np.testing.assert_allclose(rendered.rgb, reference[0], atol=2e-5)
+    for count, light in enumerate(opened[1](use), start=1):
+        reference = analytic_scene.render(*wanted[:count].arrays())
+        np.testing.assert_allclose(light.rgb, reference[0], atol=2e-5)
 
 
 def test_unknown_scene_is_refused_with_the_known_ones(opened):
-    with pytest.raises(SceneNotFoundError, match="'nowhere', known: second, sphere"):
-        opened[1](lambda engine: engine.render("nowhere", *rays(), None))
+    with pytest.raises(SceneNotFoundError, match="'nowhere', known: cones, sphere"):
+        opened[1](lambda engine: engine.render("nowhere", rays(), None))
 
 
 @pytest.mark.parametrize(
-    ("origins", "directions"),
+    ("scene", "arrays"),
     [
-        (np.zeros((4, 3)), np.zeros((4, 3))),
-        (np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)),
-        (np.zeros((4, 3), np.float32), np.zeros((5, 3), np.float32)),
-        (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)),
-        (np.zeros(3, np.float32), np.zeros(3, np.float32)),
+        (SCENE, (np.zeros((4, 3)), np.zeros((4, 3)))),
+        (SCENE, (np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32))),
+        (SCENE, (np.zeros((4, 3), np.float32), np.zeros((5, 3), np.float32))),
+        (SCENE, (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))),
+        (SCENE, (np.zeros(3, np.float32), np.zeros(3, np.float32))),
+        (CONES, (*[np.zeros((4, 3), np.float32)] * 2, np.zeros(4, np.float32))),
+        (CONES, (*[np.zeros((4, 3), np.float32)] * 2, np.zeros((3, 1), np.float32))),
+        (CONES, (*[np.zeros((4, 3), np.float32)] * 2, np.zeros((4, 1)))),
     ],
 )
-def test_what_is_not_rays_is_refused(opened, origins, directions):
+def test_what_is_not_rays_is_refused(opened, scene, arrays):
     with pytest.raises(EngineError, match="ray_"):
-        opened[1](lambda engine: engine.render(SCENE, origins, directions, None))
+        opened[1](lambda engine: engine.render(scene, Rays(*arrays), None))
 
 
 def test_non_finite_light_is_an_error(opened):
-    origins, directions = rays()
+    origins, directions = rays().arrays()
     origins = origins.copy()
     origins[0] = np.nan
     with pytest.raises(EngineError, match="not finite"):
-        opened[1](lambda engine: engine.render(SCENE, origins, directions, None))
+        opened[1](lambda engine: engine.render(SCENE, Rays(origins, directions), None))
 
 
 def test_a_passed_deadline_is_an_error_and_leaves_the_engine_usable(opened):
     async def use(engine):
         with pytest.raises(DeadlineExceededError):
-            await engine.render(SCENE, *rays(), time.monotonic() - 1.0)
-        return await engine.render(SCENE, *rays(), time.monotonic() + 30.0)
+            await engine.render(SCENE, rays(), time.monotonic() - 1.0)
+        return await engine.render(SCENE, rays(), time.monotonic() + 30.0)
 
     assert opened[1](use).opacity.max() == pytest.approx(analytic_scene.ALPHA)
 
 
 def test_cancelling_leaves_the_engine_usable(opened):
     async def use(engine):
-        task = asyncio.create_task(engine.render(SCENE, *rays(), None))
+        task = asyncio.create_task(engine.render(SCENE, rays(), None))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return await engine.render(SCENE, *rays(), None)
+        return await engine.render(SCENE, rays(), None)
 
     assert opened[1](use).opacity.max() == pytest.approx(analytic_scene.ALPHA)
 
 
 def test_it_is_ready(opened):
     opened[1](lambda engine: engine.ready())
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_it_is_not_ready_when_a_scene_does_not_render(name, tmp_path):
+    write_scene(tmp_path, name, SCENE)
+    write_scene(tmp_path, name, "broken", rgb_scale=float("nan"))
+    with (
+        engine_options(name, tmp_path) as options,
+        pytest.raises(EngineUnavailableError, match=r"canary of scene 'broken' failed: .* not finite"),
+    ):
+        run(name, options, lambda engine: engine.ready())
+
+
+TOY_ENGINE = '''
+"""ONNX's reference evaluator: every node in numpy."""
+
+from onnx.reference import ReferenceEvaluator
+
+from serving.engines.in_process import InProcessEngine
+
+
+class ToyEngine(InProcessEngine):
+    name = "toy"
+    formats = ("onnx",)
+    library = "ONNX's reference"
+
+    def load(self, version, options):
+        return ReferenceEvaluator(str(version.artefact))
+
+    def prepare(self, program, inputs):
+        return lambda: program.run(["rgb", "depth", "opacity"], inputs), None
+'''
+TOY_ENTRY = '    "toy": EngineEntry("serving.engines.toy_engine:ToyEngine", "nothing"),\n'
+
+
+def test_a_new_engine_is_one_file_and_one_line(tmp_path):
+    """A copy of `serving` with a toy engine passes this suite, and its command line offers the toy."""
+    copy = shutil.copytree(
+        REPOSITORY / "serving", tmp_path / "serving", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (copy / "engines" / "toy_engine.py").write_text(TOY_ENGINE)
+    base = copy / "engines" / "base.py"
+    head, entries, rest = base.read_text().partition("] = {\n")
+    assert head.endswith("ENGINES: dict[str, EngineEntry")
+    base.write_text(head + entries + TOY_ENTRY + rest)
+    path = [str(tmp_path), str(REPOSITORY)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    pytest_options = ["-c", REPOSITORY / "pyproject.toml", "-o", f"pythonpath={' '.join(path)}"]
+    suite = [*pytest_options, "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "-k", "toy", __file__]
+    results = [
+        subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for command in (
+            ["-m", "pytest", *suite],
+            ["-c", "from serving.cli import main; main()", "--help"],
+        )
+    ]
+    assert [result.returncode for result in results] == [0, 0], [result.stdout for result in results]
+    assert int(re.search(r"(\d+) passed", results[0].stdout)[1]) >= 30
+    assert "skipped" not in results[0].stdout
+    assert "--engine {toy,onnxruntime,torch,triton}" in results[1].stdout

@@ -46,7 +46,13 @@ def test_a_byte_is_within_half_a_step(values):
 def test_bytes_of_what_is_no_colour():
     np.testing.assert_array_equal(to_bytes(np.float32([-1, 2, np.nan, np.inf])), [0, 255, 0, 255])
     # Half up, where numpy's own rounding goes to the even number.
-    np.testing.assert_array_equal(to_bytes(np.float32([0.5 / 255, 2.5 / 255])), [1, 3])
+    halves = np.float32([0.5, 1.5, 2.5, 254.6]) / np.float32(255)
+    np.testing.assert_array_equal(to_bytes(halves), [1, 2, 3, 255])
+
+
+@given(st.integers(0, 255))
+def test_every_byte_survives_the_round_trip(byte):
+    assert to_bytes(np.float32([byte / 255]))[0] == byte
 
 
 def test_psnr():

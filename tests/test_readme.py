@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gateway_server import send
 from PIL import Image
 from triton_server import triton_server
 
@@ -202,29 +203,13 @@ def check_scenes(program, folder):
 
 
 def run_curl(words, request):
-    """What curl would do with these options, sent to the demo's server."""
-    options = {"-o": "", "-H": "", "-d": ""}
-    rest = words[1:]
-    addresses = []
-    while rest:
-        word = rest.pop(0)
-        if word in options:
-            options[word] = rest.pop(0)
-        else:
-            assert word.startswith("http://127.0.0.1:8000/"), word
-            addresses.append(word.removeprefix("http://127.0.0.1:8000"))
-    (address,) = addresses
-    client = request.getfixturevalue("demo")
-    if options["-d"]:
-        name, _, value = options["-H"].partition(": ")
-        response = client.post(address, content=options["-d"], headers={name: value})
-    else:
-        response = client.get(address)
+    """What curl would do, sent to the demo's server."""
+    response, file = send(request.getfixturevalue("demo"), words)
     assert response.status_code == 200, response.text
-    if options["-o"]:
+    if file:
         with Image.open(io.BytesIO(response.content)) as picture:
             assert picture.size == (40, 30)
-            assert str(picture.format).lower() == Path(options["-o"]).suffix[1:]
+            assert str(picture.format).lower() == Path(file).suffix[1:]
 
 
 RUNNERS = {

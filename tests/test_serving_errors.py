@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serving.app import create_app
-from serving.schemas import EXAMPLES, RenderRequest
+from serving.http.schemas import EXAMPLES, RenderRequest
 from serving.settings import Settings
 
 RENDER = "/v1/scenes/sphere/render"

@@ -13,9 +13,9 @@ import pytest
 from gateway_server import running_gateway
 
 from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError, ManifestError
+from neurocity.light import Light
 from serving.app import create_app
-from serving.disconnect import until_disconnect
-from serving.engines.base import RenderedRays
+from serving.engines.rays import render_canaries
 from serving.settings import Settings
 
 LINK = "/v1/scenes/sphere/render.png?eye=3,0,0&target=0,0,0&width=4&height=4"
@@ -25,6 +25,7 @@ class ScriptedEngine:
     """An engine that answers every render as it is told to: with an exception, or never."""
 
     name = "scripted"
+    formats = ("onnx",)
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -39,7 +40,7 @@ class ScriptedEngine:
     def scenes(self):
         return {"sphere": analytic_scene.manifest("onnx", b"")}
 
-    async def render(self, scene, ray_origins, ray_directions, deadline):
+    async def render(self, scene, rays, deadline):
         del scene, deadline
         self.started.set()
         if self.failure is not None:
@@ -50,12 +51,10 @@ class ScriptedEngine:
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        rgb, depth, opacity = analytic_scene.render(ray_origins, ray_directions)
-        return RenderedRays(*(values.astype("float32") for values in (rgb, depth, opacity)))
+        return Light(*(values.astype("float32") for values in analytic_scene.render(*rays.arrays())))
 
     async def ready(self):
-        if isinstance(self.failure, EngineUnavailableError):
-            raise self.failure
+        await render_canaries(self)
 
     async def close(self):
         self.closed = True
@@ -167,21 +166,6 @@ def test_one_line_is_logged_for_a_request(client, caplog):
     assert len(lines) == 1
     assert lines[0].startswith("method=GET path='/v1/scenes/sphere/render.png' status=200")
     assert f"bytes={size} " in lines[0]
-
-
-def test_until_disconnect_passes_results_and_errors():
-    async def stays():
-        await asyncio.Event().wait()
-
-    async def work():
-        return 7
-
-    async def fails():
-        raise EngineError("broken")
-
-    assert asyncio.run(until_disconnect(work(), stays)) == 7
-    with pytest.raises(EngineError, match="broken"):
-        asyncio.run(until_disconnect(fails(), stays))
 
 
 def wait_for(condition, seconds: float = 5.0) -> None:

@@ -1,16 +1,18 @@
 """What describes the gateway: OpenAPI with true examples, the docs page, the viewer's files, scene facts."""
 
+import asyncio
 import re
 
 import analytic_scene
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 from fastapi.openapi.models import OpenAPI
 from gateway_server import running_gateway
 
 from serving.app import create_app
-from serving.pages import VIEWER_FOLDER, viewer_routes
+from serving.http.pages import VIEWER_FOLDER, viewer_routes
 from serving.settings import Settings
+from serving.state import GatewayOfApp
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +135,28 @@ def test_viewer_files_are_revalidated_and_nothing_else_is_served(tmp_path):
         assert client.get("/index.html").text == client.get("/").text == "<!doctype html>"
         for path in ("/../secret", "/scripts/../../secret", "/%2e%2e/secret", "/scripts", "/scripts/"):
             assert client.get(path).status_code == 404
+
+
+def test_a_websocket_gets_the_gateway_that_a_request_gets(tmp_path):
+    app = create_app(Settings(repository=analytic_scene.write_repository(tmp_path, "onnx")))
+
+    @app.websocket("/scenes")
+    async def scenes(socket: WebSocket, gateway: GatewayOfApp) -> None:
+        await socket.accept()
+        await socket.send_json(sorted(gateway.service.scenes()))
+
+    sent = []
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        sent.append(message)
+
+    async def session():
+        async with app.router.lifespan_context(app):
+            scope = {"type": "websocket", "path": "/scenes", "headers": [], "query_string": b""}
+            await app(scope, receive, send)
+
+    asyncio.run(session())
+    assert sent[1]["text"] == '["sphere"]'

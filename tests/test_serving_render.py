@@ -20,6 +20,7 @@ RENDER = "/v1/scenes/sphere/render"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     repository = analytic_scene.write_repository(tmp_path_factory.mktemp("repository"), "onnx")
+    analytic_scene.write_repository(repository, "onnx", scene="cones", cones=True)
     with running_gateway(create_app(Settings(repository=repository))) as client:
         yield client
 
@@ -222,3 +223,11 @@ def test_link_extensions_and_outputs(client, extension, output, media_type):
 def test_one_pixel(client):
     image = pixels(post(client, look_at_body(width=1, height=1)))
     assert_within_one_count(image, expected(analytic_scene.camera(1, 1, FOV_Y))[0])
+
+
+def test_a_scene_that_takes_radii_gets_those_of_the_camera(client):
+    camera = analytic_scene.camera(WIDTH, HEIGHT, FOV_Y)
+    response = client.post("/v1/scenes/cones/render", json=look_at_body(output="opacity"))
+    _, _, opacity = analytic_scene.render(*camera.rays(radii=True).arrays())
+    assert_within_one_count(pixels(response), opacity.reshape(HEIGHT, WIDTH))
+    assert np.abs(pixels(response) / 255.0 - expected()[2]).max() > 0.05

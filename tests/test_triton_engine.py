@@ -14,6 +14,7 @@ import pytest
 import triton_server
 from gateway_server import running_gateway
 
+from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY
 from neurocity.errors import (
     ConfigError,
@@ -25,9 +26,9 @@ from neurocity.errors import (
 )
 from serving.app import create_app
 from serving.engines.base import EngineOptions, open_engine
-from serving.engines.triton import TritonEngine, tile_slices
-from serving.engines.triton_models import engine_error, import_client, read_model
-from serving.renderer import render_camera
+from serving.engines.rays import graph_inputs
+from serving.engines.triton_engine import TritonEngine
+from serving.engines.triton_models import read_model
 from serving.settings import Settings
 from serving.tritonserver.server import running_server
 
@@ -42,6 +43,7 @@ def repository(tmp_path_factory):
     repository = tmp_path_factory.mktemp("triton")
     analytic_scene.write_repository(repository, "onnx", "torchscript")
     analytic_scene.write_repository(repository, "torchscript", scene="scripted")
+    analytic_scene.write_repository(repository, "torchscript", scene="cones", cones=True)
     analytic_scene.write_repository(repository, "aotinductor", scene="compiled")
     analytic_scene.write_repository(repository, "onnx", scene=SLOW, idle_loops=SLOW_LOOPS)
     return repository
@@ -71,33 +73,35 @@ def use_engine(url, use):
     return asyncio.run(session())
 
 
-def rays():
+def rays(*, radii=False) -> Rays:
     """Enough rays for several tiles and a remainder."""
-    return analytic_scene.camera(24, 16).rays().arrays()
+    return analytic_scene.camera(24, 16).rays(radii=radii)
+
+
+ONE_RAY = rays()[:1]
 
 
 def test_scenes_come_from_the_server_itself(server):
     scenes = use_engine(server.grpc_url, lambda engine: asyncio.sleep(0, dict(engine.scenes())))
-    assert sorted(scenes) == ["compiled", "scripted", SLOW, analytic_scene.SCENE]
+    assert sorted(scenes) == ["compiled", "cones", "scripted", SLOW, analytic_scene.SCENE]
     assert scenes[analytic_scene.SCENE].format == "onnx", "onnx is preferred where there are two formats"
     assert scenes[analytic_scene.SCENE].info.views[0].name == "start"
 
 
-@pytest.mark.parametrize("scene", [analytic_scene.SCENE, "scripted", "compiled"])
+@pytest.mark.parametrize("scene", [analytic_scene.SCENE, "scripted", "compiled", "cones"])
 def test_tiles_make_the_analytic_image(server, scene):
-    origins, directions = rays()
-    assert len(origins) > 3 * analytic_scene.RAYS_PER_CALL
-    rendered = use_engine(server.grpc_url, lambda engine: engine.render(scene, origins, directions, None))
-    for values, reference in zip(rendered, analytic_scene.render(origins, directions), strict=True):
+    wanted = rays(radii=scene == "cones")
+    assert len(wanted) > 3 * analytic_scene.RAYS_PER_CALL
+    light = use_engine(server.grpc_url, lambda engine: engine.render(scene, wanted, None))
+    for values, reference in zip(light, analytic_scene.render(*wanted.arrays()), strict=True):
         np.testing.assert_allclose(values, reference, atol=2e-5)
 
 
 def test_it_equals_the_local_engine(server, local_repository):
     async def both(engine):
         local = await open_engine("onnxruntime", EngineOptions(repository=local_repository))
-        camera = analytic_scene.camera(24, 16)
         try:
-            return [await render_camera(item, analytic_scene.SCENE, camera, None) for item in (engine, local)]
+            return [await item.render(analytic_scene.SCENE, rays(), None) for item in (engine, local)]
         finally:
             await local.close()
 
@@ -123,30 +127,29 @@ def test_the_gateway_gives_the_same_png_with_both_engines(server, local_reposito
 
 def test_unknown_scene_and_missing_address(server):
     with pytest.raises(
-        SceneNotFoundError, match="got scene 'nowhere', known: compiled, scripted, slow, sphere"
+        SceneNotFoundError, match="got scene 'nowhere', known: compiled, cones, scripted, slow, sphere"
     ):
-        use_engine(server.grpc_url, lambda engine: engine.render("nowhere", *rays(), None))
+        use_engine(server.grpc_url, lambda engine: engine.render("nowhere", rays(), None))
     with pytest.raises(ConfigError, match="triton_url"):
         use_engine(None, lambda engine: engine.ready())
 
 
 def test_a_passed_deadline_stops_the_computation_on_the_server(server):
-    one_ray = [array[:1] for array in rays()]
 
     async def use(engine):
-        await engine.render(SLOW, *one_ray, None)
+        await engine.render(SLOW, ONE_RAY, None)
         started = time.monotonic()
-        await engine.render(SLOW, *one_ray, None)
+        await engine.render(SLOW, ONE_RAY, None)
         whole = time.monotonic() - started
         with pytest.raises(DeadlineExceededError):
-            await engine.render(SLOW, *one_ray, time.monotonic() + whole / 5)
+            await engine.render(SLOW, ONE_RAY, time.monotonic() + whole / 5)
         queued = [
-            asyncio.create_task(engine.render(SLOW, *one_ray, time.monotonic() + whole / 5)) for _ in range(5)
+            asyncio.create_task(engine.render(SLOW, ONE_RAY, time.monotonic() + whole / 5)) for _ in range(5)
         ]
         results = await asyncio.gather(*queued, return_exceptions=True)
         assert [type(result) for result in results] == [DeadlineExceededError] * 5
         started = time.monotonic()
-        await engine.render(SLOW, *one_ray, None)
+        await engine.render(SLOW, ONE_RAY, None)
         return whole, time.monotonic() - started
 
     whole, after = use_engine(server.grpc_url, use)
@@ -154,19 +157,17 @@ def test_a_passed_deadline_stops_the_computation_on_the_server(server):
 
 
 def test_cancelling_a_render_stops_its_tiles(server):
-    origins, directions = rays()
-
     async def use(engine):
         started = time.monotonic()
-        await engine.render(SLOW, origins[:1], directions[:1], None)
+        await engine.render(SLOW, ONE_RAY, None)
         one_call = time.monotonic() - started
-        task = asyncio.create_task(engine.render(SLOW, origins, directions, None))
+        task = asyncio.create_task(engine.render(SLOW, rays(), None))
         await asyncio.sleep(one_call / 5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         started = time.monotonic()
-        await engine.render(SLOW, origins[:1], directions[:1], None)
+        await engine.render(SLOW, ONE_RAY, None)
         return one_call, time.monotonic() - started
 
     one_call, after = use_engine(server.grpc_url, use)
@@ -175,13 +176,12 @@ def test_cancelling_a_render_stops_its_tiles(server):
 
 def test_waiting_requests_do_not_stall_in_the_queue(server):
     """A queue policy in config.pbtxt would let the model idle for up to half a second before each of them."""
-    one_ray = [array[:1] for array in rays()]
     waiting = 7
 
     async def use(engine):
         before = await computed_seconds(engine, "slow_onnx")
         started = time.monotonic()
-        await asyncio.gather(*(engine.render(SLOW, *one_ray, None) for _ in range(1 + waiting)))
+        await asyncio.gather(*(engine.render(SLOW, ONE_RAY, None) for _ in range(1 + waiting)))
         whole = time.monotonic() - started
         return whole - (await computed_seconds(engine, "slow_onnx") - before)
 
@@ -196,12 +196,9 @@ async def computed_seconds(engine, model):
 
 
 def test_non_finite_light_is_refused(server):
-    origins, directions = rays()
-    broken = np.full_like(origins, np.nan)
+    broken = Rays(np.full_like(rays().origins, np.nan), rays().directions)
     with pytest.raises(EngineError, match="rgb are not finite"):
-        use_engine(
-            server.grpc_url, lambda engine: engine.render(analytic_scene.SCENE, broken, directions, None)
-        )
+        use_engine(server.grpc_url, lambda engine: engine.render(analytic_scene.SCENE, broken, None))
 
 
 def test_a_version_that_is_not_loaded_is_refused_and_a_newer_one_found(server):
@@ -212,8 +209,8 @@ def test_a_version_that_is_not_loaded_is_refused_and_a_newer_one_found(server):
             read_model(config, {(model.name, "2")})
         gone = TritonEngine(server.grpc_url, client, {analytic_scene.SCENE: replace(model, version="7")})
         with pytest.raises(EngineUnavailableError, match="version 7 is not found"):
-            await gone._infer(gone._models[analytic_scene.SCENE], *rays(), None)
-        await gone.render(analytic_scene.SCENE, *rays(), None)
+            await gone._infer(gone._models[analytic_scene.SCENE], graph_inputs(model.manifest, rays()), None)
+        await gone.render(analytic_scene.SCENE, rays(), None)
         assert gone._models[analytic_scene.SCENE].version == "1"
 
     use_engine(server.grpc_url, use)
@@ -252,7 +249,7 @@ def test_a_running_server_takes_a_new_version_without_losing_a_request(tmp_path)
             after = 0
             while after < 3:
                 after += switched.is_set()
-                pictures.append((await engine.render(analytic_scene.SCENE, *rays(), None)).rgb)
+                pictures.append((await engine.render(analytic_scene.SCENE, rays(), None)).rgb)
 
         renders = [asyncio.create_task(keep_rendering()) for _ in range(3)]
         await asyncio.sleep(0.3)
@@ -267,7 +264,7 @@ def test_a_running_server_takes_a_new_version_without_losing_a_request(tmp_path)
 
     with running_server(options, log=print) as server:
         assert use_engine(server.grpc_url, use) == 2
-    old = analytic_scene.render(*rays())[0]
+    old = analytic_scene.render(*rays().arrays())[0]
     of_old = [np.allclose(picture, old, atol=2e-5) for picture in pictures]
     of_new = [np.allclose(picture, 0.5 * old, atol=2e-5) for picture in pictures]
     assert of_old[0]
@@ -286,12 +283,12 @@ def test_a_killed_backend_and_a_killed_server_are_unavailable_not_broken(tmp_pat
     async def use(engine):
         await engine.ready()
         os.kill(stub_of(server.process.pid), signal.SIGKILL)
-        with pytest.raises(EngineUnavailableError, match="did not render a ray"):
+        with pytest.raises(EngineUnavailableError, match="canary of scene 'sphere' failed"):
             await engine.ready()
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(10)
         with pytest.raises(EngineUnavailableError, match=server.grpc_url):
-            await engine.render(analytic_scene.SCENE, *rays(), time.monotonic() + 10)
+            await engine.render(analytic_scene.SCENE, rays(), time.monotonic() + 10)
         with pytest.raises(EngineUnavailableError):
             await engine.ready()
 
@@ -304,35 +301,3 @@ def stub_of(pid: int) -> int:
     files = Path(f"/proc/{pid}/task").glob("*/children")
     (child,) = [int(child) for file in files for child in file.read_text().split()]
     return child
-
-
-@pytest.mark.parametrize(
-    ("status", "message", "kind"),
-    [
-        ("UNAVAILABLE", "failed to connect", EngineUnavailableError),
-        ("UNAVAILABLE", "Request timeout expired", DeadlineExceededError),
-        ("UNAVAILABLE", "Exceeds maximum queue size", EngineUnavailableError),
-        ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineExceededError),
-        ("NOT_FOUND", "Request for unknown model: 'x' version 2 is not found", EngineUnavailableError),
-        ("INTERNAL", "Stub process 'x_0_0' is not healthy.", EngineUnavailableError),
-        ("INTERNAL", "Fail: [ONNXRuntimeError] : 1", EngineError),
-        ("INVALID_ARGUMENT", "unexpected shape", EngineError),
-        ("RESOURCE_EXHAUSTED", "message larger than max", EngineError),
-    ],
-)
-def test_statuses_become_errors(status, message, kind):
-    exception = import_client().InferenceServerException(message, status=f"StatusCode.{status}")
-    error = engine_error(exception, "host:8001")
-    assert type(error) is kind
-    assert str(error) == f"Triton at host:8001: {message} ({status})"
-
-
-@pytest.mark.parametrize(("rays", "per_call"), [(1, 100), (100, 100), (101, 100), (7, 1)])
-def test_tiles_cover_the_rays_once_in_order(rays, per_call):
-    tiles = list(tile_slices(rays, per_call))
-    assert [index for tile in tiles for index in range(rays)[tile]] == list(range(rays))
-    assert max(len(range(rays)[tile]) for tile in tiles) <= per_call
-
-
-def test_the_engine_has_the_name_of_the_registry():
-    assert TritonEngine.name == "triton"

@@ -137,5 +137,6 @@ def test_the_wheel_is_not_written_to(repository):
     before = sorted(wheel.rglob("*.so")), sorted(path.name for path in wheel.iterdir())
     target = installation.find_installation().assemble_backends(repository / "backends")
     assert (target / "onnxruntime" / "model.py").is_file()
+    assert (target / "python" / "neurocity" / "triton_names.py").is_file()
     assert os.access(target / "python" / "triton_python_backend_stub", os.X_OK)
     assert before == (sorted(wheel.rglob("*.so")), sorted(path.name for path in wheel.iterdir()))

@@ -19,6 +19,7 @@ from PIL import Image
 from neurocity.cameras import Camera, look_at
 from neurocity.errors import EngineUnavailableError
 from serving.app import create_app
+from serving.engines.onnxruntime_engine import OnnxRuntimeEngine
 from serving.settings import Settings
 
 playwright = pytest.importorskip(
@@ -344,37 +345,27 @@ def test_it_works_behind_a_path_prefix(browser, repository):
         assert "/deep/city/v1/scenes/sphere/render.png?" in page.get_attribute("#notice a", "href")
 
 
-class BrokenWhenTold:
-    """An engine that renders as another does until `reason` is set."""
+def test_a_failing_engine_is_shown_and_forgotten_when_it_works_again(browser, repository, monkeypatch):
+    reasons = []
+    render = OnnxRuntimeEngine.render
 
-    def __init__(self, engine):
-        self._engine = engine
-        self.reason = None
+    async def broken_when_told(*arguments):
+        if reasons:
+            raise EngineUnavailableError(reasons[0])
+        return await render(*arguments)
 
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
-
-    async def render(self, *arguments):
-        if self.reason:
-            raise EngineUnavailableError(self.reason)
-        return await self._engine.render(*arguments)
-
-
-def test_a_failing_engine_is_shown_and_forgotten_when_it_works_again(browser, repository):
-    app = create_app(Settings(repository=repository))
-    with running_gateway(app) as client:
-        engine = BrokenWhenTold(app.state.gateway.engine)
-        app.state.gateway = type(app.state.gateway)(engine=engine, settings=app.state.gateway.settings)
+    monkeypatch.setattr(OnnxRuntimeEngine, "render", broken_when_told)
+    with running_gateway(create_app(Settings(repository=repository))) as client:
         context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
         page = context.new_page()
         page.goto(str(client.base_url))
         wait_until_drawn(page)
-        engine.reason = "all of the machines are asleep"
+        reasons.append("all of the machines are asleep")
         page.keyboard.press("ArrowLeft")
         page.wait_for_selector("#problem")
         assert page.inner_text("#problem-title") == "Engine unavailable"
         assert "all of the machines are asleep Trying again in 1 s." in page.inner_text("#problem-detail")
-        engine.reason = None
+        reasons.clear()
         wait_until_drawn(page)
         assert not page.is_visible("#problem")
         assert_shows(page, expected_image(addressed_camera(page)))

@@ -1,68 +1,59 @@
 """What every engine promises the gateway, and the registry of engines.
 
 An engine renders rays of named scenes. It knows nothing of cameras, images or HTTP; the gateway knows nothing
-of what runs an artefact. A new engine is a module with an `Engine` class and one line in `ENGINES`.
+of what runs an artefact. A new engine is a module with an `Engine` class and one line in `ENGINES`: settings,
+command line and tests follow from that line.
 
-`R` is the number of rays of a call. One conformance suite (`tests/test_every_engine.py`) runs on all engines.
+One conformance suite (`tests/test_every_engine.py`) runs on all engines.
 """
 
 import importlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
-from neurocity.contract import DEPTH, OPACITY, RGB, SceneManifest
-from neurocity.errors import ConfigError, EngineError, MissingDependencyError, SceneNotFoundError
-
-Float32 = NDArray[np.float32]
-
-ENGINES: dict[str, str] = {
-    "onnxruntime": "serving.engines.onnxruntime:OnnxRuntimeEngine",
-    "torch": "serving.engines.torch:TorchEngine",
-    "triton": "serving.engines.triton:TritonEngine",
-}
-"""Engine name -> `module:class`, imported when the engine is opened."""
-
-INSTALLS = {"onnxruntime": "neurocity[serve]", "torch": "neurocity[cpu]", "triton": "neurocity[triton]"}
-"""Engine name -> what brings its library."""
+from neurocity.cameras import Rays
+from neurocity.contract import SceneManifest
+from neurocity.errors import ConfigError, DeadlineExceededError, MissingDependencyError, SceneNotFoundError
+from neurocity.light import Light
 
 
-class RenderedRays(NamedTuple):
-    """Light of R rays: rgb [R, 3] without background, depth [R] and opacity [R], float32 (see contract)."""
+class EngineOptions(BaseModel):
+    """What an engine may be told; each engine reads what concerns it."""
 
-    rgb: Float32
-    depth: Float32
-    opacity: Float32
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """What an engine may be told; each engine reads what concerns it.
-
-    repository: folder of a model repository, for engines that open artefacts in this process.
-    precision: of the artefacts that are opened, as their manifests have it.
-    triton_url: `HOST:PORT` of a Triton server's gRPC endpoint.
-    device: where in-process engines compute; there is no silent fallback from `cuda` to `cpu`.
-    threads: threads inside one call of an in-process engine; 0 lets the library choose.
-    concurrent_calls: calls that an in-process engine runs at the same time; further ones wait.
-    """
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     repository: Path = Path("model_repository")
-    precision: str = "fp32"
+    """Model repository folder that in-process engines open: <scene>_<format>/<version>/."""
+
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """Precision of the artefacts that in-process engines open."""
+
     triton_url: str | None = None
+    """HOST:PORT of the Triton server's gRPC endpoint; needed by the triton engine."""
+
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: int = 0
-    concurrent_calls: int = 1
+    """Where in-process engines compute; an absent device is an error, never a fallback."""
+
+    threads: int = Field(default=0, ge=0)
+    """Threads inside one call of an in-process engine; 0 lets its library choose."""
+
+    concurrent_calls: int = Field(default=1, ge=1)
+    """Calls that an in-process engine runs at the same time; further ones wait in order."""
 
 
 class Engine(Protocol):
-    """Renders rays of the scenes it has opened. All methods are called from one event loop."""
+    """Renders rays of the scenes it has opened. All methods are called from one event loop.
+
+    name: of the engine in `ENGINES`.
+    formats: export formats that it renders; where a scene has several, the first of these that it has.
+    """
 
     name: str
+    formats: tuple[str, ...]
 
     @classmethod
     async def open(cls, options: EngineOptions) -> "Engine":
@@ -78,27 +69,26 @@ class Engine(Protocol):
         """Scene name -> manifest of the version that `render` uses."""
         ...
 
-    async def render(
-        self, scene: str, ray_origins: Float32, ray_directions: Float32, deadline: float | None
-    ) -> RenderedRays:
-        """Light of the rays, without blocking the event loop.
+    async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
+        """Light of R >= 1 rays, without blocking the event loop.
 
         The engine cuts R into calls of at most the manifest's `rays_per_call`, so that memory stays bounded
         and the renders of several clients take turns.
 
-        ray_origins, ray_directions: float32 [R, 3], any R >= 1, directions of unit length.
+        rays: with radii exactly where the manifest says that the scene takes them.
         deadline: instant on the clock of `time.monotonic()` after which nobody wants the result, or None.
 
         Cancelling the awaiting task drops the calls that are left, and stops the one in progress where the
         engine can.
 
         Raises SceneNotFoundError, DeadlineExceededError, EngineUnavailableError (worth trying again later),
-        and EngineError when the call fails or does not give finite outputs of the right shapes.
+        and EngineError when the rays are not what the scene takes, and when the call fails or does not give
+        finite outputs of the right shapes.
         """
         ...
 
     async def ready(self) -> None:
-        """Return when all scenes can be rendered now; raises EngineUnavailableError otherwise."""
+        """Return when each scene has rendered a ray just now; raises EngineUnavailableError otherwise."""
         ...
 
     async def close(self) -> None:
@@ -106,22 +96,41 @@ class Engine(Protocol):
         ...
 
 
-async def open_engine(name: str, options: EngineOptions) -> Engine:
-    """Open the engine registered under `name`.
+class EngineEntry(NamedTuple):
+    """An engine's class as `module:class`, and what installs its library."""
 
-    Raises ConfigError for an unknown name, MissingDependencyError when its library is absent, and as
-    `Engine.open` does.
+    path: str
+    install: str
+
+
+ENGINES: dict[str, EngineEntry] = {
+    "onnxruntime": EngineEntry("serving.engines.onnxruntime_engine:OnnxRuntimeEngine", "neurocity[serve]"),
+    "torch": EngineEntry("serving.engines.torchscript_engine:TorchScriptEngine", "neurocity[cpu]"),
+    "triton": EngineEntry("serving.engines.triton_engine:TritonEngine", "neurocity[triton]"),
+}
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The class registered under `name`, imported now.
+
+    Raises ConfigError for an unknown name and MissingDependencyError when the engine's library is absent.
     """
     if name not in ENGINES:
         raise ConfigError(f"engine: got {name!r}, known: {', '.join(sorted(ENGINES))}")
-    module, _, class_name = ENGINES[name].partition(":")
+    module, _, class_name = ENGINES[name].path.partition(":")
     try:
-        engine_class: type[Engine] = getattr(importlib.import_module(module), class_name)
+        found: type[Engine] = getattr(importlib.import_module(module), class_name)
     except ImportError as error:
         raise MissingDependencyError(
-            f"engine {name!r} needs a package that is not installed ({error}); install {INSTALLS[name]}"
+            f"engine {name!r} needs a package that is not installed ({error}); "
+            f"install {ENGINES[name].install}"
         ) from error
-    return await engine_class.open(options)
+    return found
+
+
+async def open_engine(name: str, options: EngineOptions) -> Engine:
+    """Open the engine registered under `name`. Raises as `engine_class` and `Engine.open` do."""
+    return await engine_class(name).open(options)
 
 
 def find_scene(scenes: Mapping[str, SceneManifest], scene: str) -> SceneManifest:
@@ -133,27 +142,9 @@ def find_scene(scenes: Mapping[str, SceneManifest], scene: str) -> SceneManifest
         raise SceneNotFoundError(f"got scene {scene!r}, known: {known}") from None
 
 
-def check_rays(ray_origins: Float32, ray_directions: Float32) -> None:
-    """Raise EngineError unless both arrays are float32 [R, 3] with the same R >= 1."""
-    for name, array in (("ray_origins", ray_origins), ("ray_directions", ray_directions)):
-        if array.dtype != np.float32 or array.ndim != 2 or array.shape[1] != 3 or array.shape[0] < 1:
-            raise EngineError(
-                f"{name}: got {array.dtype} {list(array.shape)}, expected float32 [R, 3] with R >= 1"
-            )
-    if ray_origins.shape != ray_directions.shape:
-        raise EngineError(f"got {len(ray_origins)} ray_origins but {len(ray_directions)} ray_directions")
-
-
-def check_rendered(scene: str, rays: int, rendered: RenderedRays) -> RenderedRays:
-    """`rendered` itself; raises EngineError unless it is finite float32 of the contract's shapes."""
-    shapes = {RGB: (rays, 3), DEPTH: (rays,), OPACITY: (rays,)}
-    for (name, shape), array in zip(shapes.items(), rendered, strict=True):
-        if array.dtype != np.float32 or array.shape != shape:
-            raise EngineError(
-                f"scene {scene!r}: got {name} as {array.dtype} {list(array.shape)}, "
-                f"expected float32 {list(shape)}"
-            )
-        if not np.isfinite(array).all():
-            broken = int(np.size(array) - np.isfinite(array).sum())
-            raise EngineError(f"scene {scene!r}: {broken} values of {name} are not finite")
-    return rendered
+def seconds_left(deadline: float | None) -> float | None:
+    """Seconds until an instant of `time.monotonic()`; raises DeadlineExceededError when there are none."""
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and left <= 0:
+        raise DeadlineExceededError("the deadline of the render has passed")
+    return left

@@ -1,41 +1,20 @@
-"""What a Triton server offers and how it fails: its scenes, and gRPC statuses as this project's errors."""
+"""The scenes that a Triton server offers."""
 
-import importlib
-import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, manifest_from_json
-from neurocity.errors import (
-    DeadlineExceededError,
-    EngineError,
-    EngineUnavailableError,
-    ManifestError,
-    MissingDependencyError,
-)
+from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
+from neurocity.errors import EngineError, ManifestError
+from neurocity.triton_channel import engine_error, import_client
+from neurocity.triton_names import by_contract_name
+
+CLIENT = "tritonclient.grpc.aio"
 
 PREFERRED_FORMATS = ("onnx", "torchscript")
 """Which artefact of a scene renders when the server has several; other formats come after these, by name."""
 
 CONTROL_TIMEOUT_SECONDS = 10.0
-
-STATUS_ERRORS: dict[str, type[EngineError]] = {
-    "DEADLINE_EXCEEDED": DeadlineExceededError,
-    # Connection refused or lost, queue full, server stopping.
-    "UNAVAILABLE": EngineUnavailableError,
-    # The server gave the request up although nobody here did.
-    "CANCELLED": EngineUnavailableError,
-    # The model, or this version of it, was unloaded since the engine was opened.
-    "NOT_FOUND": EngineUnavailableError,
-}
-"""gRPC status -> error; any other status is an EngineError."""
-
-MESSAGE_ERRORS: dict[str, type[EngineError]] = {
-    "Request timeout expired": DeadlineExceededError,
-    "is not healthy": EngineUnavailableError,
-}
-"""Part of Triton's message -> error, where the status alone (UNAVAILABLE, INTERNAL) does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,32 +35,13 @@ class Model:
     window: int
 
 
-def import_client() -> Any:
-    """The module `tritonclient.grpc.aio`; raises MissingDependencyError when it is not installed."""
-    try:
-        return importlib.import_module("tritonclient.grpc.aio")
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the triton engine needs tritonclient ({error}); install neurocity[triton]"
-        ) from None
-
-
-def engine_error(error: Any, url: str) -> EngineError:
-    """What an `InferenceServerException` of the server at `url` means here."""
-    status = str(error.status()).removeprefix("StatusCode.")
-    message = str(error.message())
-    kinds = [kind for part, kind in MESSAGE_ERRORS.items() if part in message]
-    kind = kinds[0] if kinds else STATUS_ERRORS.get(status, EngineError)
-    return kind(f"Triton at {url}: {message} ({status})")
-
-
 async def find_models(client: Any, url: str) -> dict[str, Model]:
     """Scene name -> its model, of all ready models of the server that have a manifest.
 
     Raises EngineUnavailableError (not reachable), ManifestError (a manifest is malformed, or does not
     describe its model) and EngineError (no scene at all).
     """
-    exception = import_client().InferenceServerException
+    exception = import_client(CLIENT).InferenceServerException
     try:
         index = await client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_SECONDS)
         ready = {(item.name, item.version) for item in index.models if item.state == "READY"}
@@ -110,8 +70,8 @@ def read_model(config: Any, ready: Set[tuple[str, str]]) -> Model:
         raise ManifestError(
             f"model {config.name!r}: its manifest is of version {version}, the server has {versions} ready"
         )
-    inputs = _contract_names(config.input, manifest.inputs)
-    outputs = _contract_names(config.output, manifest.outputs)
+    inputs = by_contract_name((tensor.name for tensor in config.input), manifest.inputs)
+    outputs = by_contract_name((tensor.name for tensor in config.output), manifest.outputs)
     for known, specs in ((inputs, manifest.inputs), (outputs, manifest.outputs)):
         if missing := [spec.name for spec in specs if spec.name not in known]:
             raise ManifestError(
@@ -126,18 +86,6 @@ def read_model(config: Any, ready: Set[tuple[str, str]]) -> Model:
         outputs=outputs,
         window=instances + 1,
     )
-
-
-def _contract_names(tensors: Iterable[Any], specs: Sequence[TensorSpec]) -> dict[str, str]:
-    """Contract name -> name in the configuration, which may have an index behind it or be one."""
-    names = {}
-    for tensor in tensors:
-        numbered = re.fullmatch(r"(INPUT|OUTPUT)__(\d+)", tensor.name)
-        if numbered is None:
-            names[re.sub(r"__\d+$", "", tensor.name)] = tensor.name
-        elif int(numbered[2]) < len(specs):
-            names[specs[int(numbered[2])].name] = tensor.name
-    return names
 
 
 def _preference(model: Model) -> tuple[bool, int, str]:

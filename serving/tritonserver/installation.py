@@ -15,6 +15,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+import neurocity
 from neurocity.errors import MissingDependencyError
 
 BACKENDS = Path(__file__).parent / "backends"
@@ -49,6 +50,8 @@ class Installation:
             shutil.copy2(self.python_backend / part, python_backend)
         stub = Path(shutil.copy2(self.stub, python_backend))
         stub.chmod(0o755)
+        # The stubs' tensor names and sessions are this process's; a stub may have no neurocity installed.
+        (python_backend / "neurocity").symlink_to(Path(neurocity.__file__).parent)
         shutil.copytree(BACKENDS, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         return target
 

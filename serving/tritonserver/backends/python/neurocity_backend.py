@@ -1,7 +1,7 @@
 """What the python-based backends share: reading a model's configuration and answering its requests.
 
 Stands beside Triton's `triton_python_backend_utils` in the folder of the python backend, which is on the
-`sys.path` of every stub process; it can be imported nowhere else.
+`sys.path` of every stub process; it can be imported nowhere else. The package `neurocity` is linked there.
 """
 
 import contextlib
@@ -35,12 +35,12 @@ class Instance:
     """What Triton tells an instance of a model.
 
     artefact: the file that it runs.
-    device_id: the GPU that it runs on, or None for the CPU.
+    device: "cpu", or "cuda:INDEX" of the GPU that it runs on.
     parameters: the string parameters of `config.pbtxt`.
     """
 
     artefact: Path
-    device_id: int | None
+    device: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     parameters: dict[str, str]
@@ -60,10 +60,10 @@ class Instance:
         artefact = folder / (config["default_model_filename"] or default_file)
         if not artefact.is_file():
             raise pb_utils.TritonModelException(f"no file {artefact}")
-        on_gpu = arguments["model_instance_kind"] == "GPU"
+        gpu = f"cuda:{arguments['model_instance_device_id']}"
         return cls(
             artefact=artefact,
-            device_id=int(arguments["model_instance_device_id"]) if on_gpu else None,
+            device=gpu if arguments["model_instance_kind"] == "GPU" else "cpu",
             inputs=tuple(_tensor(item) for item in config["input"]),
             outputs=tuple(_tensor(item) for item in config["output"]),
             parameters={key: value["string_value"] for key, value in config["parameters"].items()},

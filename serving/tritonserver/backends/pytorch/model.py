@@ -17,6 +17,8 @@ import triton_python_backend_utils as pb_utils
 from neurocity_backend import Arrays, Instance, answer, check_names
 from numpy.typing import NDArray
 
+from neurocity.triton_names import index_in, input_name
+
 Module = Callable[[Arrays], Sequence[torch.Tensor]]
 """Inputs by name -> the tuple that the artefact returns, on its device."""
 
@@ -32,7 +34,7 @@ class TritonPythonModel:
             torch.set_num_threads(threads)
         # Servers older than the platform refuse its name, so the file speaks for itself.
         load = load_package if instance.artefact.suffix == ".pt2" else load_module
-        self._module = load(instance, "cpu" if instance.device_id is None else f"cuda:{instance.device_id}")
+        self._module = load(instance)
         self._indices = {tensor.name: output_index(tensor.name) for tensor in instance.outputs}
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -45,37 +47,40 @@ class TritonPythonModel:
             return {name: outputs[self._indices[name]].cpu().numpy() for name in names}
 
 
-def load_module(instance: Instance, device: str) -> Module:
+def load_module(instance: Instance) -> Module:
     """A TorchScript module on the instance's device, in eval mode; raises TritonModelException."""
     try:
         with warnings.catch_warnings():
             # TorchScript is deprecated as a whole; the artefact is one all the same.
             warnings.simplefilter("ignore", DeprecationWarning)
-            module = torch.jit.load(instance.artefact, map_location=device).eval()
+            module = torch.jit.load(instance.artefact, map_location=instance.device).eval()
     except Exception as error:  # a broken archive or an absent device raises anything
         raise pb_utils.TritonModelException(f"{instance.artefact}: {error}") from error
     names = [item.name for item in module.forward.schema.arguments[1:]]
     check_names("inputs", instance.inputs, names)
-    return lambda inputs: module(**{name: as_tensor(array, device) for name, array in inputs.items()})
+    return lambda inputs: module(
+        **{name: as_tensor(array, instance.device) for name, array in inputs.items()}
+    )
 
 
-def load_package(instance: Instance, device: str) -> Module:
+def load_package(instance: Instance) -> Module:
     """An AOTInductor package, which has its device from its maker; raises TritonModelException."""
     try:
+        index = torch.device(instance.device).index
         model = torch._inductor.aoti_load_package(
-            str(instance.artefact), device_index=-1 if instance.device_id is None else instance.device_id
+            str(instance.artefact), device_index=-1 if index is None else index
         )
         made_for = model.get_metadata()["AOTI_DEVICE_KEY"]
     except Exception as error:  # a broken archive or an absent device raises anything
         raise pb_utils.TritonModelException(f"{instance.artefact}: {error}") from error
-    if made_for != torch.device(device).type:
+    if made_for != torch.device(instance.device).type:
         raise pb_utils.TritonModelException(
-            f"{instance.artefact} was compiled for {made_for}, the instance is on {device}; "
+            f"{instance.artefact} was compiled for {made_for}, the instance is on {instance.device}; "
             "config.pbtxt says where instances run, in instance_group.kind"
         )
-    names = [f"INPUT__{index}" for index in range(len(instance.inputs))]
+    names = [input_name("positional", index, "") for index in range(len(instance.inputs))]
     check_names("inputs", instance.inputs, names)
-    return lambda inputs: model(*(as_tensor(inputs[name], device) for name in names))
+    return lambda inputs: model(*(as_tensor(inputs[name], instance.device) for name in names))
 
 
 def as_tensor(array: NDArray[Any], device: str) -> torch.Tensor:
@@ -84,8 +89,8 @@ def as_tensor(array: NDArray[Any], device: str) -> torch.Tensor:
 
 
 def output_index(name: str) -> int:
-    """The index in `<name>__<index>`; raises TritonModelException when there is none."""
-    index = name.rpartition("__")[2]
-    if not index.isdigit():
+    """The place of an output in the returned tuple; raises TritonModelException for a name without one."""
+    index = index_in(name)
+    if index is None:
         raise pb_utils.TritonModelException(f"output {name!r}: expected a name of the form <name>__<index>")
-    return int(index)
+    return index

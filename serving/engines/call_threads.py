@@ -1,15 +1,12 @@
-"""What the in-process engines share: blocking calls on threads, with deadline and cancellation, in tiles."""
+"""Blocking calls on threads, with deadline and cancellation."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import numpy as np
-
 from neurocity.errors import DeadlineExceededError
-from serving.engines.base import Float32, RenderedRays
+from serving.engines.base import seconds_left
 
 Result = TypeVar("Result")
 
@@ -29,9 +26,7 @@ class CallThreads:
         one `abandon` is called, which should make it end soon. Raises DeadlineExceededError, or what `call`
         raises.
         """
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise DeadlineExceededError("the deadline of the render has passed")
+        left = seconds_left(deadline)
         future = self._executor.submit(call)
         try:
             async with asyncio.timeout(left) as limit:
@@ -47,22 +42,3 @@ class CallThreads:
     def close(self) -> None:
         """Wait for the running calls and end the threads; waiting calls are dropped."""
         self._executor.shutdown(cancel_futures=True)
-
-
-async def render_in_tiles(
-    render_tile: Callable[[Float32, Float32], Awaitable[RenderedRays]],
-    rays_per_call: int,
-    ray_origins: Float32,
-    ray_directions: Float32,
-) -> RenderedRays:
-    """Light of R rays by calls of `render_tile` with at most `rays_per_call` of them, one after the other."""
-    rays = len(ray_origins)
-    whole = RenderedRays(
-        np.empty((rays, 3), np.float32), np.empty(rays, np.float32), np.empty(rays, np.float32)
-    )
-    for start in range(0, rays, rays_per_call):
-        tile = slice(start, start + rays_per_call)
-        part = await render_tile(ray_origins[tile], ray_directions[tile])
-        for target, values in zip(whole, part, strict=True):
-            target[tile] = values
-    return whole

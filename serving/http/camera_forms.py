@@ -114,7 +114,6 @@ class OrbitCamera(RequestModel):
 
 CAMERA_FORMS = {"camera_to_world": "PoseCamera", "look_at": "LookAtCamera", "orbit": "OrbitCamera"}
 """The field that tells a camera's form -> the tag of that form."""
-CAMERA_TAGS = frozenset(CAMERA_FORMS.values())
 
 
 def _camera_form(value: Any) -> str | None:
@@ -134,13 +133,3 @@ CameraForm = Annotated[
         custom_error_message="expected an object with exactly one of camera_to_world, look_at, orbit",
     ),
 ]
-
-
-def camera_field(name: str, form: type[BaseModel]) -> str:
-    """Where the field `name`, of which a CameraError speaks, stands in a camera of that form."""
-    if name in form.model_fields:
-        return f"camera.{name}"
-    for parent, part in (("intrinsics", Intrinsics), ("look_at", LookAt), ("orbit", Orbit)):
-        if parent in form.model_fields and name in part.model_fields:
-            return f"camera.{parent}.{name}"
-    return "camera"

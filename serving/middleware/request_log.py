@@ -1,14 +1,11 @@
-"""ASGI middleware: the request log and the limit on bodies.
-
-Pure ASGI and not `BaseHTTPMiddleware`, whose `receive` hides that a client has left.
-"""
+"""The request log. Pure ASGI: `BaseHTTPMiddleware`'s `receive` hides that a client has left."""
 
 import logging
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import BodyTooLargeError
+from serving.errors import INTERNAL_ERROR
 
 log = logging.getLogger("neurocity.serving")
 
@@ -20,11 +17,11 @@ class RequestLog:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and log when the request has ended; status 500 stands for an unexpected failure."""
+        """Pass on, and log when the request has ended; without an answer it counts as an internal error."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started = time.perf_counter()
-        status, sent = 500, 0
+        status, sent = INTERNAL_ERROR.code, 0
 
         async def counting_send(message: Message) -> None:
             nonlocal status, sent
@@ -46,27 +43,3 @@ class RequestLog:
                 sent,
                 elapsed,
             )
-
-
-class BodyLimit:
-    """Refuses bodies over `limit` bytes with 413, while they arrive, whatever length was declared."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app = app
-        self.limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on requests within the limit."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        received = 0
-
-        async def counting_receive() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.limit:
-                raise BodyTooLargeError(self.limit)
-            return message
-
-        await self.app(scope, counting_receive, send)

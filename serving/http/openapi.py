@@ -1,28 +1,11 @@
 """The OpenAPI description: FastAPI's own, with errors described as what they are, problem+json."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from serving.errors import Problem
-
-PROBLEM_DESCRIPTIONS = {
-    400: "Malformed JSON",
-    404: "Unknown scene; the known ones are listed",
-    413: "Body too large",
-    415: "Body not declared as JSON",
-    422: "A field is wrong; `errors` names it",
-    502: "The engine failed",
-    503: "The engine is not available; try again after Retry-After",
-    504: "The render did not end in time",
-}
-
-
-def problem_responses(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` argument of a route or router for those statuses."""
-    return {status: {"model": Problem, "description": PROBLEM_DESCRIPTIONS[status]} for status in statuses}
+from serving.http.problems import MEDIA_TYPE
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -45,4 +28,4 @@ def install_openapi(app: FastAPI) -> None:
 def _declare_problems(responses: dict[str, Any]) -> None:
     for status, response in responses.items():
         if int(status) >= 400:
-            response["content"] = {"application/problem+json": response["content"]["application/json"]}
+            response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
-VIEWER_FOLDER = Path(__file__).parent / "viewer"
+VIEWER_FOLDER = Path(__file__).parents[1] / "viewer"
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (

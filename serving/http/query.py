@@ -1,29 +1,34 @@
 """The linkable form of a render request: `render.png?eye=3,-3,2&target=0,0,0&fov=45`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
-from serving.camera_forms import DEFAULT_FOV_Y_DEGREES, RequestModel
-from serving.schemas import DEFAULT_HEIGHT, DEFAULT_WIDTH, OutputName, RenderRequest
+from serving.http.camera_forms import DEFAULT_FOV_Y_DEGREES, RequestModel
+from serving.http.fields import in_query
+from serving.http.schemas import DEFAULT_HEIGHT, DEFAULT_WIDTH, RenderRequest
+from serving.render.options import OutputName
 
 Extension = Literal["png", "jpg", "jpeg", "webp", "npy"]
 """The end of a link; `jpg` and `jpeg` are the same format."""
 
 
-def _three_numbers(text: str) -> str:
+def _parse_vector(values: Any) -> tuple[float, ...]:
+    """The numbers of `x,y,z`; FastAPI gives a tuple's parameter as a list, and the last of it counts."""
+    text = values if isinstance(values, str) else values[-1]
     try:
-        numbers = [float(item) for item in text.split(",")]
+        numbers = tuple(float(item) for item in text.split(","))
     except ValueError:
-        numbers = []
+        numbers = ()
     if len(numbers) != 3:
         raise PydanticCustomError("vector", "expected three numbers as x,y,z")
-    return text
+    return numbers
 
 
-VectorText = Annotated[str, AfterValidator(_three_numbers)]
+VectorText = Annotated[tuple[float, float, float], PlainValidator(_parse_vector, json_schema_input_type=str)]
 
 
 class RenderQuery(RequestModel):
@@ -47,13 +52,9 @@ class RenderQuery(RequestModel):
 
     def to_request(self, extension: Extension) -> RenderRequest:
         """The same as a `RenderRequest`. Raises RequestValidationError that names query parameters."""
-        look_at = {
-            name: [float(item) for item in text.split(",")]
-            for name, text in (("eye", self.eye), ("target", self.target), ("up", self.up))
-            if text is not None
-        }
+        vectors = {"eye": self.eye, "target": self.target, "up": self.up}
         body: dict[str, Any] = {
-            "camera": {"look_at": look_at, "fov_y_degrees": self.fov},
+            "camera": {"look_at": vectors, "fov_y_degrees": self.fov},
             "format": "jpeg" if extension == "jpg" else extension,
             **self.model_dump(include={"width", "height", "output", "background", "quality"}),
         }
@@ -62,12 +63,10 @@ class RenderQuery(RequestModel):
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
             raise RequestValidationError(
-                [{**item, "loc": ("query", query_name(item["loc"]))} for item in details]
+                [{**item, "loc": ("query", self.parameter(item["loc"]))} for item in details]
             ) from None
 
-
-def query_name(location: tuple[int | str, ...]) -> str:
-    """The query parameter that a location inside a `RenderRequest` comes from."""
-    if "fov_y_degrees" in location:
-        return "fov"
-    return next((str(part) for part in location if part in RenderQuery.model_fields), str(location[0]))
+    @classmethod
+    def parameter(cls, location: Sequence[int | str]) -> str:
+        """The parameter that a location inside the `RenderRequest` comes from."""
+        return in_query(location, cls.model_fields)

@@ -8,17 +8,13 @@ from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, fiel
 from pydantic_core import PydanticCustomError
 
 from neurocity.cameras import Camera
-from neurocity.errors import CameraError
-from serving.camera_forms import CameraForm, RequestModel, camera_field
+from serving.http.camera_forms import CameraForm, RequestModel
+from serving.render.options import FormatName, OutputName, RenderOptions, format_problem, quality_problem
 
 Pixels = Annotated[int, Field(strict=True, ge=1)]
 Quality = Annotated[int, Field(strict=True, ge=1, le=100)]
-OutputName = Literal["rgb", "depth", "opacity"]
-FormatName = Literal["png", "jpeg", "webp", "npy"]
 
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 640, 480
-DEFAULT_QUALITY = 90
-LOSSY_FORMATS = ("jpeg", "webp")
 
 
 def parse_background(value: Any) -> Literal["scene"] | tuple[float, float, float]:
@@ -95,29 +91,29 @@ class RenderRequest(RequestModel):
     """Behind what is not opaque: the scene's own background, a hex colour, or [r, g, b] in 0..1."""
     format: FormatName = "png"
     """png (depth: 16 bit, opacity: 8 bit gray), jpeg, webp, or npy (float32)."""
-    quality: Quality | None = Field(default=None, validate_default=True)
+    quality: Quality | None = None
     """Of jpeg and webp; 90 by default."""
 
     @field_validator("format")
     @classmethod
-    def _depth_is_lossless(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("output") == "depth" and value in LOSSY_FORMATS:
-            raise PydanticCustomError("depth_format", "depth is encoded as png or npy")
+    def _format_of_output(cls, value: str, info: ValidationInfo) -> str:
+        if problem := format_problem(info.data.get("output"), value):
+            raise PydanticCustomError("depth_format", problem)
         return value
 
     @field_validator("quality")
     @classmethod
-    def _quality_of_lossy_formats(cls, value: int | None, info: ValidationInfo) -> int | None:
-        encoding = info.data.get("format", "png")
-        if value is not None and encoding not in LOSSY_FORMATS:
-            raise PydanticCustomError("quality_format", "quality is for jpeg and webp")
-        return DEFAULT_QUALITY if value is None and encoding in LOSSY_FORMATS else value
+    def _quality_of_format(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if problem := quality_problem(info.data.get("format", "png"), value):
+            raise PydanticCustomError("quality_format", problem)
+        return value
 
     def to_camera(self, up: Sequence[float]) -> Camera:
-        """The camera in the scene's axes. Raises CameraError whose field is a path inside this request."""
-        try:
-            return self.camera.to_camera(self.width, self.height, up)
-        except CameraError as error:
-            known = error.field in type(self).model_fields
-            field = error.field if known else camera_field(error.field, type(self.camera))
-            raise CameraError(str(error), field) from None
+        """The camera in the scene's axes. Raises CameraError."""
+        return self.camera.to_camera(self.width, self.height, up)
+
+    def to_options(self) -> RenderOptions:
+        """What to see and how to encode it."""
+        return RenderOptions(
+            output=self.output, format=self.format, background=self.background, quality=self.quality
+        )

@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from neurocity.contract import SceneManifest, View
-from serving.engines.base import find_scene
-from serving.gateway import GatewayOfApp
-from serving.openapi import problem_responses
-from serving.schemas import FormatName, OutputName
+from neurocity.errors import SceneNotFoundError
+from serving.http.problems import problem_responses
+from serving.render.options import FormatName, OutputName
+from serving.state import GatewayOfApp
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 
@@ -65,17 +65,17 @@ class SceneDescription(SceneSummary):
 @router.get("", summary="List the scenes")
 async def list_scenes(gateway: GatewayOfApp) -> SceneList:
     """Every scene with the version that is served."""
-    return SceneList(scenes=[SceneSummary(**_summary(item)) for item in gateway.engine.scenes().values()])
+    return SceneList(scenes=[SceneSummary(**_summary(item)) for item in gateway.service.scenes().values()])
 
 
-@router.get("/{scene}", summary="Describe a scene", responses=problem_responses([404]))
+@router.get("/{scene}", summary="Describe a scene", responses=problem_responses(SceneNotFoundError))
 async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
     """Bounds, up, background, views, limits, and where the artefact comes from."""
-    manifest = find_scene(gateway.engine.scenes(), scene)
+    manifest = gateway.service.scene(scene)
     settings = gateway.settings
     return SceneDescription(
         **_summary(manifest),
-        engine=gateway.engine.name,
+        engine=gateway.service.engine_name,
         precision=manifest.precision,
         bounds=manifest.info.bounds,
         up=manifest.info.up,

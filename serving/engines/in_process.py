@@ -1,0 +1,119 @@
+"""What engines share that run artefacts in this process: they open a model repository and call on threads."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from neurocity.cameras import Rays
+from neurocity.contract import SceneManifest
+from neurocity.errors import EngineError, NeuroCityError
+from neurocity.light import Float32, Light
+from neurocity.model_repository import Version, newest_versions
+from serving.engines.base import EngineOptions, find_scene
+from serving.engines.call_threads import CallThreads
+from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_tiles
+
+Call = Callable[[], Iterable[Float32]]
+"""Computes rgb [R, 3], depth [R] and opacity [R], blocking; may raise anything."""
+
+
+class InProcessEngine(ABC):
+    """An `Engine` over one opened artefact a scene, of the format `formats[0]`.
+
+    A subclass says how its library opens an artefact (`load`) and calls it (`prepare`).
+
+    library: what error messages call it.
+    """
+
+    name: str
+    formats: tuple[str, ...]
+    library: ClassVar[str]
+
+    def __init__(self, versions: Mapping[str, Version], options: EngineOptions) -> None:
+        self._manifests = {scene: version.manifest for scene, version in versions.items()}
+        self._programs = {scene: self._open(version, options) for scene, version in versions.items()}
+        self._threads = CallThreads(options.concurrent_calls, self.name)
+
+    @abstractmethod
+    def load(self, version: Version, options: EngineOptions) -> Any:
+        """The artefact as the program that `prepare` gets. May raise anything."""
+
+    @abstractmethod
+    def prepare(self, program: Any, inputs: Inputs) -> tuple[Call, Callable[[], None] | None]:
+        """One call of a program, and what makes it end soon when nobody waits for it any more, or None."""
+
+    @classmethod
+    async def open(cls, options: EngineOptions) -> Self:
+        """See `Engine.open`; reads the artefacts of `options.repository` and `options.precision`."""
+
+        versions = await asyncio.to_thread(
+            find_versions, options.repository, cls.formats[0], options.precision
+        )
+        return await asyncio.to_thread(cls, versions, options)
+
+    def scenes(self) -> Mapping[str, SceneManifest]:
+        """See `Engine.scenes`."""
+        return self._manifests
+
+    async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
+        """See `Engine.render`."""
+        manifest = find_scene(self._manifests, scene)
+
+        async def render_tile(inputs: Inputs) -> Light:
+            call, abandon = self.prepare(self._programs[scene], inputs)
+            return await self._threads.run(lambda: self._checked(scene, inputs, call), deadline, abandon)
+
+        return await render_in_tiles(render_tile, graph_inputs(manifest, rays), manifest.rays_per_call)
+
+    async def ready(self) -> None:
+        """See `Engine.ready`."""
+        await render_canaries(self)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        await asyncio.to_thread(self._threads.close)
+        self._programs.clear()
+
+    def _open(self, version: Version, options: EngineOptions) -> Any:
+        try:
+            return self.load(version, options)
+        except NeuroCityError:
+            raise
+        except Exception as error:  # a broken archive raises anything
+            raise EngineError(f"{version.artefact}: {self.library} cannot open it: {error}") from error
+
+    def _checked(self, scene: str, inputs: Inputs, call: Call) -> Light:
+        try:
+            light = Light(*call())
+        except Exception as error:  # an artefact may raise anything
+            raise EngineError(f"scene {scene!r}: {self.library} failed: {error}") from error
+        return check_light(scene, len(next(iter(inputs.values()))), light)
+
+
+def find_versions(repository: Path, format_name: str, precision: str) -> dict[str, Version]:
+    """Scene name -> its newest version of that format and precision, artefact verified.
+
+    Raises EngineError when the folder or any scene in it lacks such an artefact, and ManifestError when a
+    manifest is missing, malformed, or not true of its place or its artefact.
+    """
+    newest = newest_versions(repository)
+    if not newest:
+        raise EngineError(
+            f"model repository {repository} holds no scene; export one with "
+            f"`neurocity-export CHECKPOINT --out {repository} --name NAME`"
+        )
+    wanted = (format_name, precision)
+    for scene, versions in newest.items():
+        if wanted not in versions:
+            found = ", ".join(" ".join(kind) for kind in sorted(versions))
+            raise EngineError(
+                f"scene {scene!r} has {found} in {repository}, this engine opens {format_name} {precision}: "
+                f"export it with `neurocity-export CHECKPOINT --out {repository} --name {scene} "
+                f"--formats {format_name} --precision {precision}`, or choose another --engine or --precision"
+            )
+    chosen = {scene: versions[wanted] for scene, versions in sorted(newest.items())}
+    for version in chosen.values():
+        version.verify(version.manifest.artefact)
+    return chosen

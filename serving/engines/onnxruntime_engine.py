@@ -1,0 +1,50 @@
+"""ONNX Runtime in this process: the default engine."""
+
+from collections.abc import Callable
+from typing import Any
+
+import onnxruntime
+
+from neurocity.contract import RENDER_OUTPUTS
+from neurocity.errors import EngineError
+from neurocity.model_repository import Version
+from neurocity.onnx_session import open_session
+from serving.engines.base import EngineOptions
+from serving.engines.in_process import Call, InProcessEngine
+from serving.engines.rays import Inputs
+
+OUTPUT_NAMES = [spec.name for spec in RENDER_OUTPUTS]
+
+
+class OnnxRuntimeEngine(InProcessEngine):
+    """Renders with one ONNX Runtime session a scene; a call in progress stops when nobody waits for it.
+
+    A session keeps the memory of its largest call for the next one, since giving it back costs a third of the
+    render in page faults; `rays_per_call` and `concurrent_calls` bound it.
+    """
+
+    name = "onnxruntime"
+    formats = ("onnx",)
+    library = "ONNX Runtime"
+
+    def load(self, version: Version, options: EngineOptions) -> Any:
+        """See `InProcessEngine.load`. Raises EngineError when the graph is not the manifest's."""
+        session = open_session(version.artefact, options.device, threads=options.threads)
+        got = [sorted(item.name for item in items) for items in (session.get_inputs(), session.get_outputs())]
+        manifest = version.manifest
+        expected = [sorted(spec.name for spec in specs) for specs in (manifest.inputs, RENDER_OUTPUTS)]
+        if got != expected:
+            raise EngineError(
+                f"{version.artefact}: has inputs {got[0]} and outputs {got[1]}, "
+                f"expected {expected[0]} and {expected[1]}"
+            )
+        return session
+
+    def prepare(self, program: Any, inputs: Inputs) -> tuple[Call, Callable[[], None]]:
+        """See `InProcessEngine.prepare`."""
+        run_options = onnxruntime.RunOptions()
+
+        def abandon() -> None:
+            run_options.terminate = True
+
+        return lambda: program.run(OUTPUT_NAMES, inputs, run_options), abandon

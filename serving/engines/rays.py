@@ -1,0 +1,104 @@
+"""Rays on their way through an engine: into a graph's inputs, in tiles, back as light that was looked at."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+
+from neurocity.cameras import Rays
+from neurocity.contract import RENDER_OUTPUTS, SceneManifest
+from neurocity.errors import EngineError, EngineUnavailableError
+from neurocity.light import Float32, Light
+from serving.engines.base import Engine
+
+CANARY_TIMEOUT_SECONDS = 10.0
+
+Inputs = dict[str, Float32]
+"""Name of a graph's input (of the contract) -> its values, [R, 3] or [R, 1]."""
+
+
+def graph_inputs(manifest: SceneManifest, rays: Rays) -> Inputs:
+    """The rays as the inputs of the scene's graph, contiguous.
+
+    Raises EngineError unless they are float32 arrays of R >= 1 rays, with radii exactly where the scene takes
+    them.
+    """
+    arrays = rays.arrays()
+    if len(arrays) != len(manifest.inputs):
+        got, takes = ("with" if count > 2 else "without" for count in (len(arrays), len(manifest.inputs)))
+        raise EngineError(f"scene {manifest.scene!r} takes rays {takes} ray_radii, got rays {got} them")
+    inputs = {}
+    for spec, array in zip(manifest.inputs, arrays, strict=True):
+        if array.dtype != np.float32 or array.ndim != 2 or not len(array) or array.shape[1] != spec.shape[1]:
+            raise EngineError(
+                f"{spec.name}: got {array.dtype} {list(array.shape)}, expected float32 [R, {spec.shape[1]}] "
+                "with R >= 1"
+            )
+        if len(array) != len(rays):
+            raise EngineError(f"got {len(rays)} {manifest.inputs[0].name} but {len(array)} {spec.name}")
+        inputs[spec.name] = np.ascontiguousarray(array)
+    return inputs
+
+
+async def render_in_tiles(
+    render_tile: Callable[[Inputs], Awaitable[Light]], inputs: Inputs, rays_per_call: int, at_once: int = 1
+) -> Light:
+    """Light of R rays by calls of `render_tile` with at most `rays_per_call` of them.
+
+    at_once: calls that are under way at the same time. The first that fails ends the others and is raised.
+    """
+    rays = len(next(iter(inputs.values())))
+    whole = Light.empty(rays)
+    tiles = (slice(start, start + rays_per_call) for start in range(0, rays, rays_per_call))
+
+    async def work() -> None:
+        for tile in tiles:
+            part = await render_tile({name: array[tile] for name, array in inputs.items()})
+            for target, values in zip(whole, part, strict=True):
+                target[tile] = values
+
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(at_once):
+                workers.create_task(work())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return whole
+
+
+def check_light(scene: str, rays: int, light: Light) -> Light:
+    """`light` itself; raises EngineError unless it is finite float32 of the contract's shapes."""
+    for spec, array in zip(RENDER_OUTPUTS, light, strict=True):
+        shape = (rays, *spec.shape[1:])
+        if array.dtype != np.float32 or array.shape != shape:
+            raise EngineError(
+                f"scene {scene!r}: got {spec.name} as {array.dtype} {list(array.shape)}, "
+                f"expected float32 {list(shape)}"
+            )
+        if broken := array.size - int(np.isfinite(array).sum()):
+            raise EngineError(f"scene {scene!r}: {broken} values of {spec.name} are not finite")
+    return light
+
+
+async def render_canaries(engine: Engine) -> None:
+    """Render a ray of each scene: what only says that it is ready is not believed.
+
+    Raises EngineUnavailableError for the first scene that fails.
+    """
+    for scene, manifest in engine.scenes().items():
+        try:
+            await engine.render(scene, canary_ray(manifest), time.monotonic() + CANARY_TIMEOUT_SECONDS)
+        except EngineError as error:
+            raise EngineUnavailableError(f"the canary of scene {scene!r} failed: {error}") from error
+
+
+def canary_ray(manifest: SceneManifest) -> Rays:
+    """One ray through the scene's box, from its lowest corner to its highest, with a radius if it takes one:
+    0, which stands for the mean of the training cameras.
+    """
+    bounds = np.array(manifest.info.bounds, np.float64)
+    diagonal = bounds[3:] - bounds[:3]
+    direction = diagonal / np.linalg.norm(diagonal)
+    radii = np.zeros((1, 1), np.float32) if manifest.takes_ray_radii else None
+    return Rays(bounds[None, :3].astype(np.float32), direction[None].astype(np.float32), radii)

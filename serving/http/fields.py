@@ -1,0 +1,35 @@
+"""Where a wrong value stands in what the client wrote: a path in its body, or a query parameter."""
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from serving.http.camera_forms import CAMERA_FORMS, Intrinsics, LookAt, Orbit
+
+_UNION_TAGS = frozenset(CAMERA_FORMS.values())
+_PARTS: dict[str, type[BaseModel]] = {"intrinsics": Intrinsics, "look_at": LookAt, "orbit": Orbit}
+
+
+def path_of(location: Sequence[Any]) -> str:
+    """A validation error's location without where it came from (body, query) and without union tags."""
+    parts = [str(part) for part in location[1:] if part not in _UNION_TAGS]
+    return ".".join(parts) or str(location[0])
+
+
+def in_body(name: str, request: BaseModel, camera: BaseModel) -> str:
+    """The path of the field that a CameraError calls `name`, in a request with that camera."""
+    if name in type(request).model_fields:
+        return name
+    form = type(camera).model_fields
+    if name in form:
+        return f"camera.{name}"
+    parents = [parent for parent, part in _PARTS.items() if parent in form and name in part.model_fields]
+    return f"camera.{parents[0]}.{name}" if parents else "camera"
+
+
+def in_query(location: Sequence[int | str], parameters: Container[str]) -> str:
+    """The query parameter that a location inside a body, made of a query, comes from."""
+    if "fov_y_degrees" in location:
+        return "fov"
+    return next((str(part) for part in location if part in parameters), str(location[0]))

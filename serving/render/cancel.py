@@ -1,0 +1,55 @@
+"""When work for a picture is given up: at its deadline, or because nobody waits for it any more."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from neurocity.errors import NeuroCityError
+
+Result = TypeVar("Result")
+
+
+class RenderCancelledError(NeuroCityError):
+    """Whoever asked for a picture has left; nobody reads the answer."""
+
+
+class Cancel:
+    """A deadline, and a switch that ends the work that runs under it. Used from one event loop.
+
+    One `Cancel` is made for each thing that somebody waits for: a request, a frame, a whole video.
+
+    deadline: instant on the clock of `time.monotonic()`, or None.
+    """
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self.deadline = deadline
+        self._cancelled = False
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    def after(cls, seconds: float) -> "Cancel":
+        """One whose deadline is that far from now."""
+        return cls(time.monotonic() + seconds)
+
+    def cancel(self) -> None:
+        """End what runs under this, and whatever is started under it later."""
+        self._cancelled = True
+        for task in self._running:
+            task.cancel()
+
+    async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of `work`. Raises RenderCancelledError after `cancel`, or what `work` raises."""
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        if self._cancelled:
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self._cancelled and caller is not None and not caller.cancelling():
+                raise RenderCancelledError("nobody waits for this render any more") from None
+            raise
+        finally:
+            self._running.discard(task)

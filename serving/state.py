@@ -1,0 +1,27 @@
+"""What one application shares with all of its connections: the render service and the settings."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from serving.render.service import RenderService
+from serving.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The service that makes pictures, and the settings of the application."""
+
+    service: RenderService
+    settings: Settings
+
+
+async def gateway_of(connection: HTTPConnection) -> Gateway:
+    """The gateway of the application that a request or a WebSocket came to."""
+    return cast(Gateway, connection.app.state.gateway)
+
+
+GatewayOfApp = Annotated[Gateway, Depends(gateway_of)]
+"""The type of a route's parameter that receives the application's `Gateway`."""
