@@ -63,6 +63,7 @@ def test_the_model_itself_passes_and_its_figures_are_recorded(gate):
     assert [view["view"] for view in report.record["views"]] == ["r_0", "r_1", "r_2"]
     assert all(view["psnr_db"] > 120 for view in report.record["views"])
     assert report.record["rays_per_second"] > 0
+    assert not {"scales", "skipped_scales"} & report.record.keys(), "its model takes no radii"
     named = {found["rays"] for found in report.record["rays"]}
     assert {"miss the box", "graze a face", "1 ray", "1009 rays", "700 rays"} <= named
 

@@ -1,4 +1,4 @@
-"""An artefact on given rays: asking it, and holding its answers against limits."""
+"""What deviations mean: an artefact's answers to given rays, held against limits."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from export.checks import Check, at_least, at_most, equal
 from export.parity.metrics import Deviation, deviation, largest
 from export.parity.rays import PRIME
 from export.parity.tolerances import Tolerance
-from export.renderer import Renderer
+from export.renderer import Renderer, render_in_chunks
 from neurocity.cameras import Rays
 from neurocity.errors import NeuroCityError, ParityError
 from neurocity.light import Light
@@ -24,14 +24,13 @@ def ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Light:
 
     What a runtime raises becomes a ParityError; our own errors, such as that of a lost server, pass.
     """
-    count = len(rays)
     try:
-        parts = [render(rays[i : i + chunk]) for i in range(0, count, chunk)]
-        return Light(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return render_in_chunks(render, rays, chunk)
     except NeuroCityError:
         raise
     except Exception as error:
-        raise ParityError(f"{where}: the artefact cannot render {min(chunk, count)} rays: {error}") from error
+        count = min(chunk, len(rays))
+        raise ParityError(f"{where}: the artefact cannot render {count} rays: {error}") from error
 
 
 def compare_with_itself(render: Renderer, rays: Rays, scene_diagonal: float) -> dict[str, float]:

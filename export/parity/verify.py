@@ -1,4 +1,4 @@
-"""The proof repeated from the golden files: an artefact against what its model answered at the export."""
+"""The proof repeated, from golden files alone: an artefact against what its model answered at the export."""
 
 import math
 from typing import Any
@@ -33,7 +33,9 @@ def verify(render: Renderer, version: VersionFolder) -> tuple[Check, ...]:
     bounds = manifest.info.bounds
     diagonal = float(np.linalg.norm(np.subtract(bounds[3:], bounds[:3])))
     checks: list[Check] = []
-    answered = read_rays(version.read(version.golden.rays), version.golden.rays.name)
+    answered = read_rays(
+        version.read(version.golden.rays), version.golden.rays.name, radii=manifest.takes_ray_radii
+    )
     for name, (rays, expected) in answered.items():
         got = ask(render, rays, name, chunk=len(rays))
         checks += ray_checks(name, deviation(got, expected, diagonal), tolerance)
@@ -43,7 +45,12 @@ def verify(render: Renderer, version: VersionFolder) -> tuple[Check, ...]:
     figures = []
     for golden in version.golden.views:
         view = _view(version, golden)
-        got = ask(render, view_rays(view), f"view {view.name}", chunk=manifest.rays_per_call)
+        got = ask(
+            render,
+            view_rays(view, radii=manifest.takes_ray_radii),
+            f"view {view.name}",
+            chunk=manifest.rays_per_call,
+        )
         checks += _picture_checks(
             version, golden, view, over_background(got.rgb, got.opacity, manifest.info.background)
         )
