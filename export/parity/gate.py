@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.checks import Check
+from export.checks import Check, require
 from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
 from export.parity.metrics import Deviation, deviation, image_metrics, too_small_for_ssim
 from export.parity.photographs import Photographs, compare_with_photograph, photograph_checks, summary
-from export.parity.pictures import ErrorPictures
+from export.parity.pictures import ErrorPictures, keep_pictures
 from export.parity.rays import PRIME, SCALES, adversarial_rays, counted_rays, scaled_view, view_rays
 from export.parity.tolerances import Tolerance
 from export.renderer import MAX_RAYS, Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import SceneInfo, View
-from neurocity.errors import ExportError
+from neurocity.errors import ExportError, ParityError
 from neurocity.light import Light
 
 if TYPE_CHECKING:
@@ -48,6 +48,17 @@ class ParityReport:
     record: dict[str, Any]
     pictures: dict[str, bytes] = field(repr=False)
     worst_view: int
+
+    def require(self, model: str) -> None:
+        """Raises ParityError that lists the failed checks of `model`, and names the folder of pictures."""
+        try:
+            require(self.checks)
+        except ParityError as error:
+            try:
+                place = f"pictures of what differs are in {keep_pictures(self.pictures, model)}"
+            except OSError as reason:
+                place = f"pictures of what differs cannot be kept: {reason}"
+            raise ParityError(f"{error}\n  {place}") from None
 
 
 class ParityGate:
