@@ -192,7 +192,7 @@ def test_a_folder_that_is_no_version_is_said(repository, tmp_path, capsys):
     version = repository / "tiny_onnx" / "1"
     for folder in (tmp_path / "absent", repository, tmp_path):
         assert main([str(folder)]) == 1
-        assert "is neither a version folder" in capsys.readouterr().err
+        assert "has neither a manifest.json nor version folders" in capsys.readouterr().err
     moved = version.rename(version.parent / "2")
     assert main([str(moved)]) == 1
     assert "describes tiny_onnx/1, which is not where it stands" in capsys.readouterr().err
@@ -264,7 +264,7 @@ def test_a_server_that_is_not_there_exits_1(tiny_repository, capsys):
 
 
 def test_a_server_that_is_lost_on_the_way_is_no_inequality(tiny_repository, monkeypatch, capsys):
-    def lost(_origins, _directions):
+    def lost(_rays):
         raise EngineUnavailableError("Triton at server:1: connection lost")
 
     monkeypatch.setattr("export.commands.verify.open_on_server", lambda _url, _manifest: (lost, ()))
