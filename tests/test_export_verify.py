@@ -246,7 +246,7 @@ def test_missing_packages_and_devices_exit_5(repository, monkeypatch, capsys):
     assert "needs the package 'onnxruntime'" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tritonclient.grpc", None)
     assert main([str(version), "--url", "127.0.0.1:1"]) == 5
-    assert "--url needs tritonclient" in capsys.readouterr().err
+    assert "a Triton server is asked with tritonclient" in capsys.readouterr().err
 
 
 def test_usage(repository, capsys):
