@@ -14,7 +14,10 @@ from export.parity.golden import golden_files, read_rays
 from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from export.parity.tolerances import tolerance_for
+from export.repository.inspect import worst_figures
+from export.repository.report import markdown
 from neurocity.cameras import Camera, Rays
+from neurocity.contract import ArtefactFile, SceneManifest
 from neurocity.light import Light
 
 FP32 = tolerance_for("onnx", "fp32")
@@ -132,3 +135,21 @@ def test_the_worst_size_is_the_one_that_a_check_names():
     rows = [row | {"view": "r_0 at 1/2", "psnr_db": 80.0}, row | {"view": "r_0 at 1/4", "psnr_db": 50.0}]
     failed = [check for check in view_checks(rows, FP32) if not check.passed]
     assert [str(check) for check in failed] == ["view r_0 at 1/4: psnr_db: got 50, expected at least 60"]
+
+
+def test_the_report_shows_every_size_and_what_was_skipped(reference, tiny_manifest):
+    views = (VIEWS[0], Camera.from_view(VIEWS[1]).resized(40, 60).to_view("small"))
+    record = _verify(reference, _blind, tiny_info(views=views)).record
+    manifest = replace(tiny_manifest, parity=record | {"checks_passed": 0, "device": "cpu"})
+    lines = markdown(manifest).splitlines()
+    for row in (*record["views"], *record["scales"]):
+        assert any(line.startswith(f"| {row['view']} | {row['psnr_db']:.1f} ") for line in lines)
+    assert f"Worst view: r_0 at 1/8, {worst_figures(manifest)['psnr_db']:.1f} dB (200" in markdown(manifest)
+    assert "Not compared: 'small at 1/4' has 10 x 15 pixels" in markdown(manifest)
+
+
+@pytest.fixture
+def tiny_manifest() -> SceneManifest:
+    file = ArtefactFile(name="model.onnx", sha256="a" * 64, bytes=3)
+    about = {"scene": "tiny", "version": 1, "family": "tiny", "format": "onnx", "precision": "fp32"}
+    return SceneManifest(**about, checkpoint_sha256="1" * 64, artefact=file, info=INFO)
