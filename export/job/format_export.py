@@ -116,6 +116,7 @@ class FormatExport:
                 self.target,
                 path,
                 self.checkpoint.info.views,
+                radii=self.gate.reference.takes_ray_radii,
                 device=config.device,
                 rays_per_call=config.rays_per_call,
                 seconds=config.profile_seconds,
