@@ -1,5 +1,6 @@
 """A graph that takes the radii of cones is compared with them, at the sizes at which they differ."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,14 @@ from export.parity.golden import golden_files, read_rays
 from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from export.parity.tolerances import tolerance_for
+from export.parity.verify import verify
 from export.repository.inspect import worst_figures
 from export.repository.report import markdown
 from neurocity.cameras import Camera, Rays
-from neurocity.contract import ArtefactFile, SceneManifest
+from neurocity.contract import ArtefactFile, SceneManifest, ray_inputs
+from neurocity.errors import ManifestError, ParityError
 from neurocity.light import Light
+from neurocity.model_repository import Version
 
 FP32 = tolerance_for("onnx", "fp32")
 VIEWS = tuple(Camera.from_view(view).resized(90, 88).to_view(view.name) for view in tiny_info().views[:2])
@@ -130,6 +134,47 @@ def test_golden_rays_have_radii_and_every_size(reference):
     assert means[1] / means[0] == pytest.approx(8, rel=0.05)
 
 
+@pytest.fixture
+def tiny_manifest() -> SceneManifest:
+    file = ArtefactFile(name="model.onnx", sha256="a" * 64, bytes=3)
+    about = {"scene": "tiny", "version": 1, "family": "tiny", "format": "onnx", "precision": "fp32"}
+    return SceneManifest(**about, checkpoint_sha256="1" * 64, artefact=file, info=INFO)
+
+
+@pytest.fixture
+def shipped(reference, tiny_manifest, tmp_path) -> Version:
+    """A version folder with what verifying needs: a manifest and golden files."""
+    record = _verify(reference, _eager).record
+    golden, files = golden_files(reference, INFO, worst_view=1)
+    manifest = replace(tiny_manifest, parity=record, golden=golden, inputs=ray_inputs(True))
+    (tmp_path / "golden").mkdir()
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    return Version(path=tmp_path, manifest=manifest)
+
+
+def test_the_proof_is_repeated_with_radii_from_golden_files(shipped):
+    assert all(check.passed for check in verify(_eager, shipped))
+
+
+@pytest.mark.parametrize("render", [_blind, _blind_to_cameras])
+def test_golden_files_find_an_artefact_that_ignores_radii(shipped, render):
+    failed = {check.where for check in verify(render, shipped) if not check.passed}
+    assert {f"held-out rays at 1/{scale}" for scale in (2, 4, 8)} <= failed
+    assert not {"held-out rays", "view r_1"} & failed
+
+
+def test_golden_rays_without_radii_are_refused_where_the_graph_takes_them(shipped):
+    plain = replace(shipped, manifest=replace(shipped.manifest, inputs=ray_inputs(False)))
+    with pytest.raises(ParityError, match="cannot render"):
+        verify(_eager, plain)
+    with np.load(shipped.path / "golden/rays.npz") as arrays:
+        file = io.BytesIO()
+        np.savez(file, **{name: arrays[name] for name in arrays if name != "radii"})
+    with pytest.raises(ManifestError, match="radii"):
+        read_rays(file.getvalue(), "rays.npz", radii=True)
+
+
 def test_the_worst_size_is_the_one_that_a_check_names():
     row = {"rgb": 0.0, "rgb_p999": 0.0, "opacity": 0.0, "depth": 0.0, "non_finite": 0, "ssim": 1.0}
     rows = [row | {"view": "r_0 at 1/2", "psnr_db": 80.0}, row | {"view": "r_0 at 1/4", "psnr_db": 50.0}]
@@ -146,10 +191,3 @@ def test_the_report_shows_every_size_and_what_was_skipped(reference, tiny_manife
         assert any(line.startswith(f"| {row['view']} | {row['psnr_db']:.1f} ") for line in lines)
     assert f"Worst view: r_0 at 1/8, {worst_figures(manifest)['psnr_db']:.1f} dB (200" in markdown(manifest)
     assert "Not compared: 'small at 1/4' has 10 x 15 pixels" in markdown(manifest)
-
-
-@pytest.fixture
-def tiny_manifest() -> SceneManifest:
-    file = ArtefactFile(name="model.onnx", sha256="a" * 64, bytes=3)
-    about = {"scene": "tiny", "version": 1, "family": "tiny", "format": "onnx", "precision": "fp32"}
-    return SceneManifest(**about, checkpoint_sha256="1" * 64, artefact=file, info=INFO)
