@@ -34,7 +34,7 @@ def ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Light:
 
 
 def compare_with_itself(render: Renderer, rays: Rays, scene_diagonal: float) -> dict[str, float]:
-    """Largest change of any value of a ray when it comes again in other company; takes `PRIME` rays."""
+    """The largest change of any value of a ray when it comes again among other rays; takes `PRIME` rays."""
     order = np.random.default_rng(0).permutation(PRIME)
     few = np.arange(_ALONE) * (PRIME // _ALONE)
     everything = np.arange(PRIME)

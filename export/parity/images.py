@@ -1,15 +1,12 @@
-"""Light light as pictures: over a background, as bytes, as colours of a scale, as PNG files."""
+"""Colours of errors, and PNG files."""
 
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from neurocity.errors import ManifestError
-from neurocity.light import Float32
-
-Bytes = NDArray[np.uint8]
+from neurocity.light import Bytes, Float32
 
 _SCALE = (
     (0.0, (0, 0, 0)),

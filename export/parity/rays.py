@@ -37,7 +37,7 @@ def adversarial_rays(bounds: tuple[float, ...], *, radii: bool = False, seed: in
 
 
 def counted_rays(pool: Rays, counts: tuple[int, ...]) -> dict[str, Rays]:
-    """Sets of exactly so many rays of a view, from its middle on in even steps, around and around."""
+    """Sets of exactly `counts` rays of a view: from its middle, in even steps, from its end to its start."""
     size = len(pool)
     middle = (size + math.isqrt(size)) // 2
     return {

@@ -23,9 +23,9 @@ from neurocity.light import Light
 class Reference:
     """Renders with a copy of `model` on `device`, in float32 without autocast or TensorFloat-32.
 
-    Views are rendered once and kept in a folder, for every format that is compared with them. The folder is
-    temporary, and the context manager removes it, unless `kept` names one: it is then the caller's, and may
-    hold views that another process rendered with the same model, device and `rays_per_call`.
+    Views are rendered once and kept in a folder, for every format that is compared with them. Without `kept`
+    the folder is temporary, and the context manager removes it. With `kept` it is the caller's, and may hold
+    views that another process rendered with the same model, device and `rays_per_call`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Reference:
             with np.load(kept) as arrays:
                 return Light(*(arrays[name] for name in Light._fields))
         rendered = self.render(view_rays(view, radii=self.takes_ray_radii))
-        # In one step, so that a process that is killed here leaves no half view to the next.
+        # In one step: a process that is killed here leaves no half view to the next.
         unfinished = kept.with_name(f"unfinished-{kept.name}")
         np.savez(unfinished, **rendered._asdict())
         unfinished.rename(kept)

@@ -112,9 +112,9 @@ def _picture_checks(
 def _picture_limits(tolerance: Tolerance) -> tuple[int, float]:
     """Steps of 255, and dB.
 
-    A picture's colour is radiance, and background through what opacity leaves, so both errors add up;
-    rounding adds one step at most, and to the root mean square error no more than its own, twice. An artefact
-    within the limits of rgb and opacity is therefore within these.
+    A picture's colour is radiance plus (1 - opacity) times the background, so the two errors add up. Rounding
+    both pictures adds at most one step, and at most twice its own root mean square error. So an artefact
+    within the limits of rgb and opacity is within these.
     """
     steps = math.ceil(255 * (tolerance.rgb + tolerance.opacity)) + 1
     error = 10 ** (-tolerance.psnr_db / 20) + tolerance.opacity + 2 * _ROUNDING

@@ -1,7 +1,7 @@
 """How fast an artefact is, what it takes, and how many rays a call should have: measured, not guessed.
 
 The record (plain JSON, `profile` in the manifest)
-    rays_per_call        the size that the other figures are of
+    rays_per_call        rays in one call; the other figures are of calls of this size
     rays_per_second      of the median pass over `rays` rays of the held-out views
     frame_ms             milliseconds of 800 x 800 rays at that speed: extrapolated, not rendered
     call_p50_ms, _p99_ms of `calls` calls
