@@ -1,15 +1,17 @@
 """What deviations mean: an artefact's answers to given rays, held against limits."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from export.checks import Check, at_least, at_most, equal
-from export.parity.metrics import Deviation, deviation, largest
+from export.parity.metrics import Deviation, deviation, image_metrics, largest
 from export.parity.rays import PRIME
 from export.parity.tolerances import Tolerance
 from export.renderer import Renderer, render_in_chunks
 from neurocity.cameras import Rays
+from neurocity.contract import View
 from neurocity.errors import NeuroCityError, ParityError
 from neurocity.light import Light
 
@@ -51,11 +53,16 @@ def compare_with_itself(render: Renderer, rays: Rays, scene_diagonal: float) -> 
     return found
 
 
-def view_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check]:
-    """The worst view of each kind against its limit; NaN counts as worst.
+def view_figures(view: View, got: Light, expected: Light, scene_diagonal: float) -> dict[str, Any]:
+    """The figures of an artefact's view, as the record of parity has them."""
+    found = deviation(got, expected, scene_diagonal)
+    pixel = list(divmod(found.worst_ray, view.width))
+    metrics = image_metrics(got.rgb, expected.rgb, view)
+    return {"view": view.name, "worst_pixel": pixel, **metrics, **asdict(found)}
 
-    views: figures of each, as in the record of parity.
-    """
+
+def view_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check]:
+    """The worst of `view_figures` of each kind against its limit; NaN counts as worst."""
     checks = []
     for name, limit in (("psnr_db", tolerance.psnr_db), ("ssim", tolerance.ssim)):
         worst = min(views, key=lambda view: (not np.isnan(view[name]), view[name]))

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.checks import Check, require
-from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
-from export.parity.metrics import Deviation, deviation, image_metrics, too_small_for_ssim
+from export.parity.compare import (
+    ask,
+    compare_with_itself,
+    ray_checks,
+    repetition_checks,
+    view_checks,
+    view_figures,
+)
+from export.parity.metrics import Deviation, deviation, scene_diagonal, too_small_for_ssim
 from export.parity.photographs import Photographs, compare_with_photograph, photograph_checks, summary
 from export.parity.pictures import ErrorPictures, keep_pictures
 from export.parity.rays import PRIME, SCALES, adversarial_rays, counted_rays, scaled_view, view_rays
@@ -78,7 +85,7 @@ class ParityGate:
         self.reference = reference
         self._info = info
         self._photographs = photographs
-        self._diagonal = float(np.linalg.norm(np.subtract(info.bounds[3:], info.bounds[:3])))
+        self._diagonal = scene_diagonal(info.bounds)
         self._radii = reference.takes_ray_radii
         self._pool = view_rays(info.views[0], radii=self._radii)
         self._adversarial = adversarial_rays(info.bounds, radii=self._radii)
@@ -166,10 +173,9 @@ class ParityGate:
     def _compare_view(self, index: int, view: View, got: Light, pictures: ErrorPictures) -> dict[str, Any]:
         """Figures and pictures of an artefact's view."""
         expected = self.reference.render_view(index, view)
-        found = deviation(got, expected, self._diagonal)
-        figures = image_metrics(got.rgb, expected.rgb, view) | asdict(found)
+        figures = view_figures(view, got, expected, self._diagonal)
         pictures.add(index, view, got, expected, figures["psnr_db"])
-        return {"view": view.name, "worst_pixel": list(divmod(found.worst_ray, view.width)), **figures}
+        return figures
 
     def _against_photograph(
         self, ask_views: _Ask, index: int, renders: tuple[Light, Light]

@@ -63,6 +63,11 @@ def deviation(got: Light, expected: Light, scene_diagonal: float) -> Deviation:
         )
 
 
+def scene_diagonal(bounds: tuple[float, ...]) -> float:
+    """The length of the diagonal of the scene's box, in world units."""
+    return math.dist(bounds[:3], bounds[3:])
+
+
 def largest(found: Deviation) -> float:
     """The largest of the rgb, opacity and depth errors; NaN if one of them is."""
     return max((found.rgb, found.opacity, found.depth), key=lambda value: (math.isnan(value), value))

@@ -1,22 +1,28 @@
 """The proof repeated, from golden files alone: an artefact against what its model answered at the export."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from export.checks import Check, at_least, at_most
-from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
+from export.parity.compare import (
+    ask,
+    compare_with_itself,
+    ray_checks,
+    repetition_checks,
+    view_checks,
+    view_figures,
+)
 from export.parity.golden import read_rays, read_render
 from export.parity.images import decode_png
-from export.parity.metrics import deviation, image_metrics, psnr_db
+from export.parity.metrics import deviation, psnr_db, scene_diagonal
 from export.parity.rays import PRIME, view_rays
 from export.parity.tolerances import Tolerance
 from export.renderer import Renderer
 from neurocity.cameras import Camera
 from neurocity.contract import MANIFEST_FILE, ArtefactFile, GoldenView, View
 from neurocity.errors import ManifestError
-from neurocity.light import Float32, Light, over_background, to_bytes
+from neurocity.light import Float32, over_background, to_bytes
 from neurocity.model_repository import Version
 
 _ROUNDING = 1 / (255 * math.sqrt(12))
@@ -35,8 +41,7 @@ def verify(render: Renderer, version: Version) -> tuple[Check, ...]:
         raise ManifestError(
             f"{version.path / MANIFEST_FILE}: names no golden files to repeat the proof from; export again"
         )
-    bounds = manifest.info.bounds
-    diagonal = float(np.linalg.norm(np.subtract(bounds[3:], bounds[:3])))
+    diagonal = scene_diagonal(manifest.info.bounds)
     checks: list[Check] = []
     answered = read_rays(_read(version, golden.rays), golden.rays.name, radii=radii)
     for name, (rays, expected) in answered.items():
@@ -53,7 +58,7 @@ def verify(render: Renderer, version: Version) -> tuple[Check, ...]:
         checks += _picture_checks(version, kept, view, image, tolerance)
         if kept.arrays is not None:
             expected = read_render(_read(version, kept.arrays), kept.arrays.name)
-            figures.append(_figures(view, got, expected, diagonal))
+            figures.append(view_figures(view, got, expected, diagonal))
     if figures:
         checks += view_checks(figures, tolerance)
     return tuple(checks)
@@ -82,13 +87,6 @@ def _view(version: Version, golden: GoldenView) -> View:
     if (view.width, view.height) == (golden.width, golden.height):
         return view
     return Camera.from_view(view).resized(golden.width, golden.height).to_view(view.name)
-
-
-def _figures(view: View, got: Light, expected: Light, diagonal: float) -> dict[str, Any]:
-    """The figures of a view that `view_checks` takes."""
-    found = deviation(got, expected, diagonal)
-    measured = {name: getattr(found, name) for name in ("rgb", "rgb_p999", "opacity", "depth", "non_finite")}
-    return {"view": view.name, **measured, **image_metrics(got.rgb, expected.rgb, view)}
 
 
 def _picture_checks(

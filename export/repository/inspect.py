@@ -1,12 +1,23 @@
 """What stands in a folder of a model repository, as its manifests say; plain JSON data."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from neurocity.contract import MANIFEST_FILE, SceneInfo, SceneManifest, to_dict
 from neurocity.errors import ExportError, NeuroCityError
 from neurocity.model_repository import open_version, version_folders
+
+_OF_ARTEFACT = (
+    "scene",
+    "version",
+    "family",
+    "format",
+    "precision",
+    "created",
+    "artefact",
+    "checkpoint_sha256",
+)
+_OF_GRAPH = ("inputs", "outputs", "sample_budget", "rays_per_call", "tools")
 
 
 def inspect_folder(path: Path) -> dict[str, Any]:
@@ -51,22 +62,9 @@ def _version_or_problem(folder: Path) -> dict[str, Any]:
 
 def describe_manifest(manifest: SceneManifest) -> dict[str, Any]:
     """What a manifest says of an artefact, its scene and its proof."""
-    described: dict[str, Any] = {
-        "scene": manifest.scene,
-        "version": manifest.version,
-        "family": manifest.family,
-        "format": manifest.format,
-        "precision": manifest.precision,
-        "created": manifest.created,
-        "artefact": asdict(manifest.artefact),
-        "checkpoint_sha256": manifest.checkpoint_sha256,
-        **describe_scene(manifest.info),
-        "inputs": [to_dict(spec) for spec in manifest.inputs],
-        "outputs": [to_dict(spec) for spec in manifest.outputs],
-        "sample_budget": manifest.sample_budget,
-        "rays_per_call": manifest.rays_per_call,
-        "tools": manifest.tools,
-    }
+    data = to_dict(manifest)
+    described = {name: data[name] for name in _OF_ARTEFACT} | describe_scene(manifest.info)
+    described |= {name: data[name] for name in _OF_GRAPH}
     if manifest.parity:
         described["parity"] = worst_figures(manifest) | {"checks_passed": manifest.parity["checks_passed"]}
     return described
