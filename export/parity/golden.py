@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from export.parity.images import encode_png
+from export.parity.images import encode_png, file_stem
 from export.parity.metrics import SSIM_WINDOW
-from export.parity.pictures import file_stem
 from export.parity.rays import SCALES, adversarial_rays, scaled_view, view_rays
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import ArtefactFile, Golden, GoldenView, SceneInfo, View
@@ -34,7 +33,6 @@ VIEWS = 4
 """How many held-out views are kept: the worst, and others evenly among the rest."""
 HELD_OUT_RAYS = 4096
 """How many rays of held-out views are kept; more than the number that is rendered in several groupings."""
-
 
 _RAY_SHAPES: dict[str, tuple[int, ...]] = {"origins": (3,), "directions": (3,)}
 _LIGHT_SHAPES: dict[str, tuple[int, ...]] = {"rgb": (3,), "depth": (), "opacity": ()}

@@ -8,7 +8,6 @@ Those of an artefact that is refused are kept outside of the repository.
 
 import math
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from export.parity.images import encode_png, scale_colours
+from export.parity.images import encode_png, file_stem, scale_colours
 from neurocity.contract import View
 from neurocity.light import Float32, Light, over_background, to_bytes
 
@@ -77,11 +76,6 @@ def keep_pictures(files: Mapping[str, bytes], model: str) -> Path:
     for name, data in files.items():
         (folder / Path(name).name).write_bytes(data)
     return folder
-
-
-def file_stem(index: int, view: View) -> str:
-    """A name for files of a held-out view: its number, and what of its name may stand in a file name."""
-    return f"{index:03d}_" + re.sub(r"[^A-Za-z0-9-]+", "_", view.name).strip("_")[-60:]
 
 
 def _heat_map(error: Float32, view: View, name: str) -> Image.Image:
