@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import tyro
 
@@ -23,9 +22,10 @@ from export.job.config import Precision
 from export.job.graph import render_graph
 from export.parity.metrics import psnr_db
 from export.renderer import Renderer as Render
+from export.renderer import render_in_chunks
 from neurocity.cameras import Camera, Rays
 from neurocity.checkpoint import Checkpoint, load_checkpoint
-from neurocity.light import Float32, Light
+from neurocity.light import Light
 from neurocity.rendering.cpu_kernels import without_kernels
 
 KERNELS, GRAPH = "eager, compiled kernels", "eager graph, PyTorch"
@@ -76,11 +76,12 @@ def main() -> None:
 def _print_rows(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> None:
     """The rows of a checkpoint, each as soon as it is measured."""
     camera = Camera.from_view(checkpoint.info.views[0])
-    frames = [camera.resized(size, size).rays() for size in arguments.sizes]
+    radii = bool(checkpoint.model.needs_ray_radii)
+    frames = [camera.resized(size, size).rays(radii=radii) for size in arguments.sizes]
     first, graph = None, 0.0
     for renderer in _renderers(checkpoint, arguments, folder):
         with torch.no_grad():
-            picture = _frame(renderer.render, frames[0], arguments.rays_per_call)
+            picture = render_in_chunks(renderer.render, frames[0], arguments.rays_per_call).rgb
             times = [_seconds(renderer.render, frame, arguments) for frame in frames]
         first = picture if first is None else first
         graph = times[-1] if renderer.name == GRAPH else graph
@@ -116,17 +117,11 @@ def _renderers(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> It
         yield Renderer(name=title, render=render, seconds=seconds, bytes=path.stat().st_size)
 
 
-def _frame(render: Render, rays: Rays, rays_per_call: int) -> Float32:
-    """The colours [R, 3] of a frame."""
-    starts = range(0, len(rays), rays_per_call)
-    return np.concatenate([render(rays[start : start + rays_per_call]).rgb for start in starts])
-
-
 def _seconds(render: Render, frame: Rays, arguments: Arguments) -> float:
     times = []
     for _ in range(arguments.repeats + 1):
         began = time.perf_counter()
-        _frame(render, frame, arguments.rays_per_call)
+        render_in_chunks(render, frame, arguments.rays_per_call)
         times.append(time.perf_counter() - began)
     return statistics.median(times[1:])
 

@@ -32,25 +32,42 @@ class Version:
             return None
         return ArtefactFile(name=engine["file"], sha256=engine["sha256"], bytes=engine["bytes"])
 
+    @property
+    def files(self) -> tuple[ArtefactFile, ...]:
+        """Every file that the manifest names: the artefact, its engine, and the golden files."""
+        files = [self.manifest.artefact, self.engine]
+        if golden := self.manifest.golden:
+            files.append(golden.rays)
+            files += [file for view in golden.views for file in (view.image, view.arrays)]
+        return tuple(file for file in files if file is not None)
+
     def problem(self, file: ArtefactFile) -> str:
         """What is wrong with a file that the manifest names: its size or SHA-256; empty when it is whole."""
         path = self.path / file.name
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            return f"{file.name}: is not a place in the version folder"
         try:
             size = path.stat().st_size
             if size != file.bytes:
-                return f"{path}: has {size} bytes, its manifest says {file.bytes}"
+                return f"{file.name}: has {size} bytes, its manifest says {file.bytes}"
             digest = file_sha256(path)
         except OSError as error:
-            return f"{path}: cannot be read ({error})"
-        return (
-            "" if digest == file.sha256 else f"{path}: has SHA-256 {digest}, its manifest says {file.sha256}"
-        )
+            return f"{file.name}: cannot be read ({error.strerror})"
+        if digest == file.sha256:
+            return ""
+        return f"{file.name}: has SHA-256 {digest}, its manifest says {file.sha256}"
 
     def verify(self, file: ArtefactFile) -> Path:
         """The path of a file that the manifest names. Raises ManifestError unless it is as it was shipped."""
         if problem := self.problem(file):
-            raise ManifestError(f"{problem}; export the scene again")
+            raise ManifestError(f"{self.path}: {problem}; export the scene again")
         return self.path / file.name
+
+    def require_whole(self) -> None:
+        """Raises ManifestError that lists every file that is absent or not the one that was shipped."""
+        if broken := [f"  {problem}" for problem in map(self.problem, self.files) if problem]:
+            count = f"{len(broken)} of {len(self.files)} files are broken"
+            raise ManifestError("\n".join([f"{self.path}: {count}", *broken]))
 
 
 def models(repository: Path) -> list[Path]:

@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,8 @@ TORCHSCRIPT = ("--formats", "torchscript")
 
 class _Poisoned(nn.Module):
     """Not a number on every ray that flies exactly along z."""
+
+    needs_ray_radii = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,13 +117,22 @@ def test_a_second_export_needs_force_or_another_version(tiny, capsys):
     assert entries == {"1", "2", "config.pbtxt", "warmup"}
 
 
-def test_a_model_that_is_not_a_number_somewhere_exits_3_and_ships_nothing(run_stage, tmp_path, capsys):
-    out = tmp_path / "models"
+def test_a_model_that_is_not_a_number_somewhere_exits_3_and_ships_nothing(
+    run_stage, tmp_path, capsys, monkeypatch
+):
+    """Pictures of what differs are kept, but not in the repository or beside it."""
+    out, temporary = tmp_path / "repository" / "models", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     assert run_stage(*TORCHSCRIPT, "--out", out, model=_Poisoned().eval()) == 3
     message = capsys.readouterr().err
     assert "along an axis: values not finite: got " in message
     assert "expected 0" in message
+    assert [entry.name for entry in out.parent.iterdir()] == ["models"]
     assert list(out.iterdir()) == []
+    (place,) = re.findall(r"pictures of what differs are in (\S+)", message)
+    assert Path(place).is_relative_to(temporary)
+    assert "worst_view.png" in {picture.name for picture in Path(place).iterdir()}
 
 
 def test_one_stage_that_fails_does_not_stop_the_others(tiny, capsys):
@@ -155,7 +168,7 @@ def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monk
 
 
 def test_a_missing_package_exits_5_and_says_what_brings_it(run_stage, tmp_path, capsys, monkeypatch):
-    for module in ("export.formats.onnx", "export.onnx.file"):
+    for module in ("export.formats.onnx", "export.onnx.file", "neurocity.onnx_session"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert run_stage("--formats", "onnx", "--out", tmp_path / "models") == 5

@@ -186,7 +186,7 @@ def test_build_engine_refuses_what_has_no_engine_and_what_is_no_model(
     assert main([str(tiny_repository / "tiny_onnx" / "1")]) == 4
     assert "format onnx, which has no engine" in capsys.readouterr().err
     assert main([str(tmp_path)]) == 1
-    assert "is neither a version folder (with a manifest.json) nor a model folder" in capsys.readouterr().err
+    assert "has neither a manifest.json nor version folders" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

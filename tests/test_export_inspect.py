@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -106,12 +107,15 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(inspect, repository, caps
     (repository / "tiny_torchscript" / "1" / "manifest.json").write_text("{")
     code, found, err = inspect(repository)
     assert code == 1
-    assert "tiny_onnx/1: model.onnx is damaged: its SHA-256 is not the manifest's" in err
+    assert re.search(r"tiny_onnx/1: model.onnx: has \d+ bytes, its manifest says \d+", err)
     assert "tiny_torchscript/1/manifest.json: not valid JSON" in err
     assert len(found["versions"]) == len(format_names())
     (repository / "tiny_onnx" / "1" / "model.onnx").unlink()
     code, found, err = inspect(repository / "tiny_onnx")
-    assert (code, found["versions"][0]["problem"]) == (1, "model.onnx is missing")
+    assert (code, found["versions"][0]["problem"]) == (
+        1,
+        "model.onnx: cannot be read (No such file or directory)",
+    )
     assert main(["inspect", str(repository)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any(line.endswith(" MiB, damaged") for line in lines)
@@ -122,9 +126,10 @@ def test_an_engine_is_described_with_its_version(inspect, repository):
     engine = repository / "tiny_tensorrt" / "1" / "model.plan"
     code, found, _ = inspect(engine)
     assert (code, found["kind"], found["format"], found["problem"]) == (0, "version", "tensorrt", "")
-    engine.write_bytes(engine.read_bytes()[:-1])
+    engine.write_bytes(bytes(reversed(engine.read_bytes())))
     code, found, _ = inspect(engine.parent)
-    assert (code, found["problem"]) == (1, "model.plan is damaged: its SHA-256 is not the manifest's")
+    assert code == 1
+    assert found["problem"].startswith("model.plan: has SHA-256 ")
 
 
 def test_a_foreign_artefact_has_inputs_and_no_manifest(inspect, tmp_path):

@@ -63,6 +63,7 @@ def test_the_model_itself_passes_and_its_figures_are_recorded(gate):
     assert [view["view"] for view in report.record["views"]] == ["r_0", "r_1", "r_2"]
     assert all(view["psnr_db"] > 120 for view in report.record["views"])
     assert report.record["rays_per_second"] > 0
+    assert not {"scales", "skipped_scales"} & report.record.keys(), "its model takes no radii"
     named = {found["rays"] for found in report.record["rays"]}
     assert {"miss the box", "graze a face", "1 ray", "1009 rays", "700 rays"} <= named
 
@@ -70,8 +71,8 @@ def test_the_model_itself_passes_and_its_figures_are_recorded(gate):
 def test_one_wrong_pixel_is_found_and_located(gate):
     target = view_rays(INFO.views[1]).directions[3 * 16 + 5]
 
-    def change(rendered, _origins, directions):
-        rendered.rgb[(directions == target).all(axis=1)] += 0.003
+    def change(rendered, rays):
+        rendered.rgb[(rays.directions == target).all(axis=1)] += 0.003
 
     report = gate.verify(_altered(change), FP32, lambda *_: None, rays_per_call=700)
     failed = [check for check in report.checks if not check.passed]
@@ -119,8 +120,8 @@ def test_depth_where_nothing_is_seen_is_not_held_against_an_artefact(gate):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_fails(gate, value: float):
-    def change(rendered, _origins, directions):
-        rendered.depth[(directions == 0).any(axis=1)] = value
+    def change(rendered, rays):
+        rendered.depth[(rays.directions == 0).any(axis=1)] = value
 
     failed = _failed(gate, _altered(change))
     assert "values not finite" in failed["zero direction component"]

@@ -129,7 +129,7 @@ def test_a_photograph_through_a_lens_is_compared_on_its_own_rays(sphere, referen
     (camera, _) = cameras("test")
     bent = camera.resized(20, 20).rays()
     bent = Rays(bent.origins, bent.directions[::-1].copy())
-    monkeypatch.setattr(photographs, "rays", lambda index: bent if index == 0 else None)
+    monkeypatch.setattr(photographs, "rays", lambda index, **_: bent if index == 0 else None)
     gate = ParityGate(reference, info, photographs=photographs)
     report = gate.verify(_eager, FP16, lambda *_: None, rays_per_call=150)
     light = ask(_eager, bent, "bent", chunk=400)

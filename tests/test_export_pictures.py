@@ -1,15 +1,19 @@
 """Heat maps and the sheet of the worst view show what differs, where, and how much."""
 
 import math
+import os
+import tempfile
 
 import numpy as np
 import pytest
 from fixtures_export import tiny_info
 
-from export.parity.images import decode_png, encode_png, scale_colours
-from export.parity.pictures import WORST_VIEW, ErrorPictures, file_stem
+from export.checks import equal
+from export.parity.gate import ParityReport
+from export.parity.images import decode_png, encode_png, file_stem, scale_colours
+from export.parity.pictures import WORST_VIEW, ErrorPictures, keep_pictures
 from neurocity.cameras import Camera
-from neurocity.errors import ManifestError
+from neurocity.errors import ManifestError, ParityError
 from neurocity.light import Light, to_bytes
 
 VIEW = tiny_info().views[0]
@@ -92,3 +96,55 @@ def test_a_file_that_is_no_png_is_named():
     for broken in (data[:40], b"not a picture"):
         with pytest.raises(ManifestError, match=r"x\.png: cannot be read as a PNG"):
             decode_png(broken, "x.png")
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder of temporary files, empty."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def _report(passed: bool) -> ParityReport:
+    expected, got = _render(), _render(seed=1)
+    pictures = ErrorPictures(None)
+    pictures.add(0, VIEW, got, expected, 20.0)
+    checks = (equal("size", "r_0", 1, 1 if passed else 2),)
+    return ParityReport(checks=checks, record={}, pictures=pictures.files, worst_view=0)
+
+
+def test_a_refused_artefact_leaves_its_pictures_and_says_where(temporary):
+    with pytest.raises(ParityError) as raised:
+        _report(passed=False).require("scene_onnx_fp16")
+    folder = temporary / f"neurocity-parity-{os.getuid()}" / "scene_onnx_fp16"
+    assert str(raised.value).splitlines() == [
+        "1 of 1 checks failed, nothing was shipped",
+        "  r_0: size: got 1, expected 2",
+        f"  pictures of what differs are in {folder}",
+    ]
+    assert {path.name for path in folder.iterdir()} == {"000_r_0.png", "worst_view.png"}
+    assert (folder / "worst_view.png").read_bytes() == _report(passed=False).pictures[WORST_VIEW]
+    assert folder.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.usefixtures("temporary")
+def test_pictures_of_an_earlier_failure_are_replaced():
+    first = keep_pictures({"parity/000_old.png": b"old"}, "scene_onnx")
+    other = keep_pictures({"parity/000_old.png": b"old"}, "scene_onnx_fp16")
+    assert keep_pictures({"parity/000_new.png": b"new"}, "scene_onnx") == first
+    assert [path.name for path in first.iterdir()] == ["000_new.png"]
+    assert [path.name for path in other.iterdir()] == ["000_old.png"]
+
+
+def test_an_artefact_that_passes_leaves_nothing(temporary):
+    _report(passed=True).require("scene_onnx")
+    assert list(temporary.iterdir()) == []
+
+
+def test_pictures_that_cannot_be_kept_do_not_hide_the_failure(temporary):
+    elsewhere = temporary / "elsewhere"
+    elsewhere.mkdir()
+    (temporary / f"neurocity-parity-{os.getuid()}").symlink_to(elsewhere)
+    with pytest.raises(ParityError, match=r"(?s)size: got 1.*cannot be kept: .*is not a folder of this user"):
+        _report(passed=False).require("scene_onnx")
+    assert list(elsewhere.iterdir()) == []

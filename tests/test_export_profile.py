@@ -127,6 +127,12 @@ def test_the_pool_is_of_all_views():
     np.testing.assert_array_equal(found.directions[:4096], view_rays(large[0]).directions[:4096])
 
 
+def test_the_pool_has_the_radii_of_all_views_where_they_are_wanted():
+    found = pool(VIEWS, radii=True)
+    np.testing.assert_array_equal(found.radii[224:448], view_rays(VIEWS[1], radii=True).radii)
+    assert pool(VIEWS).radii is None
+
+
 @pytest.mark.parametrize("name", format_names())
 def test_an_artefact_is_measured_in_a_process_of_its_own(tiny_repository, name: str):
     target = get_format(name)
@@ -183,7 +189,7 @@ def test_the_measured_size_is_recommended_and_verified(tmp_path, monkeypatch):
     config = ExportConfig(name="tiny", out=tmp_path, formats=("torchscript",), profile_seconds=0.2)
     (outcome,) = export_model(tiny_checkpoint(), config).outcomes
     assert outcome.error is None
-    assert profiled == {"device": "cpu", "rays_per_call": None, "seconds": 0.2}
+    assert profiled == {"radii": False, "device": "cpu", "rays_per_call": None, "seconds": 0.2}
     manifest = manifest_from_json((outcome.folder / "manifest.json").read_text())
     assert manifest.rays_per_call == manifest.profile["rays_per_call"] == 300
     assert {"300 rays", "301 rays"} <= {found["rays"] for found in manifest.parity["rays"]}

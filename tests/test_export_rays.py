@@ -28,7 +28,9 @@ def _length_inside(origin: np.ndarray, direction: np.ndarray, low: np.ndarray, h
 
 
 def _lengths(rays: Rays, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return np.array([_length_inside(o, d, low, high) for o, d in zip(*map(np.float64, rays), strict=True)])
+    return np.array(
+        [_length_inside(o, d, low, high) for o, d in zip(*map(np.float64, rays.arrays()), strict=True)]
+    )
 
 
 @settings(max_examples=15, deadline=None)

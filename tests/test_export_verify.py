@@ -192,7 +192,7 @@ def test_a_folder_that_is_no_version_is_said(repository, tmp_path, capsys):
     version = repository / "tiny_onnx" / "1"
     for folder in (tmp_path / "absent", repository, tmp_path):
         assert main([str(folder)]) == 1
-        assert "is neither a version folder" in capsys.readouterr().err
+        assert "has neither a manifest.json nor version folders" in capsys.readouterr().err
     moved = version.rename(version.parent / "2")
     assert main([str(moved)]) == 1
     assert "describes tiny_onnx/1, which is not where it stands" in capsys.readouterr().err
@@ -239,14 +239,14 @@ def test_missing_packages_and_devices_exit_5(repository, monkeypatch, capsys):
     if not torch.cuda.is_available():
         assert main([str(version), "--device", "cuda"]) == 5
         assert "no CUDA device" in capsys.readouterr().err
-    for module in ("export.formats.onnx", "export.onnx.file"):
+    for module in ("export.formats.onnx", "export.onnx.file", "neurocity.onnx_session"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main([str(repository / "tiny_onnx")]) == 5
     assert "needs the package 'onnxruntime'" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tritonclient.grpc", None)
     assert main([str(version), "--url", "127.0.0.1:1"]) == 5
-    assert "--url needs tritonclient" in capsys.readouterr().err
+    assert "a Triton server is asked with tritonclient" in capsys.readouterr().err
 
 
 def test_usage(repository, capsys):
@@ -264,7 +264,7 @@ def test_a_server_that_is_not_there_exits_1(tiny_repository, capsys):
 
 
 def test_a_server_that_is_lost_on_the_way_is_no_inequality(tiny_repository, monkeypatch, capsys):
-    def lost(_origins, _directions):
+    def lost(_rays):
         raise EngineUnavailableError("Triton at server:1: connection lost")
 
     monkeypatch.setattr("export.commands.verify.open_on_server", lambda _url, _manifest: (lost, ()))

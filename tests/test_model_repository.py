@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
-from neurocity.contract import ArtefactFile, SceneInfo, SceneManifest, to_json
+from neurocity.contract import ArtefactFile, Golden, GoldenView, SceneInfo, SceneManifest, to_json
 from neurocity.errors import ManifestError
 from neurocity.model_repository import (
     models,
@@ -85,6 +86,39 @@ def test_an_engine_is_a_file_of_the_version(tmp_path):
     version = open_version(write(tmp_path, engine=engine))
     assert version.engine == ArtefactFile(name="model.plan", sha256="e" * 64, bytes=3)
     assert open_version(write(tmp_path, number=2)).engine is None
+
+
+def test_every_file_is_looked_at_and_what_is_broken_is_listed(tmp_path):
+    def file(name: str) -> ArtefactFile:
+        return ArtefactFile(name=name, sha256=hashlib.sha256(name.encode()).hexdigest(), bytes=len(name))
+
+    view = GoldenView(view=0, width=4, height=3, image=file("golden/view.png"))
+    golden = Golden(rays=file("golden/rays.npz"), views=(view, replace(view, arrays=file("golden/view.npz"))))
+    version = open_version(write(tmp_path, golden=golden))
+    (version.path / "golden").mkdir()
+    for named in version.files[1:]:
+        (version.path / named.name).write_text(named.name)
+    assert [named.name for named in version.files] == [
+        "model.onnx",
+        "golden/rays.npz",
+        "golden/view.png",
+        "golden/view.png",
+        "golden/view.npz",
+    ]
+    version.require_whole()
+    (version.path / "golden/rays.npz").write_text("golden/rays.npy")
+    (version.path / "golden/view.npz").unlink()
+    with pytest.raises(ManifestError, match="2 of 5 files are broken") as raised:
+        version.require_whole()
+    assert "golden/rays.npz: has SHA-256 " in str(raised.value)
+    assert "golden/view.npz: cannot be read (No such file or directory)" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/hostname"])
+def test_a_golden_file_elsewhere_is_not_read(tmp_path, name):
+    rays = ArtefactFile(name=name, sha256="e" * 64, bytes=1)
+    version = open_version(write(tmp_path, golden=Golden(rays=rays, views=())))
+    assert version.problem(rays).startswith(f"{name}: is not a place in the version folder")
 
 
 def test_a_moved_version_is_refused(tmp_path):

@@ -44,6 +44,7 @@ class TinyField(nn.Module):
     bounds_max: Tensor
     occupied: Tensor
     fractions: Tensor
+    needs_ray_radii = False
 
     def __init__(self, bounds: tuple[float, ...] = (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0), seed: int = 0) -> None:
         super().__init__()
@@ -126,3 +127,30 @@ class TinyField(nn.Module):
         a = (self.bounds_min - ray_origins) * inverse
         b = (self.bounds_max - ray_origins) * inverse
         return torch.minimum(a, b).amax(-1).clamp(min=0.0), torch.maximum(a, b).amin(-1)
+
+
+class TinyConeField(TinyField):
+    """The field seen through cones: the wider a ray's cone, the thinner what it meets."""
+
+    needs_ray_radii = True
+    usual_radius: Tensor
+
+    def __init__(self, bounds: tuple[float, ...], usual_radius: float) -> None:
+        super().__init__(bounds)
+        self.register_buffer("usual_radius", torch.tensor(usual_radius))
+
+    def forward(  # type: ignore[override]
+        self, ray_origins: Tensor, ray_directions: Tensor, ray_radii: Tensor
+    ) -> TinyRender:
+        """ray_origins, ray_directions [R, 3], ray_radii [R, 1] -> rgb [R, 3], depth [R], opacity [R].
+
+        A radius that is not positive stands for the usual one.
+        """
+        t, points, length, hit = self.candidates(ray_origins, ray_directions)
+        directions = ray_directions[:, None].expand_as(points)
+        values = self.values(points[hit], directions[hit])
+        radii = torch.where(ray_radii > 0.0, ray_radii, self.usual_radius)
+        thinner = (1.0 / (1.0 + radii * t))[hit]
+        sigma = torch.zeros_like(t).index_put((hit,), nn.functional.softplus(values[:, 0]) * 4.0 * thinner)
+        colour = torch.zeros_like(points).index_put((hit,), torch.sigmoid(values[:, 1:]))
+        return self.composite(sigma, colour, t, length)

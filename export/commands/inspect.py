@@ -14,7 +14,7 @@ from rich.console import Console
 
 from export.job.console import print_error
 from export.job.exit_codes import FAILURE, exit_code
-from export.repository.inspect import inspect_path
+from export.job.inspect import inspect_path
 from neurocity.errors import NeuroCityError
 
 

@@ -20,8 +20,8 @@ from export.formats.registry import get_format
 from export.job.exit_codes import exit_code
 from export.parity.triton_client import open_on_server
 from export.parity.verify import verify
-from export.repository.version_folder import VersionFolder
 from neurocity.errors import ConfigError, ExportError, NeuroCityError, ParityError
+from neurocity.model_repository import Version, newest_version_folder, open_version
 
 _NOT_EQUAL = exit_code(ParityError())
 
@@ -64,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if passed else _NOT_EQUAL
 
 
-def _run(parsed: Arguments) -> tuple[VersionFolder, tuple[Check, ...]]:
+def _run(parsed: Arguments) -> tuple[Version, tuple[Check, ...]]:
     if parsed.url is not None and parsed.device is not None:
         raise ConfigError(
             f"device: got {parsed.device} beside --url, but a Triton server decides itself where a model runs"
         )
-    version = VersionFolder(parsed.folder)
+    version = open_version(newest_version_folder(parsed.folder))
     version.require_whole()
     if parsed.url is not None:
         render, served = open_on_server(parsed.url, version.manifest)
@@ -86,7 +86,7 @@ def _run(parsed: Arguments) -> tuple[VersionFolder, tuple[Check, ...]]:
     return version, verify(render, version)
 
 
-def _document(version: VersionFolder, checks: tuple[Check, ...], parsed: Arguments) -> dict[str, Any]:
+def _document(version: Version, checks: tuple[Check, ...], parsed: Arguments) -> dict[str, Any]:
     rows = [asdict(check) for check in checks]
     for row in rows:
         if isinstance(row["got"], float) and not math.isfinite(row["got"]):
@@ -100,7 +100,7 @@ def _document(version: VersionFolder, checks: tuple[Check, ...], parsed: Argumen
     }
 
 
-def _print(version: VersionFolder, checks: tuple[Check, ...], parsed: Arguments) -> None:
+def _print(version: Version, checks: tuple[Check, ...], parsed: Arguments) -> None:
     for check in checks:
         print(f"{'ok    ' if check.passed else 'FAILED'} {check}")
     failed = sum(not check.passed for check in checks)

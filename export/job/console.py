@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from export.repository.inspect import worst_figures
 from neurocity.contract import SceneManifest
 from neurocity.errors import NeuroCityError
 
@@ -97,18 +98,6 @@ def _stage_record(outcome: "StageOutcome") -> dict[str, Any]:
         "figures": None if outcome.manifest is None else worst_figures(outcome.manifest),
         "artefact": None if outcome.manifest is None else asdict(outcome.manifest.artefact),
         "error": None if outcome.failure is None else asdict(outcome.failure),
-    }
-
-
-def worst_figures(manifest: SceneManifest) -> dict[str, float]:
-    """The figures of a verified artefact in its worst held-out view, and its rays per second."""
-    views = manifest.parity["views"]
-    return {
-        "psnr_db": min(view["psnr_db"] for view in views),
-        "ssim": min(view["ssim"] for view in views),
-        "rgb_error": max(view["rgb"] for view in views),
-        "opacity_error": max(view["opacity"] for view in views),
-        "rays_per_second": manifest.parity["rays_per_second"],
     }
 
 

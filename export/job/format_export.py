@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from export.checks import Check
+from export.checks import Check, require
 from export.formats.base import BuildsEngine, ChecksMachine, Format, Signature
 from export.job.artefact import inspect_artefact
 from export.job.config import ExportConfig
@@ -69,7 +69,7 @@ class FormatExport:
             rays_per_call = profile.get("rays_per_call", draft.rays_per_call)
             parity = self.gate.verify(render, tolerance, self._progress, rays_per_call=rays_per_call)
             try:
-                require(parity.checks)
+                parity.require(draft.model_name)
             except ParityError as error:
                 raise (fixed.explain(error) if fixed else error) from None
             engine = self._build_engine(path, rays_per_call)
@@ -116,6 +116,7 @@ class FormatExport:
                 self.target,
                 path,
                 self.checkpoint.info.views,
+                radii=self.gate.reference.takes_ray_radii,
                 device=config.device,
                 rays_per_call=config.rays_per_call,
                 seconds=config.profile_seconds,
@@ -155,13 +156,6 @@ class FormatExport:
         self._progress(name, 0, 1)
         yield
         self._progress(name, 1, 1)
-
-
-def require(checks: tuple[Check, ...]) -> None:
-    """Raises ParityError that lists the checks which failed, if there are any."""
-    if failed := [f"  {check}" for check in checks if not check.passed]:
-        summary = f"{len(failed)} of {len(checks)} checks failed, nothing was shipped"
-        raise ParityError("\n".join([summary, *failed]))
 
 
 def _proved_on(engine: dict[str, Any]) -> dict[str, Any]:

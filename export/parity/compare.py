@@ -1,15 +1,17 @@
-"""An artefact on given rays: asking it, and holding its answers against limits."""
+"""What deviations mean: an artefact's answers to given rays, held against limits."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from export.checks import Check, at_least, at_most, equal
-from export.parity.metrics import Deviation, deviation, largest
+from export.parity.metrics import Deviation, deviation, image_metrics, largest
 from export.parity.rays import PRIME
 from export.parity.tolerances import Tolerance
-from export.renderer import Renderer
+from export.renderer import Renderer, render_in_chunks
 from neurocity.cameras import Rays
+from neurocity.contract import View
 from neurocity.errors import NeuroCityError, ParityError
 from neurocity.light import Light
 
@@ -24,18 +26,17 @@ def ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Light:
 
     What a runtime raises becomes a ParityError; our own errors, such as that of a lost server, pass.
     """
-    count = len(rays)
     try:
-        parts = [render(rays[i : i + chunk]) for i in range(0, count, chunk)]
-        return Light(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return render_in_chunks(render, rays, chunk)
     except NeuroCityError:
         raise
     except Exception as error:
-        raise ParityError(f"{where}: the artefact cannot render {min(chunk, count)} rays: {error}") from error
+        count = min(chunk, len(rays))
+        raise ParityError(f"{where}: the artefact cannot render {count} rays: {error}") from error
 
 
 def compare_with_itself(render: Renderer, rays: Rays, scene_diagonal: float) -> dict[str, float]:
-    """Largest change of any value of a ray when it comes again in other company; takes `PRIME` rays."""
+    """The largest change of any value of a ray when it comes again among other rays; takes `PRIME` rays."""
     order = np.random.default_rng(0).permutation(PRIME)
     few = np.arange(_ALONE) * (PRIME // _ALONE)
     everything = np.arange(PRIME)
@@ -52,11 +53,16 @@ def compare_with_itself(render: Renderer, rays: Rays, scene_diagonal: float) -> 
     return found
 
 
-def view_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check]:
-    """The worst view of each kind against its limit; NaN counts as worst.
+def view_figures(view: View, got: Light, expected: Light, scene_diagonal: float) -> dict[str, Any]:
+    """The figures of an artefact's view, as the record of parity has them."""
+    found = deviation(got, expected, scene_diagonal)
+    pixel = list(divmod(found.worst_ray, view.width))
+    metrics = image_metrics(got.rgb, expected.rgb, view)
+    return {"view": view.name, "worst_pixel": pixel, **metrics, **asdict(found)}
 
-    views: figures of each, as in the record of parity.
-    """
+
+def view_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check]:
+    """The worst of `view_figures` of each kind against its limit; NaN counts as worst."""
     checks = []
     for name, limit in (("psnr_db", tolerance.psnr_db), ("ssim", tolerance.ssim)):
         worst = min(views, key=lambda view: (not np.isnan(view[name]), view[name]))

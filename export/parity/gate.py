@@ -1,29 +1,37 @@
-"""The gate: an artefact, opened again from its bytes on disk, against the float32 eager model.
+"""Pass or refuse: an artefact, opened again from its bytes on disk, against the float32 eager model.
 
 Compared are every held-out view as an image, the adversarial rays of `export.parity.rays`, and the artefact
-with itself when its rays come again: twice, in other groups, one by one. Where the photographs are at hand,
-the artefact may also not be further from them than the model is. Limits: `export.parity.tolerances`.
+with itself when its rays come again: twice, in other groups, one by one. A graph that takes the radii of
+cones is also compared in smaller pictures of the views, where they count most. Where the photographs are at
+hand, the artefact may not be further from them than the model is. Limits: `export.parity.tolerances`.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.checks import Check
-from export.job.config import MAX_RAYS
-from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
-from export.parity.metrics import Deviation, deviation, image_metrics
+from export.checks import Check, require
+from export.parity.compare import (
+    ask,
+    compare_with_itself,
+    ray_checks,
+    repetition_checks,
+    view_checks,
+    view_figures,
+)
+from export.parity.metrics import Deviation, deviation, scene_diagonal, too_small_for_ssim
 from export.parity.photographs import Photographs, compare_with_photograph, photograph_checks, summary
-from export.parity.pictures import ErrorPictures
-from export.parity.rays import PRIME, adversarial_rays, counted_rays, view_rays
+from export.parity.pictures import ErrorPictures, keep_pictures
+from export.parity.rays import PRIME, SCALES, adversarial_rays, counted_rays, scaled_view, view_rays
 from export.parity.tolerances import Tolerance
-from export.renderer import Renderer
+from export.renderer import MAX_RAYS, Renderer
 from neurocity.cameras import Rays
-from neurocity.contract import SceneInfo
-from neurocity.errors import ExportError
+from neurocity.contract import SceneInfo, View
+from neurocity.errors import ExportError, ParityError
 from neurocity.light import Light
 
 if TYPE_CHECKING:
@@ -31,6 +39,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+_Ask = Callable[[Rays, str], Light]
+"""The artefact's light of rays, which the text names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +55,17 @@ class ParityReport:
     record: dict[str, Any]
     pictures: dict[str, bytes] = field(repr=False)
     worst_view: int
+
+    def require(self, model: str) -> None:
+        """Raises ParityError that lists the failed checks of `model`, and names the folder of pictures."""
+        try:
+            require(self.checks)
+        except ParityError as error:
+            try:
+                place = f"pictures of what differs are in {keep_pictures(self.pictures, model)}"
+            except OSError as reason:
+                place = f"pictures of what differs cannot be kept: {reason}"
+            raise ParityError(f"{error}\n  {place}") from None
 
 
 class ParityGate:
@@ -64,9 +85,10 @@ class ParityGate:
         self.reference = reference
         self._info = info
         self._photographs = photographs
-        self._diagonal = float(np.linalg.norm(np.subtract(info.bounds[3:], info.bounds[:3])))
-        self._pool = view_rays(info.views[0])
-        self._adversarial = adversarial_rays(info.bounds)
+        self._diagonal = scene_diagonal(info.bounds)
+        self._radii = reference.takes_ray_radii
+        self._pool = view_rays(info.views[0], radii=self._radii)
+        self._adversarial = adversarial_rays(info.bounds, radii=self._radii)
         self._expected: dict[str, Light] = {}
 
     def verify(
@@ -78,12 +100,15 @@ class ParityGate:
         render a set of rays at all, or returns another shape than the model.
         """
         pictures = ErrorPictures(self._info.background)
-        views, seconds = self._compare_views(render, progress, pictures, rays_per_call)
+        ask_views: _Ask = partial(ask, render, chunk=rays_per_call)
+        views, seconds = self._compare_views(ask_views, progress, pictures)
+        scales, skipped = self._compare_scales(ask_views, progress, pictures)
         sets = self._compare_sets(render, progress, rays_per_call)
         probe = counted_rays(self._pool, (PRIME,)).popitem()[1]
         repeated = compare_with_itself(render, probe, self._diagonal)
         checks = [
             *view_checks(views, tolerance),
+            *(view_checks(scales, tolerance) if scales else ()),
             *photograph_checks(views, tolerance),
             *(check for name, found in sets.items() for check in ray_checks(name, found, tolerance)),
             *repetition_checks(repeated, tolerance),
@@ -95,46 +120,71 @@ class ParityGate:
             "invariance": [{"rays": name, "change": found} for name, found in repeated.items()],
             "rays_per_second": round(sum(view.width * view.height for view in self._info.views) / seconds),
         }
+        if self._radii:
+            record |= {"scales": scales, "skipped_scales": skipped}
         if self._photographs is not None:
             record["photographs"] = summary(views)
         worst = min(range(len(views)), key=lambda index: float(np.nan_to_num(views[index]["psnr_db"])))
         return ParityReport(checks=tuple(checks), record=record, pictures=pictures.files, worst_view=worst)
 
     def _compare_views(
-        self, render: Renderer, progress: Progress, pictures: ErrorPictures, rays_per_call: int
+        self, ask_views: _Ask, progress: Progress, pictures: ErrorPictures
     ) -> tuple[list[dict[str, Any]], float]:
         """Figures of each view, and the seconds that the artefact took for them together."""
-        measured, seconds = [], 0.0
+        rows, seconds = [], 0.0
         views = self._info.views
         for index, view in enumerate(views):
             progress("comparing held-out views", index, len(views))
-            expected = self.reference.render_view(index, view)
-            rays = view_rays(view)
             started = time.perf_counter()
-            got = ask(render, rays, f"view {view.name}", chunk=rays_per_call)
+            got = ask_views(view_rays(view, radii=self._radii), f"view {view.name}")
             seconds += time.perf_counter() - started
-            found = deviation(got, expected, self._diagonal)
-            figures = image_metrics(got.rgb, expected.rgb, view) | asdict(found)
-            pictures.add(index, view, got, expected, figures["psnr_db"])
-            pixel = list(divmod(found.worst_ray, view.width))
-            row = {"view": view.name, "worst_pixel": pixel, **figures}
+            row = self._compare_view(index, view, got, pictures)
             if self._photographs is not None:
-                row["photograph"] = self._against_photograph(
-                    render, index, (got, expected), rays_per_call=rays_per_call
-                )
-            measured.append(row)
+                renders = (got, self.reference.render_view(index, view))
+                row["photograph"] = self._against_photograph(ask_views, index, renders)
+            rows.append(row)
         progress("comparing held-out views", len(views), len(views))
-        return measured, seconds
+        return rows, seconds
+
+    def _compare_scales(
+        self, ask_views: _Ask, progress: Progress, pictures: ErrorPictures
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Figures of smaller pictures of each view, and what is too small for any.
+
+        Nothing where the model takes no radii: its answer to a ray is then the same at every size.
+        """
+        rows: list[dict[str, Any]] = []
+        skipped: list[str] = []
+        smaller = [
+            (i, scaled_view(view, scale)) for i, view in enumerate(self._info.views) for scale in SCALES
+        ]
+        for done, (index, view) in enumerate(smaller if self._radii else ()):
+            progress("comparing smaller views", done, len(smaller))
+            if reason := too_small_for_ssim(view):
+                skipped.append(reason)
+                continue
+            got = ask_views(view_rays(view, radii=True), f"view {view.name}")
+            row = self._compare_view(index, view, got, pictures)
+            rows.append({"width": view.width, "height": view.height, **row})
+        if self._radii:
+            progress("comparing smaller views", len(smaller), len(smaller))
+        return rows, skipped
+
+    def _compare_view(self, index: int, view: View, got: Light, pictures: ErrorPictures) -> dict[str, Any]:
+        """Figures and pictures of an artefact's view."""
+        expected = self.reference.render_view(index, view)
+        figures = view_figures(view, got, expected, self._diagonal)
+        pictures.add(index, view, got, expected, figures["psnr_db"])
+        return figures
 
     def _against_photograph(
-        self, render: Renderer, index: int, renders: tuple[Light, Light], *, rays_per_call: int
+        self, ask_views: _Ask, index: int, renders: tuple[Light, Light]
     ) -> dict[str, float]:
         """PSNR of artefact and model, whose `renders` of the view are given, against its photograph."""
         assert self._photographs is not None
-        rays = self._photographs.rays(index)
+        rays = self._photographs.rays(index, radii=self._radii)
         if rays is not None:  # taken through a lens that the view, a pinhole, knows nothing of
-            got = ask(render, rays, f"photograph {index}", chunk=rays_per_call)
-            renders = (got, self.reference.render(rays))
+            renders = (ask_views(rays, f"photograph {index}"), self.reference.render(rays))
         return compare_with_photograph(*renders, self._photographs.image(index), self._info.background)
 
     def _compare_sets(self, render: Renderer, progress: Progress, rays_per_call: int) -> dict[str, Deviation]:

@@ -1,10 +1,11 @@
-"""What the model answers, as files that travel with an artefact: the proof repeated without the model.
+"""Stored answers: what the model answers, as files that travel with an artefact.
 
     golden/rays.npz          rays of every adversarial set and of the held-out views, with the model's answers
     golden/<view>.png        a held-out view, rendered by the model over the scene's background
     golden/<view>.npz        the same before rounding, of the view in which the artefact was worst
 
 Views are rendered with at most `VIEW_PIXELS` pixels, so that the files of an artefact stay below a few MB.
+Where the model takes the radii of cones, rays have them, and there are rays of views at every size.
 """
 
 import hashlib
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from export.parity.images import encode_png
-from export.parity.pictures import file_stem
-from export.parity.rays import adversarial_rays, view_rays
+from export.parity.images import encode_png, file_stem
+from export.parity.metrics import SSIM_WINDOW
+from export.parity.rays import SCALES, adversarial_rays, scaled_view, view_rays
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import ArtefactFile, Golden, GoldenView, SceneInfo, View
 from neurocity.errors import ManifestError
@@ -33,6 +34,10 @@ VIEWS = 4
 HELD_OUT_RAYS = 4096
 """How many rays of held-out views are kept; more than the number that is rendered in several groupings."""
 
+_RAY_SHAPES: dict[str, tuple[int, ...]] = {"origins": (3,), "directions": (3,)}
+_LIGHT_SHAPES: dict[str, tuple[int, ...]] = {"rgb": (3,), "depth": (), "opacity": ()}
+"""Arrays of a ray and of its light, and their shapes behind the axis of rays."""
+
 
 class Answered(NamedTuple):
     """Rays and what the model answers to them."""
@@ -43,14 +48,17 @@ class Answered(NamedTuple):
 
 def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tuple[Golden, dict[str, bytes]]:
     """The record of the golden files and their contents by path; `worst_view` is an index of `info.views`."""
-    sets = adversarial_rays(info.bounds) | {"held-out rays": _sample(info.views)}
+    radii = reference.takes_ray_radii
+    sets = adversarial_rays(info.bounds, radii=radii) | {"held-out rays": _sample(info.views, radii)}
+    for scale in SCALES if radii else ():
+        views = tuple(scaled_view(view, scale) for view in info.views)
+        sets[f"held-out rays at 1/{scale}"] = _sample(views, radii)
     answered = {name: Answered(rays, reference.render(rays)) for name, rays in sets.items()}
     files = {f"{FOLDER}/rays.npz": _pack_rays(answered)}
-    views = []
+    kept = []
     for index in _chosen(len(info.views), worst_view):
         view = golden_view(info.views[index])
-        full_size = view == info.views[index]
-        rendered = reference.render_view(index, view) if full_size else reference.render(view_rays(view))
+        rendered = reference.render_view(index, view)
         stem = f"{FOLDER}/{file_stem(index, view)}"
         image = over_background(rendered.rgb, rendered.opacity, info.background).reshape(
             view.height, view.width, 3
@@ -61,11 +69,11 @@ def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tu
             files[f"{stem}.npz"] = _pack(rendered._asdict())
             arrays = _file(f"{stem}.npz", files[f"{stem}.npz"])
         picture = _file(f"{stem}.png", files[f"{stem}.png"])
-        views.append(
+        kept.append(
             GoldenView(view=index, width=view.width, height=view.height, image=picture, arrays=arrays)
         )
     rays_file = _file(f"{FOLDER}/rays.npz", files[f"{FOLDER}/rays.npz"])
-    return Golden(rays=rays_file, views=tuple(views)), files
+    return Golden(rays=rays_file, views=tuple(kept)), files
 
 
 def golden_view(view: View, pixels: int = VIEW_PIXELS) -> View:
@@ -73,29 +81,33 @@ def golden_view(view: View, pixels: int = VIEW_PIXELS) -> View:
     if view.width * view.height <= pixels:
         return view
     scale = math.sqrt(pixels / (view.width * view.height))
-    width, height = (max(11, math.floor(side * scale)) for side in (view.width, view.height))
+    width, height = (max(SSIM_WINDOW, math.floor(side * scale)) for side in (view.width, view.height))
     return Camera.from_view(view).resized(width, height).to_view(view.name)
 
 
-def read_rays(data: bytes, where: str) -> dict[str, Answered]:
-    """Inverse of what `golden_files` writes. Raises ManifestError, naming `where`, on anything else."""
-    arrays = _unpack(data, where, ("names", "counts", "origins", "directions", *Light._fields))
+def read_rays(data: bytes, where: str, *, radii: bool = False) -> dict[str, Answered]:
+    """Inverse of what `golden_files` writes; `radii` says whether the graph takes them.
+
+    Raises ManifestError, naming `where`, on anything else.
+    """
+    shapes = _RAY_SHAPES | ({"radii": (1,)} if radii else {}) | _LIGHT_SHAPES
+    arrays = _unpack(data, where, ("names", "counts", *shapes))
     ends = np.cumsum(arrays["counts"])
-    shapes = [arrays[name].shape for name in ("origins", "directions", *Light._fields)]
     total = int(ends[-1]) if len(ends) else 0
-    if len(arrays["names"]) != len(ends) or shapes != [(total, 3)] * 3 + [(total,)] * 2:
-        raise ManifestError(f"{where}: its arrays have the shapes {shapes}, which do not fit each other")
-    found = {}
+    found = {name: arrays[name].shape for name in shapes}
+    if len(arrays["names"]) != len(ends) or found != {name: (total, *shapes[name]) for name in shapes}:
+        raise ManifestError(f"{where}: its arrays have the shapes {found}, which do not fit each other")
+    answered = {}
     for name, start, end in zip(arrays["names"], [0, *ends[:-1]], ends, strict=True):
-        part = slice(int(start), int(end))
-        rays = Rays(arrays["origins"][part], arrays["directions"][part])
-        found[str(name)] = Answered(rays, Light(*(arrays[field][part] for field in Light._fields)))
-    return found
+        part = {field: arrays[field][int(start) : int(end)] for field in shapes}
+        light = Light(*(part.pop(field) for field in _LIGHT_SHAPES))
+        answered[str(name)] = Answered(Rays(**part), light)
+    return answered
 
 
 def read_render(data: bytes, where: str) -> Light:
     """A golden view before rounding. Raises ManifestError, naming `where`, when it is not one."""
-    return Light(**_unpack(data, where, Light._fields))
+    return Light(**_unpack(data, where, tuple(_LIGHT_SHAPES)))
 
 
 def _chosen(count: int, worst: int) -> list[int]:
@@ -105,24 +117,24 @@ def _chosen(count: int, worst: int) -> list[int]:
     return sorted({worst, *(others[int(i * step)] for i in range(min(VIEWS - 1, len(others))))})
 
 
-def _sample(views: tuple[View, ...]) -> Rays:
+def _sample(views: tuple[View, ...], radii: bool) -> Rays:
     """`HELD_OUT_RAYS` rays of pixels drawn among all views, the same for equal views."""
     generator = np.random.default_rng(0)
     share = np.bincount(generator.integers(len(views), size=HELD_OUT_RAYS), minlength=len(views))
     parts = []
     for view, count in zip(views, share, strict=True):
         if count:
-            rays = view_rays(view)
+            rays = view_rays(view, radii=radii)
             parts.append(rays[generator.integers(len(rays), size=count)])
     return Rays.joined(parts)
 
 
 def _pack_rays(answered: Mapping[str, Answered]) -> bytes:
-    rows = [(*answer.rays.arrays(), *answer.rendered) for answer in answered.values()]
-    names = ("origins", "directions", *Light._fields)
-    arrays = {name: np.concatenate(parts) for name, parts in zip(names, zip(*rows, strict=True), strict=True)}
-    counts = np.array([len(row[0]) for row in rows])
-    return _pack({"names": np.array(list(answered)), "counts": counts, **arrays})
+    rays = Rays.joined([answer.rays for answer in answered.values()])
+    light = Light(*map(np.concatenate, zip(*(answer.rendered for answer in answered.values()), strict=True)))
+    inputs = dict(zip(("origins", "directions", "radii"), rays.arrays(), strict=False))
+    counts = np.array([len(answer.rays) for answer in answered.values()])
+    return _pack({"names": np.array(list(answered)), "counts": counts, **inputs, **light._asdict()})
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -1,15 +1,14 @@
-"""Light light as pictures: over a background, as bytes, as colours of a scale, as PNG files."""
+"""Colours of errors, and PNG files with the names of views."""
 
 import io
+import re
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from neurocity.contract import View
 from neurocity.errors import ManifestError
-from neurocity.light import Float32
-
-Bytes = NDArray[np.uint8]
+from neurocity.light import Bytes, Float32
 
 _SCALE = (
     (0.0, (0, 0, 0)),
@@ -19,6 +18,11 @@ _SCALE = (
     (1.0, (252, 255, 200)),
 )
 """Colours of an error as a share of the scale's maximum: black, violet, red, orange, near white."""
+
+
+def file_stem(index: int, view: View) -> str:
+    """A name for files of a held-out view: its number, and what of its name may stand in a file name."""
+    return f"{index:03d}_" + re.sub(r"[^A-Za-z0-9-]+", "_", view.name).strip("_")[-60:]
 
 
 def scale_colours(shares: Float32) -> Bytes:

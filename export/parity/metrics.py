@@ -1,4 +1,4 @@
-"""Measures of the distance between two renders of the same rays, in numpy alone: any host can repeat them."""
+"""How far two renders of the same rays are apart, in numpy alone: any host can repeat it."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from neurocity.light import Float32, Light, psnr
 
 PSNR_CAP = 200.0
 """PSNR in dB that stands for equal images: JSON has no infinity."""
-_WINDOW = 11
+SSIM_WINDOW = 11
 _SIGMA = 1.5
 """SSIM (Wang et al. 2004) compares Gaussian windows of 11 x 11 pixels, sigma in pixels."""
 
@@ -63,6 +63,11 @@ def deviation(got: Light, expected: Light, scene_diagonal: float) -> Deviation:
         )
 
 
+def scene_diagonal(bounds: tuple[float, ...]) -> float:
+    """The length of the diagonal of the scene's box, in world units."""
+    return math.dist(bounds[:3], bounds[3:])
+
+
 def largest(found: Deviation) -> float:
     """The largest of the rgb, opacity and depth errors; NaN if one of them is."""
     return max((found.rgb, found.opacity, found.depth), key=lambda value: (math.isnan(value), value))
@@ -73,13 +78,18 @@ def image_metrics(got: Float32, expected: Float32, view: View) -> dict[str, floa
 
     Raises ExportError when the view is too small for SSIM.
     """
-    if min(view.width, view.height) < _WINDOW:
-        raise ExportError(
-            f"held-out view {view.name!r} has {view.width} x {view.height} pixels, "
-            f"SSIM needs at least {_WINDOW} x {_WINDOW}"
-        )
+    if reason := too_small_for_ssim(view):
+        raise ExportError(f"held-out view {reason}")
     shape = (view.height, view.width, 3)
     return {"psnr_db": psnr_db(got, expected), "ssim": ssim(got.reshape(shape), expected.reshape(shape))}
+
+
+def too_small_for_ssim(view: View) -> str:
+    """Why SSIM cannot be computed of a view; empty when it can."""
+    if min(view.width, view.height) >= SSIM_WINDOW:
+        return ""
+    size = f"{view.width} x {view.height} pixels"
+    return f"{view.name!r} has {size}, SSIM needs at least {SSIM_WINDOW} x {SSIM_WINDOW}"
 
 
 def psnr_db(got: Float32, expected: Float32) -> float:
@@ -106,12 +116,12 @@ def ssim(got: Float32, expected: Float32) -> float:
 
 def _windowed(image: np.ndarray) -> np.ndarray:
     """Gaussian means [H, W, 3] around every pixel."""
-    weights = np.exp(-0.5 * ((np.arange(_WINDOW) - _WINDOW // 2) / _SIGMA) ** 2)
+    weights = np.exp(-0.5 * ((np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2) / _SIGMA) ** 2)
     weights /= weights.sum()
-    edge = _WINDOW // 2
+    edge = SSIM_WINDOW // 2
     image = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), mode="reflect")
     for axis in (0, 1):
         length = image.shape[axis] - 2 * edge
-        shifted = (np.take(image, range(i, i + length), axis) * weights[i] for i in range(_WINDOW))
+        shifted = (np.take(image, range(i, i + length), axis) * weights[i] for i in range(SSIM_WINDOW))
         image = sum(shifted, np.zeros(()))
     return image

@@ -1,4 +1,4 @@
-"""The truth behind the held-out views: what an artefact loses against the photographs."""
+"""Loss against photographs: how much further than the model an artefact is from the truth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +40,10 @@ class Photographs:
         alpha = pixels[:, 3]
         return over_background(pixels[:, :3] * alpha[:, None], alpha, self._background)
 
-    def rays(self, index: int) -> Rays | None:
+    def rays(self, index: int, *, radii: bool = False) -> Rays | None:
         """The rays that made the photograph, where they are not those of the view: through a lens."""
         camera = self._frames[index].camera
-        return None if camera.lens.model == "PINHOLE" else camera.rays()
+        return None if camera.lens.model == "PINHOLE" else camera.rays(radii=radii)
 
 
 def compare_with_photograph(

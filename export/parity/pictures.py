@@ -1,16 +1,22 @@
-"""Where an artefact differs from the model, as pictures beside it in `parity/`.
+"""Where an artefact differs: heat maps and the worst view, as pictures beside it in `parity/`.
 
 <view>.png       the rgb error of each held-out view, on a scale whose maximum is written below it
 worst_view.png   of the view with the lowest PSNR: model, artefact, rgb error, opacity error
+
+Those of an artefact that is refused are kept outside of the repository.
 """
 
 import math
-import re
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from export.parity.images import encode_png, scale_colours
+from export.parity.images import encode_png, file_stem, scale_colours
 from neurocity.contract import View
 from neurocity.light import Float32, Light, over_background, to_bytes
 
@@ -53,9 +59,23 @@ class ErrorPictures:
         return dict(self._files)
 
 
-def file_stem(index: int, view: View) -> str:
-    """A name for files of a held-out view: its number, and what of its name may stand in a file name."""
-    return f"{index:03d}_" + re.sub(r"[^A-Za-z0-9-]+", "_", view.name).strip("_")[-60:]
+def keep_pictures(files: Mapping[str, bytes], model: str) -> Path:
+    """Writes the pictures of a refused artefact into a temporary folder that stays, and returns it.
+
+    The folder is the user's own and has the name of the model; what an earlier failure left there goes.
+    Raises OSError.
+    """
+    own = Path(tempfile.gettempdir()) / f"neurocity-parity-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.is_symlink() or own.stat().st_uid != os.getuid():
+        raise PermissionError(f"{own} is not a folder of this user")
+    folder = own / model
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / Path(name).name).write_bytes(data)
+    return folder
 
 
 def _heat_map(error: Float32, view: View, name: str) -> Image.Image:

@@ -1,6 +1,7 @@
-"""The rays that artefact and model are compared on: held-out views, and rays made to break a render graph."""
+"""Which rays are asked: those of held-out views, and rays made to break a render graph."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,15 +10,50 @@ from neurocity.contract import View
 
 PRIME = 1009
 """A number of rays that no tile, vector width or chunk divides."""
+SCALES = (2, 4, 8)
+"""How many times smaller views are rendered, beside their own size, by graphs that take radii."""
+_RADII = (0.0, 1e-6, 1e-3, 0.3)
+"""Radii of adversarial rays: none given, next to none, about a pixel's, and a third of the distance."""
 
 
-def view_rays(view: View) -> Rays:
-    """Every pixel's ray of a held-out view, row by row."""
-    return Camera.from_view(view).rays()
+def view_rays(view: View, *, radii: bool = False) -> Rays:
+    """Every pixel's ray of a held-out view, row by row, with the radii of its cones if asked for."""
+    return Camera.from_view(view).rays(radii=radii)
 
 
-def adversarial_rays(bounds: tuple[float, ...], seed: int = 0) -> dict[str, Rays]:
-    """Named sets of rays at which slab tests, marches and packings go wrong; the same for equal bounds."""
+def scaled_view(view: View, scale: int) -> View:
+    """The view in a picture that is `scale` times smaller."""
+    width, height = (max(side // scale, 1) for side in (view.width, view.height))
+    return Camera.from_view(view).resized(width, height).to_view(f"{view.name} at 1/{scale}")
+
+
+def adversarial_rays(bounds: tuple[float, ...], *, radii: bool = False, seed: int = 0) -> dict[str, Rays]:
+    """Named sets of rays at which slab tests, marches and packings go wrong; the same for equal bounds.
+
+    radii: whether the rays have radii: of every kind, in equal parts, spread over each set.
+    """
+    sets = _adversarial_rays(bounds, seed)
+    return {name: _with_radii(rays, seed) for name, rays in sets.items()} if radii else sets
+
+
+def counted_rays(pool: Rays, counts: tuple[int, ...]) -> dict[str, Rays]:
+    """Sets of exactly `counts` rays of a view: from its middle, in even steps, from its end to its start."""
+    size = len(pool)
+    middle = (size + math.isqrt(size)) // 2
+    return {
+        f"{count} ray{'s' if count > 1 else ''}": pool[
+            (middle + np.arange(count) * max(size // count, 1)) % size
+        ]
+        for count in counts
+    }
+
+
+def _with_radii(rays: Rays, seed: int) -> Rays:
+    values = np.resize(np.array(_RADII, dtype=np.float32), (len(rays), 1))
+    return replace(rays, radii=np.random.default_rng(seed).permutation(values))
+
+
+def _adversarial_rays(bounds: tuple[float, ...], seed: int) -> dict[str, Rays]:
     generator = np.random.default_rng(seed)
     low, high = np.asarray(bounds[:3]), np.asarray(bounds[3:])
     centre, half = (low + high) / 2, (high - low) / 2
@@ -34,18 +70,6 @@ def adversarial_rays(bounds: tuple[float, ...], seed: int = 0) -> dict[str, Rays
         "graze a face": _grazing(centre, half),
         "zero direction component": _with_zero_component(inside, sphere, diagonal),
         "along an axis": _along_axes(inside, centre, half),
-    }
-
-
-def counted_rays(pool: Rays, counts: tuple[int, ...]) -> dict[str, Rays]:
-    """Sets of exactly so many rays of a view, from its middle on in even steps, around and around."""
-    size = len(pool)
-    middle = (size + math.isqrt(size)) // 2
-    return {
-        f"{count} ray{'s' if count > 1 else ''}": pool[
-            (middle + np.arange(count) * max(size // count, 1)) % size
-        ]
-        for count in counts
     }
 
 

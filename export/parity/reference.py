@@ -1,4 +1,4 @@
-"""The float32 eager model as the truth that artefacts are held against."""
+"""The model's own answer, float32 and eager: the truth that artefacts are held against."""
 
 import copy
 import tempfile
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from export.parity.rays import view_rays
+from export.renderer import chunks, render_in_chunks
 from neurocity.cameras import Rays
 from neurocity.contract import View
 from neurocity.errors import MissingDependencyError, UnsupportedError
@@ -22,9 +23,9 @@ from neurocity.light import Light
 class Reference:
     """Renders with a copy of `model` on `device`, in float32 without autocast or TensorFloat-32.
 
-    Views are rendered once and kept in a folder, for every format that is compared with them. The folder is
-    temporary, and the context manager removes it, unless `kept` names one: it is then the caller's, and may
-    hold views that another process rendered with the same model, device and `rays_per_call`.
+    Views are rendered once and kept in a folder, for every format that is compared with them. Without `kept`
+    the folder is temporary, and the context manager removes it. With `kept` it is the caller's, and may hold
+    views that another process rendered with the same model, device and `rays_per_call`.
     """
 
     def __init__(
@@ -50,28 +51,37 @@ class Reference:
         if self._temporary is not None:
             self._temporary.cleanup()
 
+    @property
+    def takes_ray_radii(self) -> bool:
+        """Whether the model renders cones, whose radii `render` then wants."""
+        return bool(self._model.needs_ray_radii)
+
     def render(self, rays: Rays) -> Light:
         """The model's answer, computed in calls of at most `rays_per_call` rays."""
-        chunks = self._each_chunk(rays, self._model)
-        return Light(*(torch.cat(parts).float().cpu().numpy() for parts in zip(*chunks, strict=True)))
+
+        def render(chunk: Rays) -> Light:
+            outputs = self._compute(self._model, chunk)
+            return Light(*(output.float().cpu().numpy() for output in outputs))
+
+        return render_in_chunks(render, rays, self._rays_per_call)
 
     def render_view(self, index: int, view: View) -> Light:
-        """`render` of the rays of a view, remembered under `index`."""
-        kept = self._kept / f"{index}.npz"
+        """`render` of the rays of a view, remembered under its `index` and size."""
+        kept = self._kept / f"{index}-{view.width}x{view.height}.npz"
         if kept.exists():
             with np.load(kept) as arrays:
                 return Light(*(arrays[name] for name in Light._fields))
-        rendered = self.render(view_rays(view))
-        # In one step, so that a process that is killed here leaves no half view to the next.
-        unfinished = kept.with_name(f"unfinished-{index}.npz")
+        rendered = self.render(view_rays(view, radii=self.takes_ray_radii))
+        # In one step: a process that is killed here leaves no half view to the next.
+        unfinished = kept.with_name(f"unfinished-{kept.name}")
         np.savez(unfinished, **rendered._asdict())
         unfinished.rename(kept)
         return rendered
 
     def truncated_rays(self, rays: Rays) -> int:
         """How many of the rays the model's sample budget cuts short."""
-        truncated_rays = cast(Callable[[Tensor, Tensor], Tensor], self._model.truncated_rays)
-        return int(sum(truncated.sum() for truncated in self._each_chunk(rays, truncated_rays)))
+        truncated_rays = cast(Callable[..., Tensor], self._model.truncated_rays)
+        return sum(int(self._compute(truncated_rays, c).sum()) for c in chunks(rays, self._rays_per_call))
 
     def samples_needed(self, rays: Rays) -> np.ndarray:
         """How many samples of a fixed budget each ray needs to lose no light, [R] int64.
@@ -82,16 +92,13 @@ class Reference:
             raise UnsupportedError(
                 f"{type(self._model).__name__} has no render graph with a fixed number of samples"
             )
-        samples_needed = cast(Callable[[Tensor, Tensor], Tensor], self._model.samples_needed)
-        return np.concatenate([count.cpu().numpy() for count in self._each_chunk(rays, samples_needed)])
+        samples_needed = cast(Callable[..., Tensor], self._model.samples_needed)
+        parts = [self._compute(samples_needed, chunk) for chunk in chunks(rays, self._rays_per_call)]
+        return torch.cat(parts).cpu().numpy()
 
-    def _each_chunk(self, rays: Rays, compute: Callable[[Tensor, Tensor], Any]) -> list[Any]:
-        results = []
+    def _compute(self, function: Callable[..., Any], rays: Rays) -> Any:
         with torch.inference_mode(), torch.autocast(self._device, enabled=False), _full_float32():
-            for start in range(0, len(rays), self._rays_per_call):
-                chunk = rays[start : start + self._rays_per_call].arrays()
-                results.append(compute(*(torch.from_numpy(part).to(self._device) for part in chunk)))
-        return results
+            return function(*(torch.from_numpy(part).to(self._device) for part in rays.arrays()))
 
 
 @contextmanager

@@ -1,29 +1,18 @@
 """An artefact that a running Triton server has, as a renderer: asked over gRPC, one call a request."""
 
-import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from export.checks import Check, equal
 from export.renderer import Renderer
 from neurocity.cameras import Rays
-from neurocity.contract import (
-    MANIFEST_KEY,
-    RAY_DIRECTIONS,
-    RAY_ORIGINS,
-    RENDER_OUTPUTS,
-    SceneManifest,
-    manifest_from_json,
-)
-from neurocity.errors import EngineError, EngineUnavailableError, MissingDependencyError
+from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, manifest_from_json
+from neurocity.errors import EngineError, EngineUnavailableError
 from neurocity.light import Light
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from neurocity.triton_channel import CHANNEL_ARGUMENTS, engine_error, import_client
+from neurocity.triton_names import by_contract_name
 
 _TIMEOUT_SECONDS = 120.0
-_CHANNEL = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-"""A call may be any size; gRPC's own limit is 4 MiB."""
-_UNAVAILABLE = ("UNAVAILABLE", "CANCELLED", "NOT_FOUND", "DEADLINE_EXCEEDED")
 
 
 def open_on_server(url: str, manifest: SceneManifest) -> tuple[Renderer, tuple[Check, ...]]:
@@ -33,29 +22,44 @@ def open_on_server(url: str, manifest: SceneManifest) -> tuple[Renderer, tuple[C
     when it fails, ManifestError when it describes the model in a way that cannot be read, and
     MissingDependencyError without tritonclient.
     """
-    triton = _import_client()
+    triton = import_client()
     name, version = manifest.model_name, str(manifest.version)
-    client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
-    config = _ask_server(triton, url, client.get_model_config, name, version).config
-    if not _ask_server(triton, url, client.is_model_ready, name, version):
+    client = triton.InferenceServerClient(url, channel_args=CHANNEL_ARGUMENTS)
+
+    def ask(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            return call(*arguments, **options)
+        except triton.InferenceServerException as error:
+            raise engine_error(error, url) from error
+
+    config = ask(client.get_model_config, name, version).config
+    if not ask(client.is_model_ready, name, version):
         raise EngineUnavailableError(f"Triton at {url}: {name} version {version} is not ready")
-    outputs = {re.sub(r"__\d+$", "", output.name): output.name for output in config.output}
-    if missing := [spec.name for spec in RENDER_OUTPUTS if spec.name not in outputs]:
-        raise EngineError(f"Triton at {url}: {name} has no output {', '.join(missing)}")
-    wanted = [triton.InferRequestedOutput(outputs[spec.name]) for spec in RENDER_OUTPUTS]
+    inputs, outputs = (
+        _names(tensors, specs, f"Triton at {url}: {name}")
+        for tensors, specs in ((config.input, manifest.inputs), (config.output, manifest.outputs))
+    )
+    wanted = [triton.InferRequestedOutput(output) for output in outputs]
 
     def render(rays: Rays) -> Light:
-        inputs = []
-        for label, array in zip((RAY_ORIGINS, RAY_DIRECTIONS), rays.arrays(), strict=True):
+        tensors = []
+        for label, array in zip(inputs, rays.arrays(), strict=True):
             tensor = triton.InferInput(label, list(array.shape), "FP32")
             tensor.set_data_from_numpy(array)
-            inputs.append(tensor)
-        answer = _ask_server(
-            triton, url, client.infer, name, inputs, version, outputs=wanted, client_timeout=_TIMEOUT_SECONDS
-        )
-        return Light(*(answer.as_numpy(outputs[spec.name]) for spec in RENDER_OUTPUTS))
+            tensors.append(tensor)
+        answer = ask(client.infer, name, tensors, version, outputs=wanted, client_timeout=_TIMEOUT_SECONDS)
+        return Light(*(answer.as_numpy(output) for output in outputs))
 
     return render, _same_artefact(config, manifest)
+
+
+def _names(tensors: Any, specs: tuple[TensorSpec, ...], where: str) -> list[str]:
+    """The server's names of the graph's inputs or outputs, in the order of the contract."""
+    names = [tensor.name for tensor in tensors]
+    found = by_contract_name(names, specs)
+    if missing := [spec.name for spec in specs if spec.name not in found]:
+        raise EngineError(f"{where} has no tensor {', '.join(missing)}; it has {', '.join(names)}")
+    return [found[spec.name] for spec in specs]
 
 
 def _same_artefact(config: Any, manifest: SceneManifest) -> tuple[Check, ...]:
@@ -68,23 +72,3 @@ def _same_artefact(config: Any, manifest: SceneManifest) -> tuple[Check, ...]:
         equal("version", where, served.version, manifest.version),
         equal("artefact SHA-256", where, served.artefact.sha256, manifest.artefact.sha256),
     )
-
-
-def _ask_server(triton: "ModuleType", url: str, call: Any, *arguments: Any, **options: Any) -> Any:
-    try:
-        return call(*arguments, **options)
-    except triton.InferenceServerException as error:
-        status = str(error.status()).removeprefix("StatusCode.")
-        kind = EngineUnavailableError if status in _UNAVAILABLE else EngineError
-        raise kind(f"Triton at {url}: {error.message()} ({status})") from error
-
-
-def _import_client() -> "ModuleType":
-    try:
-        import tritonclient.grpc as triton  # noqa: PLC0415, wanted only with --url
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"--url needs tritonclient ({error}); pip install 'neurocity[triton]' brings it"
-        ) from None
-    module: ModuleType = triton
-    return module

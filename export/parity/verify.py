@@ -1,39 +1,49 @@
-"""The proof repeated from the golden files: an artefact against what its model answered at the export."""
+"""The proof repeated, from golden files alone: an artefact against what its model answered at the export."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from export.checks import Check, at_least, at_most
-from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
+from export.parity.compare import (
+    ask,
+    compare_with_itself,
+    ray_checks,
+    repetition_checks,
+    view_checks,
+    view_figures,
+)
 from export.parity.golden import read_rays, read_render
 from export.parity.images import decode_png
-from export.parity.metrics import deviation, image_metrics, psnr_db
+from export.parity.metrics import deviation, psnr_db, scene_diagonal
 from export.parity.rays import PRIME, view_rays
 from export.parity.tolerances import Tolerance
 from export.renderer import Renderer
-from export.repository.version_folder import VersionFolder
 from neurocity.cameras import Camera
-from neurocity.contract import GoldenView, View
+from neurocity.contract import MANIFEST_FILE, ArtefactFile, GoldenView, View
 from neurocity.errors import ManifestError
-from neurocity.light import Float32, Light, over_background, to_bytes
+from neurocity.light import Float32, over_background, to_bytes
+from neurocity.model_repository import Version
 
 _ROUNDING = 1 / (255 * math.sqrt(12))
 """Root mean square of what rounding to 8 bits changes."""
 
 
-def verify(render: Renderer, version: VersionFolder) -> tuple[Check, ...]:
+def verify(render: Renderer, version: Version) -> tuple[Check, ...]:
     """Every comparison of an opened artefact with its golden files, against the stored tolerance.
 
-    Raises ParityError when the artefact cannot render a set of rays, and ManifestError when a golden file is
-    not what the manifest says.
+    Raises ParityError when the artefact cannot render a set of rays, and ManifestError when the version was
+    exported before golden files were kept, or one is not what the manifest says.
     """
-    manifest, tolerance = version.manifest, version.tolerance
-    bounds = manifest.info.bounds
-    diagonal = float(np.linalg.norm(np.subtract(bounds[3:], bounds[:3])))
+    manifest, tolerance = version.manifest, stored_tolerance(version)
+    golden, radii = manifest.golden, manifest.takes_ray_radii
+    if golden is None:
+        raise ManifestError(
+            f"{version.path / MANIFEST_FILE}: names no golden files to repeat the proof from; export again"
+        )
+    diagonal = scene_diagonal(manifest.info.bounds)
     checks: list[Check] = []
-    answered = read_rays(version.read(version.golden.rays), version.golden.rays.name)
+    answered = read_rays(_read(version, golden.rays), golden.rays.name, radii=radii)
     for name, (rays, expected) in answered.items():
         got = ask(render, rays, name, chunk=len(rays))
         checks += ray_checks(name, deviation(got, expected, diagonal), tolerance)
@@ -41,21 +51,35 @@ def verify(render: Renderer, version: VersionFolder) -> tuple[Check, ...]:
     repeated = compare_with_itself(render, most[np.arange(PRIME) % len(most)], diagonal)
     checks += repetition_checks(repeated, tolerance)
     figures = []
-    for golden in version.golden.views:
-        view = _view(version, golden)
-        got = ask(render, view_rays(view), f"view {view.name}", chunk=manifest.rays_per_call)
-        checks += _picture_checks(
-            version, golden, view, over_background(got.rgb, got.opacity, manifest.info.background)
-        )
-        if golden.arrays is not None:
-            expected = read_render(version.read(golden.arrays), golden.arrays.name)
-            figures.append(_figures(view, got, expected, diagonal))
+    for kept in golden.views:
+        view = _view(version, kept)
+        got = ask(render, view_rays(view, radii=radii), f"view {view.name}", chunk=manifest.rays_per_call)
+        image = over_background(got.rgb, got.opacity, manifest.info.background)
+        checks += _picture_checks(version, kept, view, image, tolerance)
+        if kept.arrays is not None:
+            expected = read_render(_read(version, kept.arrays), kept.arrays.name)
+            figures.append(view_figures(view, got, expected, diagonal))
     if figures:
         checks += view_checks(figures, tolerance)
     return tuple(checks)
 
 
-def _view(version: VersionFolder, golden: GoldenView) -> View:
+def stored_tolerance(version: Version) -> Tolerance:
+    """The limits that the artefact was held to. Raises ManifestError when they are not this release's."""
+    try:
+        return Tolerance(**version.manifest.parity["tolerance"])
+    except (KeyError, TypeError) as error:
+        raise ManifestError(
+            f"{version.path / MANIFEST_FILE}: parity.tolerance is not that of this release ({error}); "
+            "export again"
+        ) from None
+
+
+def _read(version: Version, file: ArtefactFile) -> bytes:
+    return (version.path / file.name).read_bytes()
+
+
+def _view(version: Version, golden: GoldenView) -> View:
     views = version.manifest.info.views
     if not 0 <= golden.view < len(views):
         raise ManifestError(f"golden view {golden.view}: the manifest has {len(views)} held-out views")
@@ -65,25 +89,18 @@ def _view(version: VersionFolder, golden: GoldenView) -> View:
     return Camera.from_view(view).resized(golden.width, golden.height).to_view(view.name)
 
 
-def _figures(view: View, got: Light, expected: Light, diagonal: float) -> dict[str, Any]:
-    """The figures of a view that `view_checks` takes."""
-    found = deviation(got, expected, diagonal)
-    measured = {name: getattr(found, name) for name in ("rgb", "rgb_p999", "opacity", "depth", "non_finite")}
-    return {"view": view.name, **measured, **image_metrics(got.rgb, expected.rgb, view)}
-
-
 def _picture_checks(
-    version: VersionFolder, golden: GoldenView, view: View, image: Float32
+    version: Version, golden: GoldenView, view: View, image: Float32, tolerance: Tolerance
 ) -> tuple[Check, ...]:
     """The picture in 8 bits against the golden one, with limits that allow for both having been rounded."""
     name = golden.image.name
-    expected = decode_png(version.read(golden.image), name)
+    expected = decode_png(_read(version, golden.image), name)
     if expected.shape != (view.height, view.width, 3):
         raise ManifestError(f"{name}: got {expected.shape[:2]}, expected {(view.height, view.width)} pixels")
     got = to_bytes(image).reshape(expected.shape)
     steps = int(np.abs(got.astype(int) - expected).max())
     psnr = psnr_db(*(pixels.astype(np.float32) / np.float32(255) for pixels in (got, expected)))
-    largest, lowest = _picture_limits(version.tolerance)
+    largest, lowest = _picture_limits(tolerance)
     return (
         at_most("steps of 255 in the picture", name, steps, largest),
         at_least("psnr_db of the picture", name, psnr, lowest),
@@ -93,9 +110,9 @@ def _picture_checks(
 def _picture_limits(tolerance: Tolerance) -> tuple[int, float]:
     """Steps of 255, and dB.
 
-    A picture's colour is radiance, and background through what opacity leaves, so both errors add up;
-    rounding adds one step at most, and to the root mean square error no more than its own, twice. An artefact
-    within the limits of rgb and opacity is therefore within these.
+    A picture's colour is radiance plus (1 - opacity) times the background, so the two errors add up. Rounding
+    both pictures adds at most one step, and at most twice its own root mean square error. So an artefact
+    within the limits of rgb and opacity is within these.
     """
     steps = math.ceil(255 * (tolerance.rgb + tolerance.opacity)) + 1
     error = 10 ** (-tolerance.psnr_db / 20) + tolerance.opacity + 2 * _ROUNDING

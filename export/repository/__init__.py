@@ -1,1 +1,6 @@
-"""A version in the model repository: what it holds, how it gets there, what stands in one."""
+"""What stands beside an artefact in the model repository, and how it gets there.
+
+publish   a model appears entirely or not at all    exchange  two folders swapped in one step
+triton_config  what Triton reads                    report    the proof as a person reads it
+inspect   what stands in a folder, from its manifests; they are read by `neurocity.model_repository`
+"""

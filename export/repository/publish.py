@@ -22,6 +22,7 @@ from pathlib import Path
 
 from export.repository.exchange import exchange
 from neurocity.errors import ExportError
+from neurocity.model_repository import version_folders
 
 
 @contextmanager
@@ -71,9 +72,7 @@ def refuse_overwrite(repository: Path, model: str, version: int, *, force: bool)
 
 def latest_version(repository: Path, model: str) -> int:
     """The highest version of a model, 0 when it has none."""
-    folder = repository / model
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
-    return max((int(name) for name in names if name.isdigit()), default=0)
+    return max((int(folder.name) for folder in version_folders(repository / model)), default=0)
 
 
 def publish(staged: Path, repository: Path, *, config_file: str, force: bool) -> Path:

@@ -12,8 +12,8 @@ _STEP = 1 / 255
 def markdown(manifest: SceneManifest) -> str:
     """The report of a shipped artefact."""
     parity = manifest.parity
-    views = parity["views"]
-    worst = min(views, key=lambda view: view["psnr_db"])
+    views, scales = parity["views"], parity.get("scales", [])
+    worst = min((*views, *scales), key=lambda view: view["psnr_db"])
     limits = parity["tolerance"]
     tools = ", ".join(f"{name} {found}" for name, found in sorted(manifest.tools.items()))
     return "\n".join(
@@ -41,7 +41,7 @@ def markdown(manifest: SceneManifest) -> str:
             "",
             "| view | PSNR, dB | SSIM | rgb max | rgb 99.9 % | opacity max | depth max | worst row, column |",
             "|---|---|---|---|---|---|---|---|",
-            *(_view_row(view) for view in views),
+            *(_view_row(view) for view in (*views, *scales)),
             f"| limit | {limits['psnr_db']:g} | {limits['ssim']:g} | {limits['rgb']:g} "
             f"| {limits['rgb_p999']:g} | {limits['opacity']:g} | {limits['depth']:g} | |",
             "",
@@ -52,6 +52,7 @@ def markdown(manifest: SceneManifest) -> str:
             "",
             f"The limits: {limits['origin']}",
             "",
+            *_skipped(parity),
             *_photographs(parity),
             *_profile(manifest.profile),
             "## Rays made to break a renderer",
@@ -93,6 +94,12 @@ def _engine_lines(manifest: SceneManifest) -> list[str]:
         "not executed.",
         "",
     ]
+
+
+def _skipped(parity: dict[str, Any]) -> list[str]:
+    """What is left out of the smaller pictures that graphs with radii are compared in."""
+    skipped = parity.get("skipped_scales")
+    return [f"Not compared: {'; '.join(skipped)}.", ""] if skipped else []
 
 
 def _view_row(view: dict[str, Any]) -> str:

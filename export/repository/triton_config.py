@@ -38,7 +38,8 @@ def write_model(
     The rays are those of the first held-out view, as many as one call should have: what the model allocates
     and compiles for its first call is done when Triton says that it is ready.
     """
-    rays = counted_rays(view_rays(manifest.info.views[0]), (manifest.rays_per_call,)).popitem()[1]
+    view = view_rays(manifest.info.views[0], radii=manifest.takes_ray_radii)
+    (rays,) = counted_rays(view, (manifest.rays_per_call,)).values()
     (folder / WARMUP_FOLDER).mkdir()
     files = [f"{manifest.version}-{spec.name}" for spec in signature.inputs]
     for file, values in zip(files, rays.arrays(), strict=True):

@@ -1,6 +1,4 @@
-"""Measures one artefact in a process of its own: `python -m export.speed.measure`.
-
-`export.speed.profile` starts it.
+"""The process that has one artefact and measures it: `python -m export.speed.measure`, see `profile`.
 
 In that process there is the artefact with its runtime and nothing else, so that its memory is the artefact's.
 Time is measured in passes over all rays, in calls of one size: single calls differ, as what their rays meet
@@ -9,6 +7,7 @@ differs.
 
 import argparse
 import json
+import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from export.formats.registry import get_format
-from export.renderer import Renderer
+from export.renderer import Renderer, chunks
 from neurocity.cameras import Rays
 
 SIZES = (1024, 4096, 16384, 65536)
@@ -51,37 +49,44 @@ def measure(
     measure, half of it for the choice.
     """
     opened = memory()
-    tried: list[dict[str, Any]] = []
+    sizes: list[dict[str, Any]] = []
     if rays_per_call is None:
         peaks = _probe(render, rays, seconds, clock, memory)
         rays = rays[: max(peaks)]
-        tried = _try_sizes(render, rays, peaks, clock)
-        rays_per_call = choose([(row["rays_per_call"], row["rays_per_second"]) for row in tried])
+        sizes = _try_sizes(render, rays, peaks, clock)
+        rays_per_call = choose([(row["rays_per_call"], row["rays_per_second"]) for row in sizes])
         peak = peaks[rays_per_call]
     else:
         rays = rays[: max(rays_per_call, _FEWEST_RAYS)]
         _pass(render, rays, rays_per_call, clock)
         peak = memory()
+    return {
+        **_measure_size(render, rays, rays_per_call, seconds / 2, clock),
+        "opened_memory_bytes": opened,
+        "peak_memory_bytes": peak,
+        "sizes": sizes,
+    }
+
+
+def _measure_size(render: Renderer, rays: Rays, size: int, seconds: float, clock: Clock) -> dict[str, Any]:
+    """Speed in calls of `size` rays, in passes until their median has settled or `seconds` are over."""
     passes: list[float] = []
     calls: list[float] = []
     started, settled = clock(), False
-    while len(passes) < _PASSES or not (settled or clock() - started > seconds / 2):
+    while len(passes) < _PASSES or not (settled or clock() - started > seconds):
         median = float(np.median(passes)) if passes else 0.0
-        durations = _pass(render, rays, rays_per_call, clock)
+        durations = _pass(render, rays, size, clock)
         calls += durations
         passes.append(sum(durations))
         settled = abs(float(np.median(passes)) - median) <= _SETTLED * median
     return {
-        "rays_per_call": rays_per_call,
+        "rays_per_call": size,
         "rays_per_second": round(len(rays) / float(np.median(passes))),
         "call_p50_ms": 1e3 * float(np.quantile(calls, 0.5)),
         "call_p99_ms": 1e3 * float(np.quantile(calls, 0.99)),
         "calls": len(calls),
         "rays": len(rays),
         "settled": settled,
-        "opened_memory_bytes": opened,
-        "peak_memory_bytes": peak,
-        "sizes": tried,
     }
 
 
@@ -142,8 +147,7 @@ def _try_sizes(
 def _pass(render: Renderer, rays: Rays, size: int, clock: Clock) -> list[float]:
     """Seconds of each call."""
     durations = []
-    for start in range(0, len(rays), size):
-        chunk = rays[start : start + size]
+    for chunk in chunks(rays, size):
         started = clock()
         render(chunk)
         durations.append(clock() - started)
@@ -153,7 +157,7 @@ def _pass(render: Renderer, rays: Rays, size: int, clock: Clock) -> list[float]:
 def main() -> None:
     """Reads the rays, opens the artefact, prints the figures as the last line of standard output."""
     parser = argparse.ArgumentParser(prog="python -m export.speed.measure")
-    parser.add_argument("format")
+    parser.add_argument("opener", type=Path, help="pickled function of the artefact and the device")
     parser.add_argument("artefact", type=Path)
     parser.add_argument("rays", type=Path)
     parser.add_argument("--device", required=True)
@@ -162,7 +166,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with np.load(arguments.rays) as arrays:
         rays = Rays(**arrays)
-    render = get_format(arguments.format).open(arguments.artefact, arguments.device)
+    render = pickle.loads(arguments.opener.read_bytes())(arguments.artefact, arguments.device)
     figures = measure(
         render,
         rays,

@@ -1,7 +1,7 @@
 """How fast an artefact is, what it takes, and how many rays a call should have: measured, not guessed.
 
 The record (plain JSON, `profile` in the manifest)
-    rays_per_call        the size that the other figures are of
+    rays_per_call        rays in one call; the other figures are of calls of this size
     rays_per_second      of the median pass over `rays` rays of the held-out views
     frame_ms             milliseconds of 800 x 800 rays at that speed: extrapolated, not rendered
     call_p50_ms, _p99_ms of `calls` calls
@@ -15,19 +15,19 @@ The record (plain JSON, `profile` in the manifest)
 
 import json
 import os
+import pickle
 import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 import export
-from export.formats.base import Format
-from export.parity.rays import view_rays
-from neurocity.cameras import Rays
+from export.renderer import Renderer
+from neurocity.cameras import Camera, Rays
 from neurocity.contract import View
 from neurocity.errors import ExportError
 
@@ -41,24 +41,38 @@ _PATIENCE_SECONDS = 300.0
 """For starting a process and opening the artefact, beside the time that was given for measuring."""
 
 
+class Measured(Protocol):
+    """What opens artefacts and knows their tensors: a format. It is pickled for the process that measures."""
+
+    def open(self, path: Path, device: str) -> Renderer:
+        """The artefact at `path`, ready to render on `device`."""
+
+    def tensor_bytes(self, path: Path) -> dict[str, int]:
+        """Bytes of each stored tensor by its name; empty when the format keeps that to itself."""
+
+
 def profile_artefact(
-    target: Format,
+    target: Measured,
     path: Path,
     views: tuple[View, ...],
     *,
+    radii: bool = False,
     device: str,
     rays_per_call: int | None,
     seconds: float,
 ) -> dict[str, Any]:
     """The record of the artefact at `path`, measured in a process of its own.
 
-    rays_per_call: the size to measure; without it, the best of a few. seconds: about how long to measure.
+    radii: whether the artefact takes those of the views' cones. rays_per_call: the size to measure; without
+    it, the best of a few. seconds: about how long to measure.
     Raises ExportError when the artefact cannot be opened or fails.
     """
     with tempfile.TemporaryDirectory(prefix="neurocity-profile-") as folder:
-        rays = Path(folder) / "rays.npz"
-        np.savez(rays, **dict(zip(("origins", "directions", "radii"), pool(views).arrays(), strict=False)))
-        command = [sys.executable, "-m", "export.speed.measure", target.name, str(path), str(rays)]
+        opener, rays = Path(folder) / "opener.pickle", Path(folder) / "rays.npz"
+        opener.write_bytes(pickle.dumps(target.open))
+        arrays = pool(views, radii=radii).arrays()
+        np.savez(rays, **dict(zip(("origins", "directions", "radii"), arrays, strict=False)))
+        command = [sys.executable, "-m", "export.speed.measure", str(opener), str(path), str(rays)]
         command += ["--device", device, "--seconds", str(seconds)]
         if rays_per_call is not None:
             command += ["--rays-per-call", str(rays_per_call)]
@@ -76,7 +90,7 @@ def profile_artefact(
     }
 
 
-def pool(views: tuple[View, ...]) -> Rays:
+def pool(views: tuple[View, ...], *, radii: bool = False) -> Rays:
     """At most `_POOL_RAYS` rays of the views: blocks of neighbouring pixels, evenly from all of them."""
     counts = np.array([view.width * view.height for view in views])
     total = int(counts.sum())
@@ -89,7 +103,7 @@ def pool(views: tuple[View, ...]) -> Rays:
     for view, end in zip(views, counts.cumsum(), strict=True):
         of_view = chosen[(chosen >= end - view.width * view.height) & (chosen < end)]
         if len(of_view):
-            parts.append(view_rays(view)[of_view - (end - view.width * view.height)])
+            parts.append(Camera.from_view(view).rays(radii=radii)[of_view - (end - view.width * view.height)])
     return Rays.joined(parts)
 
 

@@ -9,12 +9,12 @@ from export.formats.base import Signature
 from export.repository.publish import publish, staging, write_synced
 from export.repository.report import REPORT_FILE, markdown
 from export.repository.triton_config import CONFIG_FILE, write_model
-from export.repository.version_folder import VersionFolder
 from export.tensorrt.engine_file import ENGINE_FILE, ENGINE_TARGET, with_engine, write_engine
 from export.tensorrt.library import EngineName, load_library
 from export.tensorrt.rays import RayProfile
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
 from neurocity.errors import ConfigError, ExportError, UnsupportedError
+from neurocity.model_repository import Version, newest_version_folder, open_version
 
 FORMAT = "tensorrt"
 
@@ -59,12 +59,12 @@ def rebuild_engine(
     return manifest
 
 
-def engine_version(folder: Path) -> VersionFolder:
+def engine_version(folder: Path) -> Version:
     """The version that `folder` is, or the newest in it, with an engine and whole.
 
     Raises ManifestError and UnsupportedError.
     """
-    version = VersionFolder(folder.resolve())
+    version = open_version(newest_version_folder(folder.resolve()))
     manifest = version.manifest
     if manifest.format != FORMAT or not manifest.engine:
         raise UnsupportedError(

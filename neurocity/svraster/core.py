@@ -52,6 +52,8 @@ class SVRaster(nn.Module):
     `octree`); everything else is derived from these two, by `set_voxels`.
     """
 
+    needs_ray_radii = False
+
     voxel_level: Tensor
     voxel_cell: Tensor
     voxel_points: Tensor
