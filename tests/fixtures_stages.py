@@ -1,6 +1,6 @@
-"""Stages of an export, which are processes of their own, made to see the tiny field.
+"""Jobs of an export, which are processes of their own, made to see the tiny field.
 
-Python itself imports `sitecustomize` when it starts; there the tests change what a stage finds.
+Python itself imports `sitecustomize` when it starts; there the tests change what a job finds.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
 from fixtures_export import tiny_checkpoint
 
 TESTS = Path(__file__).parent
@@ -32,7 +33,7 @@ def tiny_checkpoint_in(path: Path, cameras: Path | None = None, **changes: Any) 
 
 @pytest.fixture
 def change_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has every stage see the tiny field, and run some code before it begins."""
+    """Has every job see the tiny field, and run some code before it begins."""
 
     def change(code: str = "") -> None:
         folder = tmp_path / "start"
@@ -54,9 +55,10 @@ def tiny(change_stages: Callable[..., None], tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def run_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """`python -m export.job.stage tiny.ckpt --name tiny ...` in this process, on a changed checkpoint."""
+    """The job of `neurocity-export tiny.ckpt --name tiny ...` in this process, on a changed checkpoint."""
+    import export.job.__main__  # noqa: PLC0415
     import export.job.run  # noqa: PLC0415
-    import export.job.stage  # noqa: PLC0415
+    from export.job.request import ExportRequest  # noqa: PLC0415
 
     checkpoint = tmp_path / "tiny.ckpt"
     checkpoint.write_bytes(b"stands for the tiny field")
@@ -66,6 +68,7 @@ def run_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
             export.job.run, "open_checkpoint", lambda path, _: tiny_checkpoint_in(path, **changes)
         )
         words = [checkpoint, "--name", "tiny", "--rays-per-call", 512, "--profile-seconds", 0, *arguments]
-        return export.job.stage.main([str(word) for word in words])
+        (job,) = tyro.cli(ExportRequest, args=list(map(str, words))).jobs()
+        return export.job.__main__.main([job.to_json()])
 
     return run

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,43 +12,21 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from fixtures_export import TINY_BOUNDS, tiny_checkpoint
+from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
 from tiny_field import TinyField, TinyFixedBudget
 from torch import nn
 
 from export.formats.registry import format_names, get_format
 from export.job.artefact import inspect_artefact
-from export.job.config import ExportConfig
 from export.job.graph import render_graph
-from export.job.run import export_model
+from export.job.job import Job
+from export.job.manifest import embedded_manifest
 from export.parity.rays import view_rays
-from export.repository.manifest import embedded_manifest
 from neurocity.cameras import Rays
-from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
-from neurocity.errors import ManifestError, MissingDependencyError, ParityError, UnsupportedError
+from neurocity.contract import MANIFEST_FILE, SceneManifest, TensorSpec, manifest_from_json, to_json
+from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
-
-_OPEN_ONNX_ALONE = """
-import onnxruntime
-session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-outputs = session.run(None, {"ray_origins": origins, "ray_directions": directions})
-"""
-OPEN_ALONE = {
-    "aotinductor": """
-import torch
-model = torch._inductor.aoti_load_package(path)
-outputs = model(torch.from_numpy(origins), torch.from_numpy(directions))
-""",
-    "onnx": _OPEN_ONNX_ALONE,
-    "onnx_tensorrt": _OPEN_ONNX_ALONE,
-    "tensorrt": _OPEN_ONNX_ALONE,
-    "torchscript": """
-import torch
-outputs = torch.jit.load(path)(torch.from_numpy(origins), torch.from_numpy(directions))
-""",
-}
-"""What a stranger writes to run an artefact, by format."""
 
 
 @pytest.fixture(params=format_names())
@@ -93,9 +72,9 @@ def test_a_name_is_known_by_its_file(target):
 @pytest.mark.parametrize("count", [1, 2, 37, 1009, 20_000])
 def test_any_number_of_rays_renders_as_the_model_does(target, artefact, count: int):
     rays = _rays(count)
-    got = target.open(artefact, "cpu")(*rays)
+    got = target.open(artefact, "cpu")(rays)
     with torch.inference_mode():
-        expected = TinyField(TINY_BOUNDS)(*map(torch.from_numpy, rays))
+        expected = TinyField(TINY_BOUNDS)(*map(torch.from_numpy, rays.arrays()))
     for a, b in zip(got, expected, strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b.numpy(), atol=2e-6)
@@ -105,8 +84,8 @@ def test_any_number_of_rays_renders_as_the_model_does(target, artefact, count: i
 def test_equal_models_give_equal_bytes(target, artefact):
     checkpoint = tiny_checkpoint()
     manifest = _manifest(artefact)
-    config = ExportConfig(name="tiny", rays_per_call=manifest.rays_per_call)
-    draft = embedded_manifest(checkpoint, config, target, manifest.sample_budget)
+    job = Job(checkpoint=Path(), name="tiny", format=target.name, rays_per_call=manifest.rays_per_call)
+    draft = embedded_manifest(checkpoint, job, target, manifest.sample_budget)
     samples = int(manifest.sample_budget["samples"]) if target.fixed_budget else None
     graph = render_graph(checkpoint.model, "fp32", samples)
     assert target.encode(graph, to_json(draft)) == artefact.read_bytes()
@@ -140,22 +119,28 @@ def test_the_file_passes_its_checks_and_another_manifest_does_not(target, artefa
     assert [check.name for check in checks if not check.passed] == ["manifest inside"]
 
 
+def _runs_alone(target) -> str:
+    """What a stranger writes to run an artefact: the code in the docstring of the format's module."""
+    lines = (sys.modules[type(target).__module__].__doc__ or "").splitlines()
+    return "\n".join(line[4:] for line in lines if line.startswith("    "))
+
+
 def test_an_artefact_opens_where_neurocity_is_not_installed(target, artefact, tmp_path):
     rays = _rays(11)
-    np.savez(tmp_path / "rays.npz", origins=rays.origins, directions=rays.directions)
+    np.savez(tmp_path / "rays.npz", ray_origins=rays.origins, ray_directions=rays.directions)
     code = f"""
 import sys
 for name in ("neurocity", "export", "serving", "tiny_field"):
     sys.modules[name] = None
 import numpy as np
 rays = np.load("rays.npz")
-path, origins, directions = {str(artefact)!r}, rays["origins"], rays["directions"]
-{OPEN_ALONE[target.name]}
+path, inputs = {str(artefact)!r}, dict(rays)
+{_runs_alone(target)}
 np.savez("outputs.npz", *[np.asarray(output) for output in outputs])
 """
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    expected = target.open(artefact, "cpu")(*rays)
+    expected = target.open(artefact, "cpu")(rays)
     with np.load(tmp_path / "outputs.npz") as outputs:
         for got, wanted in zip(outputs.values(), expected, strict=True):
             np.testing.assert_array_equal(got, wanted)
@@ -177,8 +162,8 @@ class _Perturbed:
     def __getattr__(self, name):
         return getattr(self._target, name)
 
-    def encode(self, model: nn.Module, manifest_json: str) -> bytes:
-        return self._target.encode(self._alter(model), manifest_json)
+    def encode(self, model: nn.Module, manifest_json: str, inputs: tuple[TensorSpec, ...]) -> bytes:
+        return self._target.encode(self._alter(model), manifest_json, inputs)
 
 
 class _Plain(nn.Module):
@@ -259,14 +244,10 @@ def _wrong_cell(model: nn.Module) -> nn.Module:
 )
 def test_an_artefact_of_another_model_is_not_shipped(target, tmp_path, monkeypatch, alter, message):
     monkeypatch.setattr("export.job.run.get_format", lambda _name: _Perturbed(target, alter))
-    config = ExportConfig(
-        name="tiny", out=tmp_path, formats=(target.name,), rays_per_call=512, profile_seconds=0
-    )
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert isinstance(error, ParityError)
-    assert "nothing was shipped" in str(error)
-    with pytest.raises(ParityError, match=message):
-        raise error
+    outcome = export_tiny(tmp_path, target.name)
+    assert outcome.error_kind == "ParityError"
+    assert "nothing was shipped" in outcome.error
+    assert re.search(message, outcome.error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -276,7 +257,7 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
     artefact = tiny_repository / "tiny_onnx" / "1" / target.file_name
 
     class Corrupted(_Perturbed):
-        def encode(self, _model: nn.Module, _manifest_json: str) -> bytes:
+        def encode(self, *_arguments: object) -> bytes:
             proto = onnx.load(artefact)
             weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "hidden.weight")
             values = onnx.numpy_helper.to_array(weight).copy()
@@ -285,9 +266,7 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
             return proto.SerializeToString()
 
     monkeypatch.setattr("export.job.run.get_format", lambda _name: Corrupted(target, None))
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=2048, profile_seconds=0)
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert "psnr_db: got" in str(error)
+    assert "psnr_db: got" in export_tiny(tmp_path, "onnx", rays_per_call=2048).error
     assert list(tmp_path.iterdir()) == []
 
 

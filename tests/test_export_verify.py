@@ -16,7 +16,7 @@ import triton_server
 
 from export.commands.verify import main
 from export.formats.registry import format_names
-from export.repository.manifest import complete
+from export.job.manifest import complete
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
 from neurocity.errors import EngineUnavailableError
 from neurocity.families import FAMILIES

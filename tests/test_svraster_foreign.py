@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from export.job.stage import main
 from reference.foreign_svraster import render_ray
 from svraster_scene import random_model, random_rays
 
 from export.job.source import open_checkpoint
-from export.job.stage import main
 from neurocity.contract import manifest_from_json
 from neurocity.data.load import load_scene
 from neurocity.errors import CheckpointError, ConfigError

@@ -44,6 +44,7 @@ class TinyField(nn.Module):
     bounds_max: Tensor
     occupied: Tensor
     fractions: Tensor
+    needs_ray_radii = False
 
     def __init__(self, bounds: tuple[float, ...] = (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0), seed: int = 0) -> None:
         super().__init__()

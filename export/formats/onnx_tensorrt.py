@@ -1,10 +1,19 @@
 """ONNX for Triton's onnxruntime backend with its TensorRT accelerator, which builds engines on the server.
 
 The graph is the one that engines are built from, with a fixed number of samples a ray. Triton keeps the
-engines in a cache, and builds the first with the warm-up before the model is ready.
+engines in a cache, and builds the first with the warm-up before the model is ready. Without NeuroCity,
+`inputs` being the rays by name:
+
+    import onnxruntime
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = session.run(None, inputs)
 """
 
+from types import MappingProxyType
+
 from export.formats.base import TritonTarget
+from export.onnx.accelerator import accelerate
+from export.parity.tolerances import FP32
 from export.tensorrt.graph_file import FixedBudgetFile
 
 
@@ -12,7 +21,10 @@ class OnnxTensorRTFormat(FixedBudgetFile):
     """One self-contained `model.onnx`."""
 
     name = "onnx_tensorrt"
-    triton = TritonTarget(backend="onnxruntime", accelerator="tensorrt")
+    triton = TritonTarget(backend="onnxruntime", accelerate=accelerate)
+    # Through ONNX Runtime the accelerator may put any layer in half precision, geometry too, once it may use
+    # it at all; so there is no fp16 of it.
+    tolerances = MappingProxyType({"fp32": FP32})
 
 
 FORMAT = OnnxTensorRTFormat()

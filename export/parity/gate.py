@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.checks import Check
-from export.job.config import MAX_RAYS
 from export.parity.compare import ask, compare_with_itself, ray_checks, repetition_checks, view_checks
 from export.parity.metrics import Deviation, deviation, image_metrics
 from export.parity.photographs import Photographs, compare_with_photograph, photograph_checks, summary
 from export.parity.pictures import ErrorPictures
 from export.parity.rays import PRIME, adversarial_rays, counted_rays, view_rays
 from export.parity.tolerances import Tolerance
-from export.renderer import Renderer
+from export.renderer import MAX_RAYS, Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import SceneInfo
 from neurocity.errors import ExportError

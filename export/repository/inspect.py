@@ -4,14 +4,13 @@ Each function returns plain JSON data. Modules that need torch are imported for 
 that are torch's own, not for ONNX or folders.
 """
 
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from export.formats.base import Format
 from export.formats.registry import format_names, get_format
-from export.job.console import worst_figures
+from export.job.outcome import worst_figures
 from neurocity.contract import (
     MANIFEST_FILE,
     SceneInfo,
@@ -165,20 +164,11 @@ def _format_of(path: Path) -> Format | None:
         except MissingDependencyError as error:
             missing = error
             continue
-        if Path(target.file_name).suffix == path.suffix:
-            return target if path.suffix != ".pt" or _is_program(path) else None
+        if target.is_artefact(path):
+            return target
     if missing is not None and path.suffix != ".ckpt":
         raise missing
     return None
-
-
-def _is_program(path: Path) -> bool:
-    """Whether a zip archive of torch holds code, as TorchScript does; weights have the same ending."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
 
 
 def _manifest(manifest: SceneManifest) -> dict[str, Any]:

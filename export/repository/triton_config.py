@@ -17,9 +17,9 @@ from tritonclient.grpc.model_config_pb2 import (
 
 from export.checks import Check, equal
 from export.formats.base import Signature, TritonTarget
-from export.onnx.accelerator import accelerate
-from export.parity.rays import counted_rays, view_rays
+from export.parity.rays import counted_rays
 from export.repository.publish import write_synced
+from neurocity.cameras import Camera
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
 
 CONFIG_FILE = "config.pbtxt"
@@ -38,7 +38,8 @@ def write_model(
     The rays are those of the first held-out view, as many as one call should have: what the model allocates
     and compiles for its first call is done when Triton says that it is ready.
     """
-    rays = counted_rays(view_rays(manifest.info.views[0]), (manifest.rays_per_call,)).popitem()[1]
+    view = Camera.from_view(manifest.info.views[0])
+    rays = counted_rays(view.rays(radii=manifest.takes_ray_radii), (manifest.rays_per_call,)).popitem()[1]
     (folder / WARMUP_FOLDER).mkdir()
     files = [f"{manifest.version}-{spec.name}" for spec in signature.inputs]
     for file, values in zip(files, rays.arrays(), strict=True):
@@ -84,8 +85,8 @@ def model_config(
     # Empty on purpose. Any queue policy in it switches Triton's prefetching off, and each waiting request
     # then costs up to 500 ms (measured: a burst of four 50 ms requests takes 1.17 s instead of 0.22 s).
     config.dynamic_batching.SetInParent()
-    if target.accelerator == "tensorrt":
-        accelerate(config, manifest.rays_per_call)
+    if target.accelerate is not None:
+        target.accelerate(config, signature.inputs, manifest.rays_per_call)
     config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
     # Zero is the field's default and so not printed; unwritten, Triton may complete it to something else.
     return "max_batch_size: 0\n" + text_format.MessageToString(config, as_utf8=True)

@@ -60,6 +60,7 @@ class SVRaster(nn.Module):
     node_children: Tensor
     node_centers: Tensor
     root_low: Tensor
+    needs_ray_radii = False
 
     def __init__(self, config: SVRasterConfig) -> None:
         super().__init__()

@@ -1,18 +1,22 @@
-"""A new engine for a shipped model, where it will run: from the ONNX model that lies beside it."""
+"""A new engine for a shipped model, where it will run: from the ONNX model that lies beside it.
+
+It goes past the registry to what builds engines: the format's module also reads and writes ONNX, for which a
+machine that builds needs no package.
+"""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
-from export.checks import Check
-from export.formats.base import Signature
+from export.formats.base import EngineName, Signature
+from export.job.manifest import with_engine
+from export.ray_profile import RayProfile
 from export.repository.publish import publish, staging, write_synced
 from export.repository.report import REPORT_FILE, markdown
 from export.repository.triton_config import CONFIG_FILE, write_model
 from export.repository.version_folder import VersionFolder
-from export.tensorrt.engine_file import ENGINE_FILE, ENGINE_TARGET, with_engine, write_engine
-from export.tensorrt.library import EngineName, load_library
-from export.tensorrt.rays import RayProfile
+from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
+from export.tensorrt.library import load_library
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
 from neurocity.errors import ConfigError, ExportError, UnsupportedError
 
@@ -32,11 +36,35 @@ def rebuild_engine(
     Without a library, and for numbers of rays that are not given, those of the present engine are taken. The
     model is exchanged as a whole: readers see the old engine with its manifest, or the new one with its own.
     Raises ManifestError when the folder is not what its manifest says, UnsupportedError when its format has
-    no engine, ConfigError on numbers of rays, and what `load_library` and `write_engine` raise.
+    no engine, ConfigError on numbers of rays, and what `load_library` and `build_engine` raise.
     """
-    found = engine_version(folder)
-    version, manifest = found.path, found.manifest
+    version = VersionFolder(folder.resolve())
+    manifest = version.manifest
+    if manifest.format != FORMAT or not manifest.engine:
+        raise UnsupportedError(
+            f"{version.path}: got an artefact of the format {manifest.format}, which has no engine; "
+            f"export the checkpoint with --formats {FORMAT}"
+        )
+    version.require_whole()
     library = load_library(library_name or manifest.engine["library"])
+    profile = _profile(manifest, least, usual, most)
+    engine = build_engine(version.artefact.read_bytes(), library, profile)
+    manifest = with_engine(manifest, engine.record)
+    model = version.path.parent
+    with staging(model.parent) as place:
+        staged = place / model.name
+        copy = staged / version.path.name
+        shutil.copytree(version.path, copy)
+        _replace(copy / engine.record["file"], engine.content)
+        _replace(copy / MANIFEST_FILE, to_json(manifest).encode())
+        _replace(copy / REPORT_FILE, markdown(manifest).encode())
+        _write_config(staged, manifest)
+        publish(staged, model.parent, config_file=CONFIG_FILE, force=True)
+    return manifest
+
+
+def _profile(manifest: SceneManifest, least: int | None, usual: int | None, most: int | None) -> RayProfile:
+    """The numbers of rays that are given, and for the others those of the present engine."""
     rays = manifest.engine["rays"]
     profile = RayProfile(
         least=rays["min"] if least is None else least,
@@ -48,49 +76,21 @@ def rebuild_engine(
             f"rays of an engine: got min {profile.least}, max {profile.most}, expected to hold the "
             f"{manifest.rays_per_call} rays of a call that the manifest recommends"
         )
-    repository = version.parent.parent
-    with staging(repository) as place:
-        staged = place / version.parent.name
-        shutil.copytree(version, staged / version.name)
-        record = write_engine(staged / version.name / manifest.artefact.name, library, profile)
-        manifest = with_engine(manifest, record)
-        _describe(staged, version.name, manifest)
-        publish(staged, repository, config_file=CONFIG_FILE, force=True)
-    return manifest
+    return profile
 
 
-def engine_version(folder: Path) -> VersionFolder:
-    """The version that `folder` is, or the newest in it, with an engine and whole.
-
-    Raises ManifestError and UnsupportedError.
-    """
-    version = VersionFolder(folder.resolve())
-    manifest = version.manifest
-    if manifest.format != FORMAT or not manifest.engine:
-        raise UnsupportedError(
-            f"{version.path}: got an artefact of the format {manifest.format}, which has no engine; "
-            f"export the checkpoint with --formats {FORMAT}"
-        )
-    version.require_whole()
-    return version
+def _replace(path: Path, content: bytes) -> None:
+    path.unlink()  # a link to the shipped file, perhaps
+    write_synced(path, content)
 
 
-def _describe(staged: Path, version: str, manifest: SceneManifest) -> None:
-    """Writes what tells of the engine: manifest, report, Triton's configuration with its warm-up."""
-    for path, content in (
-        (staged / version / MANIFEST_FILE, to_json(manifest)),
-        (staged / version / REPORT_FILE, markdown(manifest)),
-    ):
-        path.unlink()
-        write_synced(path, content.encode())
+def _write_config(staged: Path, manifest: SceneManifest) -> None:
+    """Writes Triton's configuration with its warm-up for the new engine."""
     signature = Signature(manifest.inputs, manifest.outputs)
     instances = int(manifest.options.get("instances", 1))
-    _require(write_model(staged, manifest, ENGINE_TARGET, signature, instances=instances))
-
-
-def _require(checks: tuple[Check, ...]) -> None:
+    checks = write_model(staged, manifest, ENGINE_TARGET, signature, instances=instances)
     if failed := [str(check) for check in checks if not check.passed]:
-        raise ExportError(f"{ENGINE_FILE}: " + "; ".join(failed))
+        raise ExportError(f"{CONFIG_FILE}: " + "; ".join(failed))
 
 
 def summary(manifest: SceneManifest) -> dict[str, Any]:
