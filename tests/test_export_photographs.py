@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fixtures_export import tiny_info
+from fixtures_export import export_tiny, tiny_info
 from PIL import Image
 from sphere_photographs import cameras, write_photographs
 from tiny_field import TinyField
