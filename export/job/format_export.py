@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from export.checks import Check
 from export.formats.base import BuildsEngine, ChecksMachine, Format, Signature, tolerance_of
 from export.job.artefact import inspect_artefact
@@ -64,11 +66,12 @@ class FormatExport:
         fixed = self.fixed_budget() if self.target.fixed_budget else None
         budget = self.budget | (fixed.record() if fixed else {})
         draft = embedded_manifest(self.checkpoint, job, self.target, budget)
+        graph = self._graph(fixed)
         with staging(job.out) as folder:
             staged = folder / job.model_name
             path = staged / str(job.version) / self.target.file_name
             path.parent.mkdir(parents=True)
-            self._write(path, draft, fixed)
+            self._write(path, graph, draft)
             artefact = self._open(path, draft)
             profile = self._profile(path)
             draft = replace(draft, profile=profile)
@@ -88,10 +91,13 @@ class FormatExport:
             self.target.check_engine(self.job.engine)
         tolerance_of(self.target, self.job.precision)
 
-    def _write(self, path: Path, draft: SceneManifest, fixed: SampleBudget | None) -> None:
+    def _graph(self, fixed: SampleBudget | None) -> nn.Module:
         graph = render_graph(self.checkpoint.model, self.job.precision, fixed.samples if fixed else None)
         if self.target.triton.device_bound and self.job.device != "cpu":
-            graph = copy.deepcopy(graph).to(self.job.device)
+            return copy.deepcopy(graph).to(self.job.device)
+        return graph
+
+    def _write(self, path: Path, graph: nn.Module, draft: SceneManifest) -> None:
         with self._step("writing"), _foreign_errors(ExportError, "the model could not be written"):
             write_synced(path, self.target.encode(graph, to_json(draft), draft.inputs))
 
