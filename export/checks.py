@@ -1,6 +1,9 @@
 """One thing that was verified: what was got, what was expected, and whether that is good enough."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from neurocity.errors import ParityError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +34,10 @@ def at_least(name: str, where: str, got: float, limit: float) -> Check:
 def equal(name: str, where: str, got: float | int | str, expected: float | int | str) -> Check:
     """Passes when both are the same."""
     return Check(name=name, where=where, got=got, expected=str(expected), passed=got == expected)
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Raises ParityError that lists the checks which failed, if there are any."""
+    if failed := [f"  {check}" for check in checks if not check.passed]:
+        summary = f"{len(failed)} of {len(checks)} checks failed, nothing was shipped"
+        raise ParityError("\n".join([summary, *failed]))

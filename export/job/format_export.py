@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from export.checks import Check
+from export.checks import Check, require
 from export.formats.base import BuildsEngine, ChecksMachine, Format, Signature, tolerance_of
 from export.job.artefact import inspect_artefact
 from export.job.graph import render_graph
@@ -183,13 +183,6 @@ class FormatExport:
         self._progress(name, 0, 1)
         yield
         self._progress(name, 1, 1)
-
-
-def require(checks: tuple[Check, ...]) -> None:
-    """Raises ParityError that lists the checks which failed, if there are any."""
-    if failed := [f"  {check}" for check in checks if not check.passed]:
-        summary = f"{len(failed)} of {len(checks)} checks failed, nothing was shipped"
-        raise ParityError("\n".join([summary, *failed]))
 
 
 def _proved_on(engine: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from export.job.job import Job
+from export.repository.inspect import worst_figures
 from neurocity.contract import SceneManifest, manifest_from_json, to_dict
 from neurocity.errors import NeuroCityError
 from neurocity.exit_codes import exit_code
@@ -79,15 +80,3 @@ class Outcome:
 def repeat_command(job: Job) -> str:
     """The command line that repeats a job alone and in the foreground."""
     return shlex.join(["python", "-X", "faulthandler", "-m", "export.job", job.to_json()])
-
-
-def worst_figures(manifest: SceneManifest) -> dict[str, float]:
-    """The figures of a verified artefact in its worst held-out view, and its rays per second."""
-    views = manifest.parity["views"]
-    return {
-        "psnr_db": min(view["psnr_db"] for view in views),
-        "ssim": min(view["ssim"] for view in views),
-        "rgb_error": max(view["rgb"] for view in views),
-        "opacity_error": max(view["opacity"] for view in views),
-        "rays_per_second": manifest.parity["rays_per_second"],
-    }

@@ -11,9 +11,9 @@ PRIME = 1009
 """A number of rays that no tile, vector width or chunk divides."""
 
 
-def view_rays(view: View) -> Rays:
-    """Every pixel's ray of a held-out view, row by row."""
-    return Camera.from_view(view).rays()
+def view_rays(view: View, *, radii: bool = False) -> Rays:
+    """Every pixel's ray of a held-out view, row by row, with the radii of its cones if asked for."""
+    return Camera.from_view(view).rays(radii=radii)
 
 
 def adversarial_rays(bounds: tuple[float, ...], seed: int = 0) -> dict[str, Rays]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from export.formats.base import Format
 from export.formats.registry import format_names, get_format
-from export.job.outcome import worst_figures
 from neurocity.contract import (
     MANIFEST_FILE,
     SceneInfo,
@@ -205,3 +204,15 @@ def _scene(info: SceneInfo) -> dict[str, Any]:
 
 def _file(path: Path) -> dict[str, Any]:
     return {"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def worst_figures(manifest: SceneManifest) -> dict[str, float]:
+    """The figures of a verified artefact in its worst held-out view, and its rays per second."""
+    views = manifest.parity["views"]
+    return {
+        "psnr_db": min(view["psnr_db"] for view in views),
+        "ssim": min(view["ssim"] for view in views),
+        "rgb_error": max(view["rgb"] for view in views),
+        "opacity_error": max(view["opacity"] for view in views),
+        "rays_per_second": manifest.parity["rays_per_second"],
+    }

@@ -17,9 +17,8 @@ from tritonclient.grpc.model_config_pb2 import (
 
 from export.checks import Check, equal
 from export.formats.base import Signature, TritonTarget
-from export.parity.rays import counted_rays
+from export.parity.rays import counted_rays, view_rays
 from export.repository.publish import write_synced
-from neurocity.cameras import Camera
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
 
 CONFIG_FILE = "config.pbtxt"
@@ -38,8 +37,8 @@ def write_model(
     The rays are those of the first held-out view, as many as one call should have: what the model allocates
     and compiles for its first call is done when Triton says that it is ready.
     """
-    view = Camera.from_view(manifest.info.views[0])
-    rays = counted_rays(view.rays(radii=manifest.takes_ray_radii), (manifest.rays_per_call,)).popitem()[1]
+    view = view_rays(manifest.info.views[0], radii=manifest.takes_ray_radii)
+    (rays,) = counted_rays(view, (manifest.rays_per_call,)).values()
     (folder / WARMUP_FOLDER).mkdir()
     files = [f"{manifest.version}-{spec.name}" for spec in signature.inputs]
     for file, values in zip(files, rays.arrays(), strict=True):

@@ -52,6 +52,8 @@ class SVRaster(nn.Module):
     `octree`); everything else is derived from these two, by `set_voxels`.
     """
 
+    needs_ray_radii = False
+
     voxel_level: Tensor
     voxel_cell: Tensor
     voxel_points: Tensor
@@ -60,7 +62,6 @@ class SVRaster(nn.Module):
     node_children: Tensor
     node_centers: Tensor
     root_low: Tensor
-    needs_ray_radii = False
 
     def __init__(self, config: SVRasterConfig) -> None:
         super().__init__()
