@@ -5,6 +5,7 @@ Python itself imports `sitecustomize` when it starts; there the tests change wha
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,18 @@ def tiny_checkpoint_in(path: Path, cameras: Path | None = None, **changes: Any) 
     return tiny_checkpoint(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), **changes)
 
 
+def start_stages_with(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str = "") -> None:
+    """Has every stage see the tiny field, and run some code before it begins; `folder` keeps that."""
+    start = folder / "start"
+    start.mkdir(exist_ok=True)
+    (start / "sitecustomize.py").write_text(_TINY + code)
+    monkeypatch.setenv("PYTHONPATH", str(start))
+
+
 @pytest.fixture
 def change_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has every job see the tiny field, and run some code before it begins."""
-
-    def change(code: str = "") -> None:
-        folder = tmp_path / "start"
-        folder.mkdir(exist_ok=True)
-        (folder / "sitecustomize.py").write_text(_TINY + code)
-        monkeypatch.setenv("PYTHONPATH", str(folder))
-
-    return change
+    """`start_stages_with` some code."""
+    return partial(start_stages_with, monkeypatch, tmp_path)
 
 
 @pytest.fixture
