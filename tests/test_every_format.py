@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,25 @@ from torch import nn
 
 import export.formats
 from export.cli import main
+from export.formats.base import BuildsEngine
 from export.formats.registry import format_names, get_format
 from export.job.artefact import inspect_artefact
 from export.job.graph import render_graph
 from export.job.job import Job
 from export.job.manifest import embedded_manifest
 from export.parity.rays import view_rays
+from export.ray_profile import RayProfile
 from neurocity.cameras import Rays
-from neurocity.contract import MANIFEST_FILE, SceneManifest, TensorSpec, manifest_from_json, to_json
+from neurocity.contract import (
+    MANIFEST_FILE,
+    SceneManifest,
+    TensorSpec,
+    manifest_from_json,
+    ray_inputs,
+    to_json,
+)
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
+from neurocity.triton_names import by_contract_name
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
 
@@ -245,6 +256,17 @@ class _NoOperator(_Plain):
         return torch.cumprod(ray_origins, dim=1), ray_origins.sum(1), ray_directions.sum(1)
 
 
+class _Cones(_Plain):
+    """Takes radii, and half a unit without them."""
+
+    def forward(
+        self, ray_origins: torch.Tensor, ray_directions: torch.Tensor, ray_radii: torch.Tensor | None = None
+    ):
+        if ray_radii is None:
+            ray_radii = torch.full_like(ray_origins[:, :1], 0.5)
+        return (ray_origins * ray_radii).sigmoid(), ray_directions.sum(1), ray_radii[:, 0]
+
+
 class _Baked(_Plain):
     def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
         offset = torch.zeros(3, device=torch.device("cpu"))
@@ -305,6 +327,21 @@ def test_a_model_that_a_format_cannot_express_is_refused_with_the_reason(target)
     reason = r"cannot express this model: (?s:.*)(data-dependent|[lL]ambda)"
     with pytest.raises(UnsupportedError, match=reason):
         target.encode(_Inexpressible(), "{}")
+
+
+def test_a_graph_of_cones_takes_their_radii(target, tmp_path):
+    inputs = ray_inputs(needs_ray_radii=True)
+    path = tmp_path / target.file_name
+    path.write_bytes(target.encode(_Cones(), "{}", inputs))
+    taken = target.signature(path).inputs
+    assert [spec.shape for spec in taken] == [spec.shape for spec in inputs]
+    assert list(by_contract_name([spec.name for spec in taken], inputs)) == [spec.name for spec in inputs]
+    rays = replace(_rays(5), radii=np.linspace(0.1, 0.9, 5, dtype=np.float32)[:, None])
+    rendered = target.open(path, "cpu")(rays)
+    np.testing.assert_array_equal(rendered.opacity, rays.radii[:, 0])
+    np.testing.assert_allclose(rendered.rgb, 1 / (1 + np.exp(-rays.origins * rays.radii)), atol=1e-6)
+    if isinstance(target, BuildsEngine):
+        assert target.build_engine(path, "tensorrt-rtx", RayProfile.for_calls(4)).record["bytes"] > 0
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnx_tensorrt", "tensorrt"])
