@@ -172,8 +172,8 @@ def test_the_file_passes_its_checks_and_another_manifest_does_not(target, artefa
 
 
 def _runs_alone(target) -> str:
-    """What a stranger writes to run an artefact: the code in the docstring of the format's module."""
-    lines = (sys.modules[type(target).__module__].__doc__ or "").splitlines()
+    """What a stranger writes to run an artefact: the code in the docstring of the module that opens it."""
+    lines = (sys.modules[type(target).open.__module__].__doc__ or "").splitlines()
     return "\n".join(line[4:] for line in lines if line.startswith("    "))
 
 

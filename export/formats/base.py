@@ -1,7 +1,7 @@
 """What an export format is: it writes a model's render graph into a file, and opens and reads that again.
 
-A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`; the module's
-docstring shows how its artefact runs without NeuroCity. Nothing else has to be edited for a new one.
+A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`. Nothing else has
+to be edited for a new one. The docstring of the module that opens artefacts shows how one runs without NeuroCity.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,11 +1,4 @@
-"""ONNX, opset 20: written by torch.export, run by ONNX Runtime.
-
-Without NeuroCity, `inputs` being the rays by name:
-
-    import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    outputs = session.run(None, inputs)
-"""
+"""ONNX, opset 20: written by torch.export, run by ONNX Runtime."""
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING

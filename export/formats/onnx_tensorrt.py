@@ -1,12 +1,7 @@
 """ONNX for Triton's onnxruntime backend with its TensorRT accelerator, which builds engines on the server.
 
 The graph is the one that engines are built from, with a fixed number of samples a ray. Triton keeps the
-engines in a cache, and builds the first with the warm-up before the model is ready. Without NeuroCity,
-`inputs` being the rays by name:
-
-    import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    outputs = session.run(None, inputs)
+engines in a cache, and builds the first with the warm-up before the model is ready.
 """
 
 from types import MappingProxyType

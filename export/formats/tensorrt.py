@@ -2,11 +2,6 @@
 
 The artefact is the ONNX model: it is what ONNX Runtime proves equal to the model on any machine, and what
 outlives the library version and the graphics card that an engine is bound to. Triton serves the engine.
-Without NeuroCity, `inputs` being the rays by name:
-
-    import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    outputs = session.run(None, inputs)
 """
 
 from pathlib import Path

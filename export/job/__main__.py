@@ -26,7 +26,7 @@ from export.job.console import ConsoleProgress, print_error
 from export.job.job import Job
 from export.job.outcome import Outcome
 from export.job.process import GRACE_SECONDS
-from neurocity.errors import ConfigError, MissingDependencyError
+from neurocity.errors import ConfigError
 from neurocity.exit_codes import INTERRUPTED, exit_code
 
 
@@ -62,10 +62,7 @@ def _outcome(job: Job, progress: Callable[[str, int, int], None], kept_views: Pa
     try:
         from export.job.run import run_job  # noqa: PLC0415, torch only when it is needed
     except ModuleNotFoundError as error:
-        try:
-            raise missing_dependency(error, "neurocity-export") from error
-        except MissingDependencyError as missing:
-            return Outcome.failed(job, missing, everywhere=True)
+        return Outcome.failed(job, missing_dependency(error, "neurocity-export"), everywhere=True)
     return run_job(job, progress, kept_views=kept_views)
 
 

@@ -1,11 +1,4 @@
-"""A format of the tests, in one file that the command finds beside those of the package.
-
-Without NeuroCity, `inputs` being the rays by name:
-
-    import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    outputs = session.run(None, inputs)
-"""
+"""A format of the tests, in one file that the command finds beside those of the package."""
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING
