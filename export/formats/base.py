@@ -1,7 +1,8 @@
 """What an export format is: it writes a model's render graph into a file, and opens and reads that again.
 
 A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`. Nothing else has
-to be edited for a new one. The docstring of the module that opens artefacts shows how one runs without NeuroCity.
+to be edited for a new one. The module that opens its artefacts shows in its docstring how one runs without
+NeuroCity.
 """
 
 from collections.abc import Callable, Mapping

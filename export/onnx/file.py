@@ -1,7 +1,7 @@
 """An ONNX artefact on disk: opened by ONNX Runtime, its signature and manifest read, its file checked.
 
-Nothing here needs torch, which is imported where an artefact is written. Without NeuroCity, `inputs` being the
-rays by name:
+Nothing here needs torch, which is imported where an artefact is written. Without NeuroCity, `inputs` being
+the rays by name:
 
     import onnxruntime
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
