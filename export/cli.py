@@ -62,14 +62,16 @@ def commands() -> dict[str, str]:
 def _export(words: list[str]) -> int:
     messages = Console(stderr=True)
     try:
-        request, jobs = _read(words)
+        request = _read(words)
+        jobs = request.jobs()
+        if request.name is None:
+            messages.print(f"scene {jobs[0].name}", markup=False, highlight=False)
+        _refuse_what_exists(jobs)
     except NeuroCityError as error:
         print_error(messages, str(error))
         if "--json" in words:
             print_json([], exit_code(error), error)
         return exit_code(error)
-    if request.name is None:
-        messages.print(f"scene {jobs[0].name}", markup=False, highlight=False)
     outcomes: list[Outcome] = []
     interrupted = 0
     try:
@@ -86,24 +88,24 @@ def _export(words: list[str]) -> int:
     return code
 
 
-def _read(words: list[str]) -> tuple[ExportRequest, tuple[Job, ...]]:
-    """What is asked for, and its jobs.
-
-    Raises ConfigError on a value that cannot be met, and ExportError on a version that exists: nothing has
-    begun then. (What another exporter ships meanwhile is refused when a job publishes, in one step.)
-    """
-    request = tyro.cli(
+def _read(words: list[str]) -> ExportRequest:
+    return tyro.cli(
         ExportRequest,
         args=words,
         prog="neurocity-export",
         config=(tyro.conf.FlagCreatePairsOff,),
         description=_description(),
     )
-    jobs = request.jobs()
+
+
+def _refuse_what_exists(jobs: Sequence[Job]) -> None:
+    """Raises ExportError before any job begins, so that no version is made in vain.
+
+    What another exporter ships meanwhile is refused when a job publishes, in one step with that.
+    """
     for job in jobs:
         if not job.resume:
             refuse_overwrite(job.out, job.model_name, job.version, force=job.force)
-    return request, jobs
 
 
 class _Interrupted(BaseException):
