@@ -17,14 +17,15 @@ import torch
 import tyro
 
 from benchmarks.machine import facts
+from export.formats.base import Precision
 from export.formats.registry import get_format
-from export.job.config import Precision
 from export.job.graph import render_graph
 from export.parity.metrics import psnr_db
 from export.renderer import Renderer as Render
 from export.renderer import render_in_chunks
 from neurocity.cameras import Camera, Rays
 from neurocity.checkpoint import Checkpoint, load_checkpoint
+from neurocity.contract import ray_inputs
 from neurocity.light import Light
 from neurocity.rendering.cpu_kernels import without_kernels
 
@@ -110,7 +111,8 @@ def _renderers(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> It
         target = get_format(name)
         path = folder / target.file_name
         began = time.perf_counter()
-        path.write_bytes(target.encode(render_graph(checkpoint.model, arguments.precision), "{}"))
+        inputs = ray_inputs(bool(checkpoint.model.needs_ray_radii))
+        path.write_bytes(target.encode(render_graph(checkpoint.model, arguments.precision), "{}", inputs))
         seconds = time.perf_counter() - began
         title = f"{name} {arguments.precision}"
         render = target.open(path, "cpu")

@@ -15,7 +15,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import tyro
@@ -24,14 +25,13 @@ from rich.console import Console
 import export.commands
 from export.formats.registry import format_names
 from export.job.console import ConsoleProgress, print_error, print_json, print_outcomes
-from export.job.exit_codes import INTERRUPTED, exit_code
-from export.job.process import StageOutcome, repeat_command, run_in_process
+from export.job.job import Job
+from export.job.outcome import Outcome
+from export.job.process import run_in_process
 from export.job.request import ExportRequest
-from export.job.stage import Stage
 from export.repository.publish import refuse_overwrite
 from neurocity.errors import NeuroCityError
-
-__all__ = ["exit_code", "main"]
+from neurocity.exit_codes import INTERRUPTED, exit_code
 
 _CAPABILITIES = "--capabilities"
 
@@ -61,45 +61,51 @@ def commands() -> dict[str, str]:
 
 def _export(words: list[str]) -> int:
     messages = Console(stderr=True)
-    as_json = "--json" in words
     try:
-        request = tyro.cli(
-            ExportRequest,
-            args=words,
-            prog="neurocity-export",
-            config=(tyro.conf.FlagCreatePairsOff,),
-            description=_description(),
-        )
-        stages = request.stages()
+        request = _read(words)
+        jobs = request.jobs()
         if request.name is None:
-            messages.print(f"scene {stages[0].config.name}", markup=False, highlight=False)
-        for stage in stages:
-            if not request.resume:
-                config = stage.config
-                refuse_overwrite(config.out, stage.folder.parent.name, config.version, force=config.force)
+            messages.print(f"scene {jobs[0].name}", markup=False, highlight=False)
+        _refuse_what_exists(jobs)
     except NeuroCityError as error:
         print_error(messages, str(error))
-        if as_json:
+        if "--json" in words:
             print_json([], exit_code(error), error)
         return exit_code(error)
-    outcomes: list[StageOutcome] = []
+    outcomes: list[Outcome] = []
     interrupted = 0
     try:
-        _run(stages, request.fail_fast, messages, outcomes)
+        _run(jobs, request.fail_fast, messages, outcomes)
     except _Interrupted as interruption:
         interrupted = interruption.exit_code
-        print_error(messages, f"interrupted; {stages[len(outcomes)].label} was not finished")
-    outcomes += [
-        StageOutcome(stage=stage, status="not run", command=repeat_command(stage))
-        for stage in stages[len(outcomes) :]
-    ]
-    failures = [outcome.failure.exit_code for outcome in outcomes if outcome.failure is not None]
-    code = interrupted or next(iter(failures), 0)
-    if as_json:
+        print_error(messages, f"interrupted; {jobs[len(outcomes)].label} was not finished")
+    outcomes += [Outcome(job=job, status="not run") for job in jobs[len(outcomes) :]]
+    code = interrupted or next((outcome.exit_code for outcome in outcomes if outcome.error), 0)
+    if request.json:
         print_json(outcomes, code)
     else:
         print_outcomes(Console(), outcomes)
     return code
+
+
+def _read(words: list[str]) -> ExportRequest:
+    return tyro.cli(
+        ExportRequest,
+        args=words,
+        prog="neurocity-export",
+        config=(tyro.conf.FlagCreatePairsOff,),
+        description=_description(),
+    )
+
+
+def _refuse_what_exists(jobs: Sequence[Job]) -> None:
+    """Raises ExportError before any job begins, so that no version is made in vain.
+
+    What another exporter ships meanwhile is refused when a job publishes, in one step with that.
+    """
+    for job in jobs:
+        if not job.resume:
+            refuse_overwrite(job.out, job.model_name, job.version, force=job.force)
 
 
 class _Interrupted(BaseException):
@@ -109,8 +115,27 @@ class _Interrupted(BaseException):
         self.exit_code = code
 
 
-def _run(stages: Sequence[Stage], fail_fast: bool, messages: Console, outcomes: list[StageOutcome]) -> None:
-    """Runs stages in order and adds to `outcomes`. Raises _Interrupted, with the running stage ended."""
+def _run(jobs: Sequence[Job], fail_fast: bool, messages: Console, outcomes: list[Outcome]) -> None:
+    """Does jobs in order and adds to `outcomes`. Raises _Interrupted, with the running job ended."""
+    with (
+        _signals_interrupt(),
+        tempfile.TemporaryDirectory(prefix="neurocity-export-") as folder,
+        ConsoleProgress(messages) as progress,
+    ):
+        for job in jobs:
+            outcome = run_in_process(job, progress, Path(folder))
+            outcomes.append(outcome)
+            if not outcome.error:
+                continue
+            where = "" if outcome.everywhere else f"{job.label}: "
+            print_error(messages, where + outcome.error)
+            if fail_fast or outcome.everywhere:
+                return
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM raise _Interrupted."""
 
     def on_signal(number: int, _frame: object) -> None:
         raise _Interrupted(INTERRUPTED - signal.SIGINT + number)
@@ -119,19 +144,7 @@ def _run(stages: Sequence[Stage], fail_fast: bool, messages: Console, outcomes: 
     if threading.current_thread() is threading.main_thread():  # Python sets handlers nowhere else
         handlers = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="neurocity-export-") as folder,
-            ConsoleProgress(messages) as progress,
-        ):
-            for stage in stages:
-                outcome = run_in_process(stage, progress, Path(folder))
-                outcomes.append(outcome)
-                if outcome.failure is None:
-                    continue
-                where = "" if outcome.everywhere else f"{stage.label}: "
-                print_error(messages, where + outcome.failure.message)
-                if fail_fast or outcome.everywhere:
-                    return
+        yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

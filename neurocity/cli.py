@@ -13,12 +13,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import tyro
 
 from neurocity.data.city.config import CityConfig
-from neurocity.errors import (
-    ConfigError,
-    MissingDependencyError,
-    NeuroCityError,
-    TrainingInterruptedError,
-)
+from neurocity.errors import MissingDependencyError, NeuroCityError
+from neurocity.exit_codes import INTERRUPTED, exit_code
 from neurocity.families import FAMILIES
 from neurocity.presets import PresetName
 
@@ -156,13 +152,6 @@ _COMMANDS = {
     DemoData: "neurocity.commands.demo_data",
 }
 
-_EXIT_CODES: tuple[tuple[type[NeuroCityError], int], ...] = (
-    (ConfigError, 2),
-    (MissingDependencyError, 5),
-    (TrainingInterruptedError, 130),
-    (NeuroCityError, 1),
-)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
@@ -177,9 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _command(_COMMANDS[type(parsed)]).run(parsed)
     except NeuroCityError as error:
         print(f"neurocity: {error}", file=sys.stderr)
-        return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
+        return exit_code(error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -12,6 +12,9 @@ from neurocity.cameras import Camera, look_at
 from neurocity.checkpoint import FORMAT_VERSION, Checkpoint
 from neurocity.contract import SceneInfo, to_dict
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+
+if TYPE_CHECKING:
+    from export.job.outcome import Outcome
 
 TINY_BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
 
@@ -47,19 +50,31 @@ def tiny_checkpoint(**changes: Any) -> Checkpoint:
     return replace(checkpoint, **changes)
 
 
+def export_tiny(
+    out: Path, format_name: str, *, checkpoint: Checkpoint | None = None, **options: Any
+) -> "Outcome":
+    """The outcome of a job in this process: the tiny checkpoint in a format, not profiled."""
+    from export.job.job import Job  # noqa: PLC0415
+    from export.job.run import run_job  # noqa: PLC0415
+
+    job = Job(
+        checkpoint=Path("tiny.ckpt"),
+        out=out,
+        format=format_name,
+        **{"name": "tiny", "rays_per_call": 512, "profile_seconds": 0} | options,
+    )
+    return run_job(job, checkpoint=checkpoint or tiny_checkpoint())
+
+
 @pytest.fixture(scope="session")
 def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with the tiny scene in every format."""
     from export.formats.registry import format_names  # noqa: PLC0415
-    from export.job.config import ExportConfig  # noqa: PLC0415
-    from export.job.run import export_model  # noqa: PLC0415
 
     repository = tmp_path_factory.mktemp("repository")
-    config = ExportConfig(
-        name="tiny", out=repository, formats=format_names(), rays_per_call=2048, profile_seconds=0
-    )
-    result = export_model(tiny_checkpoint(), config)
-    assert not result.errors, result.errors
+    for name in format_names():
+        outcome = export_tiny(repository, name, rays_per_call=2048)
+        assert not outcome.error, outcome.error
     return repository
 
 

@@ -1,14 +1,16 @@
-"""Stages of an export, which are processes of their own, made to see the tiny field.
+"""Jobs of an export, which are processes of their own, made to see the tiny field.
 
-Python itself imports `sitecustomize` when it starts; there the tests change what a stage finds.
+Python itself imports `sitecustomize` when it starts; there the tests change what a job finds.
 """
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
 from fixtures_export import tiny_checkpoint
 
 TESTS = Path(__file__).parent
@@ -30,17 +32,18 @@ def tiny_checkpoint_in(path: Path, cameras: Path | None = None, **changes: Any) 
     return tiny_checkpoint(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), **changes)
 
 
+def start_stages_with(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str = "") -> None:
+    """Has every stage see the tiny field, and run some code before it begins; `folder` keeps that."""
+    start = folder / "start"
+    start.mkdir(exist_ok=True)
+    (start / "sitecustomize.py").write_text(_TINY + code)
+    monkeypatch.setenv("PYTHONPATH", str(start))
+
+
 @pytest.fixture
 def change_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has every stage see the tiny field, and run some code before it begins."""
-
-    def change(code: str = "") -> None:
-        folder = tmp_path / "start"
-        folder.mkdir(exist_ok=True)
-        (folder / "sitecustomize.py").write_text(_TINY + code)
-        monkeypatch.setenv("PYTHONPATH", str(folder))
-
-    return change
+    """`start_stages_with` some code."""
+    return partial(start_stages_with, monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -54,9 +57,10 @@ def tiny(change_stages: Callable[..., None], tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def run_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """`python -m export.job.stage tiny.ckpt --name tiny ...` in this process, on a changed checkpoint."""
+    """The job of `neurocity-export tiny.ckpt --name tiny ...` in this process, on a changed checkpoint."""
+    import export.job.__main__  # noqa: PLC0415
     import export.job.run  # noqa: PLC0415
-    import export.job.stage  # noqa: PLC0415
+    from export.job.request import ExportRequest  # noqa: PLC0415
 
     checkpoint = tmp_path / "tiny.ckpt"
     checkpoint.write_bytes(b"stands for the tiny field")
@@ -66,6 +70,7 @@ def run_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
             export.job.run, "open_checkpoint", lambda path, _: tiny_checkpoint_in(path, **changes)
         )
         words = [checkpoint, "--name", "tiny", "--rays-per-call", 512, "--profile-seconds", 0, *arguments]
-        return export.job.stage.main([str(word) for word in words])
+        (job,) = tyro.cli(ExportRequest, args=list(map(str, words))).jobs()
+        return export.job.__main__.main([job.to_json()])
 
     return run

@@ -5,6 +5,7 @@ Every check is also run on something that violates it.
 
 import ast
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def test_the_contracts_are_kept(import_cache):
 @pytest.mark.parametrize(
     ("file", "statement", "contract"),
     [
-        ("neurocity/cameras.py", "import export.job.config", "neurocity knows neither export nor serving"),
+        ("neurocity/cameras.py", "import export.job.job", "neurocity knows neither export nor serving"),
         ("export/repository/triton_config.py", "import serving.errors", "export knows no serving"),
         (
             "neurocity/rendering/views.py",
@@ -302,3 +303,53 @@ def test_every_contract_of_serving_is_shown_to_fail():
     contracts = project["tool"]["importlinter"]["contracts"]
     ours = {item["name"] for item in contracts if item["id"].startswith(("serving", "engine"))}
     assert ours == set(SERVING_CONTRACTS)
+
+
+EXPORT_CONTRACTS = {
+    "each room of export knows only those below it": [
+        ("parity/gate.py", "export.formats.registry"),
+        ("parity/compare.py", "export.job.job"),
+        ("formats/base.py", "export.job.request"),
+        ("formats/registry.py", "export.repository.publish"),
+        ("repository/publish.py", "export.speed.profile"),
+        ("onnx/gathers.py", "export.torch_archive.records"),
+        ("onnx/file.py", "export.tensorrt.preflight"),
+        ("job/run.py", "export.commands.verify"),
+        ("commands/verify.py", "export.cli"),
+        ("renderer.py", "export.parity.rays"),
+    ],
+    "a format knows nothing of the proof but its limits": [
+        ("formats/onnx.py", "export.parity.gate"),
+        ("tensorrt/network.py", "export.parity.rays"),
+    ],
+    "what formats share is reached through formats": [
+        ("job/capabilities.py", "export.tensorrt.library"),
+        ("speed/measure.py", "export.onnx.file"),
+        ("commands/inspect.py", "export.torch_archive.pt2"),
+    ],
+    "the repository knows what a format is and no format": [
+        ("repository/triton_config.py", "export.formats.onnx"),
+    ],
+}
+"""Contract -> imports that break it: the file of `export` that has one, and what it imports."""
+
+
+def test_the_contracts_of_export_can_fail(import_cache, tmp_path):
+    """All at once: import-linter names every import that breaks a contract, below the contract's name."""
+    for package in PACKAGES:
+        shutil.copytree(
+            REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "*.js")
+        )
+    for cases in EXPORT_CONTRACTS.values():
+        for file, module in cases:
+            with (tmp_path / "export" / file).open("a") as source:
+                source.write(f"\nimport {module}\n")
+    result = lint_imports(tmp_path, import_cache)
+    assert result.returncode == 1, result.stdout + result.stderr
+    found = result.stdout.partition("Broken contracts")[2]
+    for contract, cases in EXPORT_CONTRACTS.items():
+        assert f"{contract} BROKEN" in result.stdout
+        part = found.partition(f"\n{contract}\n")[2]
+        for file, module in cases:
+            importer = "export." + file.removesuffix(".py").replace("/", ".")
+            assert re.search(rf"{importer} -> {module} \(l\.", part), (contract, file, part)

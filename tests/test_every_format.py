@@ -1,63 +1,81 @@
 """What holds for every export format; a new file in `export/formats/` is tested by being there."""
 
+import inspect
 import json
 import platform
+import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from fixtures_export import TINY_BOUNDS, tiny_checkpoint
+from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
+from fixtures_stages import start_stages_with
 from tiny_field import TinyField, TinyFixedBudget
 from torch import nn
 
+import export.formats
+from export.cli import main
+from export.formats.base import BuildsEngine
 from export.formats.registry import format_names, get_format
 from export.job.artefact import inspect_artefact
-from export.job.config import ExportConfig
 from export.job.graph import render_graph
-from export.job.run import export_model
+from export.job.job import Job
+from export.job.manifest import embedded_manifest
 from export.parity.rays import view_rays
-from export.repository.manifest import embedded_manifest
+from export.ray_profile import RayProfile
 from neurocity.cameras import Rays
-from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
-from neurocity.errors import ManifestError, MissingDependencyError, ParityError, UnsupportedError
+from neurocity.contract import (
+    MANIFEST_FILE,
+    SceneManifest,
+    TensorSpec,
+    manifest_from_json,
+    ray_inputs,
+    to_json,
+)
+from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
+from neurocity.triton_names import by_contract_name
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
 
-_OPEN_ONNX_ALONE = """
-import onnxruntime
-session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-outputs = session.run(None, {"ray_origins": origins, "ray_directions": directions})
-"""
-OPEN_ALONE = {
-    "aotinductor": """
-import torch
-model = torch._inductor.aoti_load_package(path)
-outputs = model(torch.from_numpy(origins), torch.from_numpy(directions))
-""",
-    "onnx": _OPEN_ONNX_ALONE,
-    "onnx_tensorrt": _OPEN_ONNX_ALONE,
-    "tensorrt": _OPEN_ONNX_ALONE,
-    "torchscript": """
-import torch
-outputs = torch.jit.load(path)(torch.from_numpy(origins), torch.from_numpy(directions))
-""",
-}
-"""What a stranger writes to run an artefact, by format."""
+
+TOY_FORMATS = Path(__file__).with_name("toy_formats")
 
 
-@pytest.fixture(params=format_names())
-def target(request):
+def _add_toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts the folder with the file of the toy format beside those of the package."""
+    monkeypatch.setattr(export.formats, "__path__", [*export.formats.__path__, str(TOY_FORMATS)])
+
+
+@pytest.fixture(params=[*format_names(), "toy"])
+def target(request, monkeypatch):
+    if request.param == "toy":
+        _add_toy(monkeypatch)
     return get_format(request.param)
 
 
+@pytest.fixture(scope="module")
+def toy_repository(tmp_path_factory) -> Path:
+    """The tiny scene in the toy format, by the command."""
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "tiny.ckpt").write_bytes(b"stands for the tiny field")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _add_toy(monkeypatch)
+        start_stages_with(monkeypatch, folder, f"export.formats.__path__.append({str(TOY_FORMATS)!r})\n")
+        command = [str(folder / "tiny.ckpt"), "--formats", "toy", "--out", str(folder / "models")]
+        assert main([*command, "--rays-per-call", "2048", "--profile-seconds", "0"]) == 0
+    return folder / "models"
+
+
 @pytest.fixture
-def artefact(target, tiny_repository) -> Path:
-    return tiny_repository / f"tiny_{target.name}" / "1" / target.file_name
+def artefact(request, target) -> Path:
+    repository = request.getfixturevalue("toy_repository" if target.name == "toy" else "tiny_repository")
+    return repository / f"tiny_{target.name}" / "1" / target.file_name
 
 
 def _manifest(artefact: Path) -> SceneManifest:
@@ -87,15 +105,28 @@ print({'torch', 'onnx'} & set(sys.modules))
 
 def test_a_name_is_known_by_its_file(target):
     assert target.name in format_names()
-    assert (REPOSITORY_ROOT / "export" / "formats" / f"{target.name}.py").exists()
+    assert Path(inspect.getfile(type(target))).name == f"{target.name}.py"
+
+
+def test_a_new_format_is_one_file(toy_repository, monkeypatch, capsys):
+    """Every command takes it, and the table of what can be exported has it."""
+    _add_toy(monkeypatch)
+    version = toy_repository / "tiny_toy" / "1"
+    assert main(["verify", str(version)]) == 0
+    assert "tiny_toy version 1 on cpu is equal to its model" in capsys.readouterr().out
+    assert main(["inspect", str(version / "model.toy"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "toy"
+    assert main(["--capabilities", "--json"]) == 0
+    rows = [row for row in json.loads(capsys.readouterr().out) if row["format"] == "toy"]
+    assert {row["precision"]: row["offered"] for row in rows} == {"fp32": True, "fp16": False}
 
 
 @pytest.mark.parametrize("count", [1, 2, 37, 1009, 20_000])
 def test_any_number_of_rays_renders_as_the_model_does(target, artefact, count: int):
     rays = _rays(count)
-    got = target.open(artefact, "cpu")(*rays)
+    got = target.open(artefact, "cpu")(rays)
     with torch.inference_mode():
-        expected = TinyField(TINY_BOUNDS)(*map(torch.from_numpy, rays))
+        expected = TinyField(TINY_BOUNDS)(*map(torch.from_numpy, rays.arrays()))
     for a, b in zip(got, expected, strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b.numpy(), atol=2e-6)
@@ -103,10 +134,10 @@ def test_any_number_of_rays_renders_as_the_model_does(target, artefact, count: i
 
 
 def test_equal_models_give_equal_bytes(target, artefact):
-    checkpoint = tiny_checkpoint()
     manifest = _manifest(artefact)
-    config = ExportConfig(name="tiny", rays_per_call=manifest.rays_per_call)
-    draft = embedded_manifest(checkpoint, config, target, manifest.sample_budget)
+    checkpoint = tiny_checkpoint(sha256=manifest.checkpoint_sha256)
+    job = Job(checkpoint=Path(), name="tiny", format=target.name, rays_per_call=manifest.rays_per_call)
+    draft = embedded_manifest(checkpoint, job, target, manifest.sample_budget)
     samples = int(manifest.sample_budget["samples"]) if target.fixed_budget else None
     graph = render_graph(checkpoint.model, "fp32", samples)
     assert target.encode(graph, to_json(draft)) == artefact.read_bytes()
@@ -140,22 +171,28 @@ def test_the_file_passes_its_checks_and_another_manifest_does_not(target, artefa
     assert [check.name for check in checks if not check.passed] == ["manifest inside"]
 
 
+def _runs_alone(target) -> str:
+    """What a stranger writes to run an artefact: the code in the docstring of the module that opens it."""
+    lines = (sys.modules[type(target).open.__module__].__doc__ or "").splitlines()
+    return "\n".join(line[4:] for line in lines if line.startswith("    "))
+
+
 def test_an_artefact_opens_where_neurocity_is_not_installed(target, artefact, tmp_path):
     rays = _rays(11)
-    np.savez(tmp_path / "rays.npz", origins=rays.origins, directions=rays.directions)
+    np.savez(tmp_path / "rays.npz", ray_origins=rays.origins, ray_directions=rays.directions)
     code = f"""
 import sys
 for name in ("neurocity", "export", "serving", "tiny_field"):
     sys.modules[name] = None
 import numpy as np
 rays = np.load("rays.npz")
-path, origins, directions = {str(artefact)!r}, rays["origins"], rays["directions"]
-{OPEN_ALONE[target.name]}
+path, inputs = {str(artefact)!r}, dict(rays)
+{_runs_alone(target)}
 np.savez("outputs.npz", *[np.asarray(output) for output in outputs])
 """
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    expected = target.open(artefact, "cpu")(*rays)
+    expected = target.open(artefact, "cpu")(rays)
     with np.load(tmp_path / "outputs.npz") as outputs:
         for got, wanted in zip(outputs.values(), expected, strict=True):
             np.testing.assert_array_equal(got, wanted)
@@ -177,8 +214,8 @@ class _Perturbed:
     def __getattr__(self, name):
         return getattr(self._target, name)
 
-    def encode(self, model: nn.Module, manifest_json: str) -> bytes:
-        return self._target.encode(self._alter(model), manifest_json)
+    def encode(self, model: nn.Module, manifest_json: str, inputs: tuple[TensorSpec, ...]) -> bytes:
+        return self._target.encode(self._alter(model), manifest_json, inputs)
 
 
 class _Plain(nn.Module):
@@ -203,30 +240,31 @@ class _OtherOutputs(_Plain):
 
 
 class _Inexpressible(_Plain):
-    """No ONNX operator computes cumprod, and TorchScript has no lambda."""
+    """What torch.export records has no branches that depend on values, and TorchScript has no lambda."""
 
     def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
         identity = lambda x: x  # noqa: E731
-        return identity(torch.cumprod(ray_origins, dim=1)), ray_origins.sum(1), ray_directions.sum(1)
-
-
-class _Branching(_Plain):
-    """What torch.export records has no branches that depend on values."""
-
-    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
         if bool((ray_origins > 0.0).all()):
             return ray_origins, ray_origins.sum(1), ray_directions.sum(1)
-        return ray_directions, ray_origins.sum(1), ray_directions.sum(1)
+        return identity(ray_directions), ray_origins.sum(1), ray_directions.sum(1)
 
 
-INEXPRESSIBLE = {
-    "aotinductor": (_Branching, "data-dependent"),
-    "onnx": (_Inexpressible, "prod"),
-    "onnx_tensorrt": (_Inexpressible, "prod"),
-    "tensorrt": (_Inexpressible, "prod"),
-    "torchscript": (_Inexpressible, "[lL]ambda"),
-}
-"""A model that a format has no words for, and the word of the reason."""
+class _NoOperator(_Plain):
+    """No ONNX operator computes cumprod."""
+
+    def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
+        return torch.cumprod(ray_origins, dim=1), ray_origins.sum(1), ray_directions.sum(1)
+
+
+class _Cones(_Plain):
+    """Takes radii, and half a unit without them."""
+
+    def forward(
+        self, ray_origins: torch.Tensor, ray_directions: torch.Tensor, ray_radii: torch.Tensor | None = None
+    ):
+        if ray_radii is None:
+            ray_radii = torch.full_like(ray_origins[:, :1], 0.5)
+        return (ray_origins * ray_radii).sigmoid(), ray_directions.sum(1), ray_radii[:, 0]
 
 
 class _Baked(_Plain):
@@ -259,14 +297,10 @@ def _wrong_cell(model: nn.Module) -> nn.Module:
 )
 def test_an_artefact_of_another_model_is_not_shipped(target, tmp_path, monkeypatch, alter, message):
     monkeypatch.setattr("export.job.run.get_format", lambda _name: _Perturbed(target, alter))
-    config = ExportConfig(
-        name="tiny", out=tmp_path, formats=(target.name,), rays_per_call=512, profile_seconds=0
-    )
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert isinstance(error, ParityError)
-    assert "nothing was shipped" in str(error)
-    with pytest.raises(ParityError, match=message):
-        raise error
+    outcome = export_tiny(tmp_path, target.name)
+    assert outcome.error_kind == "ParityError"
+    assert "nothing was shipped" in outcome.error
+    assert re.search(message, outcome.error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -276,7 +310,7 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
     artefact = tiny_repository / "tiny_onnx" / "1" / target.file_name
 
     class Corrupted(_Perturbed):
-        def encode(self, _model: nn.Module, _manifest_json: str) -> bytes:
+        def encode(self, *_arguments: object) -> bytes:
             proto = onnx.load(artefact)
             weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "hidden.weight")
             values = onnx.numpy_helper.to_array(weight).copy()
@@ -285,16 +319,35 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
             return proto.SerializeToString()
 
     monkeypatch.setattr("export.job.run.get_format", lambda _name: Corrupted(target, None))
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=2048, profile_seconds=0)
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert "psnr_db: got" in str(error)
+    assert "psnr_db: got" in export_tiny(tmp_path, "onnx", rays_per_call=2048).error
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_a_format_cannot_express_is_refused_with_the_reason(target):
-    model, reason = INEXPRESSIBLE[target.name]
-    with pytest.raises(UnsupportedError, match=rf"cannot express this model: (?s:.*){reason}"):
-        target.encode(model(), "{}")
+    reason = r"cannot express this model: (?s:.*)(data-dependent|[lL]ambda)"
+    with pytest.raises(UnsupportedError, match=reason):
+        target.encode(_Inexpressible(), "{}")
+
+
+def test_a_graph_of_cones_takes_their_radii(target, tmp_path):
+    inputs = ray_inputs(needs_ray_radii=True)
+    path = tmp_path / target.file_name
+    path.write_bytes(target.encode(_Cones(), "{}", inputs))
+    taken = target.signature(path).inputs
+    assert [spec.shape for spec in taken] == [spec.shape for spec in inputs]
+    assert list(by_contract_name([spec.name for spec in taken], inputs)) == [spec.name for spec in inputs]
+    rays = replace(_rays(5), radii=np.linspace(0.1, 0.9, 5, dtype=np.float32)[:, None])
+    rendered = target.open(path, "cpu")(rays)
+    np.testing.assert_array_equal(rendered.opacity, rays.radii[:, 0])
+    np.testing.assert_allclose(rendered.rgb, 1 / (1 + np.exp(-rays.origins * rays.radii)), atol=1e-6)
+    if isinstance(target, BuildsEngine):
+        assert target.build_engine(path, "tensorrt-rtx", RayProfile.for_calls(4)).record["bytes"] > 0
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx_tensorrt", "tensorrt"])
+def test_an_operator_that_onnx_lacks_is_told(name):
+    with pytest.raises(UnsupportedError, match=r"ONNX cannot express this model: .*prod"):
+        get_format(name).encode(_NoOperator(), "{}")
 
 
 def test_onnx_pins_what_a_runtime_must_read(tiny_repository):

@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures_export import TINY_BOUNDS, tiny_checkpoint
+from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
 from tiny_families import tiny_model
 
-import export.parity.tolerances
 from export.cli import main
 from export.formats.registry import format_names
+from export.formats.torchscript import TorchScriptFormat
 from export.job.capabilities import Capability, capabilities
-from export.job.config import ExportConfig
-from export.job.exit_codes import exit_code
-from export.job.run import export_model
+from export.parity.tolerances import FP32
 from neurocity.families import FAMILIES, find_family
 from neurocity.rendering.marched_field import MarchedField
 
@@ -36,18 +34,9 @@ def _capability(found: tuple[Capability, ...], *key: str) -> Capability:
 
 def _exported(capability: Capability, out: Any) -> Capability:
     """What an export really comes to, as a row of the table."""
-    config = ExportConfig(
-        name="tiny",
-        out=out,
-        formats=(capability.format,),
-        precision=capability.precision,  # type: ignore[arg-type]
-        rays_per_call=512,
-        profile_seconds=0,
-    )
-    (outcome,) = export_model(_checkpoint(capability.family), config).outcomes
-    if outcome.error is None:
-        return replace(capability, reason="", exit_code=0)
-    return replace(capability, reason=str(outcome.error), exit_code=exit_code(outcome.error))
+    checkpoint = _checkpoint(capability.family)
+    outcome = export_tiny(out, capability.format, checkpoint=checkpoint, precision=capability.precision)
+    return replace(capability, reason=outcome.error, exit_code=outcome.exit_code)
 
 
 def test_the_table_has_every_family_format_and_precision():
@@ -74,7 +63,7 @@ def _no_python_like_this(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(export.parity.tolerances.TOLERANCES, ("torchscript", "fp16"))
+    monkeypatch.setattr(TorchScriptFormat, "tolerances", {"fp32": FP32})
 
 
 def _no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,14 +97,21 @@ def test_what_is_refused_is_refused_with_the_reason_of_the_table(
 
 
 def test_the_table_is_printed(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "200")
+    """And can be read in 80 columns: nothing is cut, nothing goes on in the next line."""
+    monkeypatch.setenv("COLUMNS", "80")
     _no_row(monkeypatch)
     assert main(["--capabilities"]) == 0
-    *table, note = capsys.readouterr().out.splitlines()
-    rows = {cells[1].strip(): cells[2:-1] for line in table if len(cells := line.split("│")) > 2}
-    assert set(rows) == set(FAMILIES)
-    for cells in rows.values():
-        assert [cell.strip() for cell in cells if "no" in cell] == ["no (1)", "no (2)"]
+    *table, _, note = capsys.readouterr().out.splitlines()
+    assert max(map(len, table)) <= 80
+    _, heading, _, *lines, _ = table
+    assert [cell.strip() for cell in heading.split("┃")[1:-1]] == ["format", *FAMILIES]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    refused = {"onnx_tensorrt fp16": "no (1)", "torchscript fp16": "no (2)"}
+    assert rows == [
+        [(row := f"{name} {precision}"), *[refused.get(row, "yes")] * len(FAMILIES)]
+        for name in format_names()
+        for precision in ("fp32", "fp16")
+    ]
     assert note.startswith("(2) torchscript in fp16 is not offered")
 
 

@@ -5,16 +5,15 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from fixtures_export import tiny_info
+from fixtures_export import export_tiny, tiny_info
 
 from export.cli import main
 from export.formats.registry import get_format
-from export.job.config import ExportConfig
-from export.job.run import export_checkpoint, export_model
+from export.job.job import Job
+from export.job.run import run_job
 from export.parity.rays import adversarial_rays, view_rays
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import SceneManifest, manifest_from_json
-from neurocity.errors import CheckpointError
 
 FORMATS = ("onnx", "torchscript")
 
@@ -63,21 +62,20 @@ def test_a_model_trained_further_is_not_what_was_exported(ngp_checkpoint, tmp_pa
         parameter.add_(0.02)
     kind = type(get_format("torchscript"))
     encode = kind.encode
-    monkeypatch.setattr(kind, "encode", lambda self, _model, text: encode(self, older, text))
+    monkeypatch.setattr(kind, "encode", lambda self, _model, *rest: encode(self, older, *rest))
     repository = tmp_path / "models"
-    config = ExportConfig(
-        name="ngp", out=repository, formats=("torchscript",), rays_per_call=512, profile_seconds=0
-    )
-    (error,) = export_model(checkpoint, config).errors
-    assert "opacity error: got" in str(error)
+    outcome = export_tiny(repository, "torchscript", checkpoint=checkpoint)
+    assert "opacity error: got" in outcome.error
     assert list(repository.iterdir()) == []
 
 
 def test_truncated_and_foreign_checkpoints_are_refused(ngp_checkpoint, tmp_path, capsys):
     broken = tmp_path / "broken.ckpt"
     broken.write_bytes(ngp_checkpoint.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match=r"broken\.ckpt"):
-        export_checkpoint(broken, ExportConfig(name="ngp", out=tmp_path / "models"))
+    job = Job(checkpoint=broken, name="ngp", format="onnx", out=tmp_path / "models")
+    outcome = run_job(job)
+    assert (outcome.error_kind, outcome.everywhere) == ("CheckpointError", True)
+    assert "broken.ckpt" in outcome.error
     assert main([str(tmp_path / "none.ckpt"), "--out", str(tmp_path / "models"), "--name", "ngp"]) == 1
     assert "no such file" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()

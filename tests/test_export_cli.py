@@ -10,18 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from fixtures_export import tiny_checkpoint, tiny_info
+from fixtures_export import export_tiny, tiny_info
 from tiny_field import TinyField
 from torch import nn
 
 import export.commands
-from export.cli import commands, exit_code, main
+from export.cli import commands, main
 from export.formats.registry import format_names, get_format
-from export.job.config import ExportConfig
 from export.job.request import ExportRequest, scene_name
-from export.job.run import export_model
 from neurocity import errors
 from neurocity.contract import manifest_from_json
+from neurocity.exit_codes import exit_code
 
 FAST = ("--rays-per-call", "512", "--profile-seconds", "0")
 TORCHSCRIPT = ("--formats", "torchscript")
@@ -71,7 +70,7 @@ def test_a_scene_is_exported_and_the_figures_are_shown(tiny, capsys):
     ]
 
 
-def test_every_precision_of_every_format_is_a_stage():
+def test_every_precision_of_every_format_is_a_job():
     request = ExportRequest(
         checkpoint=Path("runs/lego/checkpoints/last.ckpt"),
         formats=("all",),
@@ -79,13 +78,13 @@ def test_every_precision_of_every_format_is_a_stage():
         version=7,
         resume=True,
     )
-    stages = request.stages()
-    assert [(*stage.config.formats, stage.config.precision) for stage in stages] == [
+    jobs = request.jobs()
+    assert [(job.format, job.precision) for job in jobs] == [
         (name, precision) for name in format_names() for precision in ("fp32", "fp16")
     ]
-    assert {stage.folder.name for stage in stages} == {"7"}
-    assert {stage.config.name for stage in stages} == {"lego"}
-    assert all(stage.resume and stage.checkpoint == request.checkpoint for stage in stages)
+    assert {job.folder.name for job in jobs} == {"7"}
+    assert {job.name for job in jobs} == {"lego"}
+    assert all(job.resume and job.checkpoint == request.checkpoint for job in jobs)
 
 
 def test_outcomes_as_json(tiny, capsys):
@@ -160,10 +159,9 @@ def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monk
         raise IndexError("list index out of range")
 
     monkeypatch.setattr(type(get_format("onnx")), "encode", crash)
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=64, profile_seconds=0)
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert type(error) is errors.ExportError
-    assert str(error) == "the model could not be written: IndexError: list index out of range"
+    outcome = export_tiny(tmp_path, "onnx")
+    assert outcome.error_kind == "ExportError"
+    assert outcome.error == "the model could not be written: IndexError: list index out of range"
     assert list(tmp_path.iterdir()) == []
 
 

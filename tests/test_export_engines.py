@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorrt_rtx
 import torch
-from fixtures_export import tiny_checkpoint, tiny_info
+from fixtures_export import export_tiny, tiny_info
 from google.protobuf import text_format
 from tiny_field import TinyField
 from triton_server import free_ports, require_triton
@@ -20,15 +20,12 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from export.commands.build_engine import main
-from export.job.config import ExportConfig
-from export.job.run import export_model
+from export.job.manifest import with_engine
 from export.job.sample_budget import choose_budget
 from export.parity.rays import counted_rays, view_rays
 from export.parity.reference import Reference
-from export.tensorrt.engine_file import with_engine
 from export.tensorrt.library import has_cuda_device
 from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
-from neurocity.errors import MissingDependencyError, ParityError, UnsupportedError
 from serving.tritonserver.server import running_server
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
@@ -88,7 +85,7 @@ def test_triton_loads_the_engine_and_warms_it_up_with_rays_of_a_view(model: Path
     (request,) = config.model_warmup
     assert request.batch_size == 1
     (rays,) = counted_rays(view_rays(tiny_info().views[0]), (2048,)).values()
-    for name, values in zip(("ray_origins", "ray_directions"), rays, strict=True):
+    for name, values in zip(("ray_origins", "ray_directions"), rays.arrays(), strict=True):
         tensor = request.inputs[name]
         assert list(tensor.dims) == [2048, 3]
         data = np.fromfile(model / "warmup" / tensor.input_data_file, dtype="<f4").reshape(-1, 3)
@@ -113,9 +110,7 @@ def test_the_accelerator_of_onnx_runtime_is_told_the_rays(tiny_repository: Path)
 
 
 def test_the_accelerator_is_refused_where_it_would_halve_geometry(tmp_path: Path) -> None:
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx_tensorrt",), precision="fp16")
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert isinstance(error, UnsupportedError)
+    assert export_tiny(tmp_path, "onnx_tensorrt", precision="fp16").error_kind == "UnsupportedError"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -240,9 +235,7 @@ sys.exit(main([{str(model)!r}]))
 def test_a_missing_library_is_told_before_any_work(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     monkeypatch.setattr("export.job.format_export.render_graph", lambda *_: pytest.fail("work was done"))
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("tensorrt",), rays_per_call=512)
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert isinstance(error, MissingDependencyError)
+    assert export_tiny(tmp_path, "tensorrt").error_kind == "MissingDependencyError"
 
 
 def test_the_budget_is_what_all_compared_rays_need() -> None:
@@ -261,12 +254,11 @@ def test_the_budget_is_what_all_compared_rays_need() -> None:
 
 
 def test_too_few_samples_fail_and_the_number_that_would_do_is_told(tmp_path: Path) -> None:
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("tensorrt",), samples=2, rays_per_call=512)
-    (error,) = export_model(tiny_checkpoint(), config).errors
-    assert isinstance(error, ParityError)
-    assert "opacity error: got" in str(error)
-    assert "2 samples a ray cut" in str(error)
-    assert "24 would do: --samples 24, or leave --samples out" in str(error)
+    outcome = export_tiny(tmp_path, "tensorrt", samples=2)
+    assert outcome.error_kind == "ParityError"
+    assert "opacity error: got" in outcome.error
+    assert "2 samples a ray cut" in outcome.error
+    assert "24 would do: --samples 24, or leave --samples out" in outcome.error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.onnx.file import OPSET
-from export.onnx.gathers import MOST_ROWS, gather_by_elements
+from export.onnx.gathers import MAX_ROWS, gather_by_elements
 
 Shape = list[int | str]
 
@@ -38,8 +38,8 @@ def run(proto: onnx.ModelProto, data: np.ndarray, index: np.ndarray) -> np.ndarr
         (["n"], 0, ["GatherElements"]),
         ([9], -1, ["GatherElements"]),
         ([3, "n"], 1, ["Expand", "GatherElements"]),
-        ([MOST_ROWS, 9], -1, ["Expand", "GatherElements"]),
-        ([MOST_ROWS + 1, 9], -1, ["Gather"]),
+        ([MAX_ROWS, 9], -1, ["Expand", "GatherElements"]),
+        ([MAX_ROWS + 1, 9], -1, ["Gather"]),
         (["n", 3], 0, ["Gather"]),
         ([3, 9], 0, ["Gather"]),
         (["m", "n"], 1, ["Gather"]),

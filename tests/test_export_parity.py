@@ -8,16 +8,17 @@ import torch
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
+from export.formats.base import tolerance_of
+from export.formats.registry import format_names, get_format
 from export.parity.gate import ParityGate
 from export.parity.rays import view_rays
 from export.parity.reference import Reference
-from export.parity.tolerances import TOLERANCES, tolerance_for
+from export.parity.tolerances import FP32
 from export.renderer import Renderer
 from neurocity.errors import ExportError, MissingDependencyError, ParityError, UnsupportedError
 from neurocity.light import Light
 
 INFO = tiny_info()
-FP32 = tolerance_for("onnx", "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -196,10 +197,10 @@ def test_a_missing_device_is_said():
         Reference(TinyField(), device="cuda", rays_per_call=10)
 
 
-def test_the_table_of_tolerances_has_the_promised_limits():
-    for (_, precision), tolerance in TOLERANCES.items():
-        if precision == "fp32":
-            assert tolerance.psnr_db >= 60.0
-            assert max(tolerance.rgb, tolerance.opacity, tolerance.depth) <= 2e-3
+def test_the_tolerances_of_formats_have_the_promised_limits():
+    for name in format_names():
+        tolerance = tolerance_of(get_format(name), "fp32")
+        assert tolerance.psnr_db >= 60.0
+        assert max(tolerance.rgb, tolerance.opacity, tolerance.depth) <= 2e-3
     with pytest.raises(UnsupportedError, match=r"onnx in fp8 is not offered, known: .*onnx fp32"):
-        tolerance_for("onnx", "fp8")
+        tolerance_of(get_format("onnx"), "fp8")

@@ -6,20 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fixtures_export import tiny_checkpoint, tiny_info
+from fixtures_export import export_tiny, tiny_info
 from PIL import Image
 from sphere_photographs import cameras, write_photographs
 from tiny_field import TinyField
 
 from export.cli import main
-from export.job.config import ExportConfig
-from export.job.run import export_model
+from export.parity import tolerances
 from export.parity.compare import ask
 from export.parity.gate import ParityGate
 from export.parity.photographs import Photographs, compare_with_photograph
 from export.parity.rays import view_rays
 from export.parity.reference import Reference
-from export.parity.tolerances import tolerance_for
 from neurocity.cameras import Rays
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import manifest_from_json
@@ -29,7 +27,7 @@ from neurocity.lenses import Lens
 from neurocity.light import Light, over_background
 
 BACKGROUND = (1.0, 1.0, 1.0)
-FP16 = replace(tolerance_for("onnx", "fp16"), ssim=0.9)
+FP16 = replace(tolerances.FP16, ssim=0.9)
 
 
 def _info(folder, downscale: int = 1):
@@ -170,7 +168,7 @@ def test_a_trained_model_is_exported_with_what_it_loses(trained_run, sphere, tmp
 
 
 def test_a_checkpoint_of_another_scene_is_not_compared(sphere, tmp_path):
-    config = ExportConfig(name="tiny", out=tmp_path / "out", data=sphere)
-    with pytest.raises(DataError, match="is not the dataset"):
-        export_model(tiny_checkpoint(), config)
+    outcome = export_tiny(tmp_path / "out", "onnx", data=sphere)
+    assert (outcome.error_kind, outcome.everywhere) == ("DataError", True)
+    assert "is not the dataset" in outcome.error
     assert not (tmp_path / "out").exists()

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fixtures_export import TINY_BOUNDS, tiny_checkpoint, tiny_info
+from fixtures_export import TINY_BOUNDS, export_tiny, tiny_info
 from tiny_field import TinyField
 
 import export.job.format_export
 from export.formats.registry import format_names, get_format
-from export.job.config import ExportConfig
-from export.job.run import export_model
+from export.job.job import ExportOptions
 from export.parity.rays import view_rays
 from export.speed.measure import SIZES, choose, measure, peak_memory
 from export.speed.profile import pool, profile_artefact
@@ -186,27 +185,24 @@ def test_the_measured_size_is_recommended_and_verified(tmp_path, monkeypatch):
         return figures | {"rays_per_call": 300}
 
     monkeypatch.setattr(export.job.format_export, "profile_artefact", fake)
-    config = ExportConfig(name="tiny", out=tmp_path, formats=("torchscript",), profile_seconds=0.2)
-    (outcome,) = export_model(tiny_checkpoint(), config).outcomes
-    assert outcome.error is None
+    outcome = export_tiny(tmp_path, "torchscript", rays_per_call=None, profile_seconds=0.2)
+    assert outcome.error == ""
+    folder = outcome.job.folder
     assert profiled == {"radii": False, "device": "cpu", "rays_per_call": None, "seconds": 0.2}
-    manifest = manifest_from_json((outcome.folder / "manifest.json").read_text())
+    manifest = manifest_from_json((folder / "manifest.json").read_text())
     assert manifest.rays_per_call == manifest.profile["rays_per_call"] == 300
     assert {"300 rays", "301 rays"} <= {found["rays"] for found in manifest.parity["rays"]}
-    inside = manifest_from_json(get_format("torchscript").read_manifest(outcome.folder / "model.pt"))
+    inside = manifest_from_json(get_format("torchscript").read_manifest(folder / "model.pt"))
     assert inside.profile == {}
     assert inside.rays_per_call == 4096
-    report = (outcome.folder / "report.md").read_text()
+    report = (folder / "report.md").read_text()
     assert "## Speed and size" in report
     assert "| tensor `occupied` | 2.0 KiB |" in report
     assert f"| rays per second | {manifest.profile['rays_per_second']:,} |" in report
 
 
 def test_a_size_that_the_user_gives_stays(tmp_path):
-    config = ExportConfig(
-        name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=100, profile_seconds=0.1
-    )
-    (outcome,) = export_model(tiny_checkpoint(), config).outcomes
+    outcome = export_tiny(tmp_path, "onnx", rays_per_call=100, profile_seconds=0.1)
     assert outcome.manifest is not None
     assert outcome.manifest.rays_per_call == outcome.manifest.profile["rays_per_call"] == 100
 
@@ -228,4 +224,4 @@ def test_memory_that_a_system_does_not_tell_is_not_made_up(tiny_repository, monk
 
 def test_seconds_out_of_range_are_refused():
     with pytest.raises(ConfigError, match="profile_seconds: got -1, expected 0 to 600"):
-        ExportConfig(name="tiny", profile_seconds=-1)
+        ExportOptions(profile_seconds=-1)

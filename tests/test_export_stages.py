@@ -14,11 +14,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import tyro
 
 from export.cli import main
-from export.job.config import ExportConfig
-from export.job.stage import Stage
+from export.job.job import Job
+from export.job.outcome import Outcome
+from neurocity.contract import manifest_from_json
+from neurocity.errors import ParityError
 
 FAST = ("--rays-per-call", "512")
 TORCHSCRIPT = ("--formats", "torchscript")
@@ -78,10 +79,11 @@ def _own_code() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def test_the_command_of_a_stage_means_that_stage():
-    config = ExportConfig(
+def test_the_json_of_a_job_means_that_job():
+    job = Job(
+        checkpoint=Path("a b.ckpt"),
         name="lego-2",
-        formats=("onnx",),
+        format="onnx",
         precision="fp16",
         cameras=Path("photographs"),
         out=Path("some models"),
@@ -94,24 +96,44 @@ def test_the_command_of_a_stage_means_that_stage():
         profile_seconds=2.5,
         instances=2,
         engine="tensorrt",
+        resume=True,
     )
-    defaults = ExportConfig(name="lego", formats=("torchscript",))
-    for stage in (
-        Stage(checkpoint=Path("a b.ckpt"), config=config, resume=True, kept_views=Path("views")),
-        Stage(checkpoint=Path("c.ckpt"), config=defaults),
-    ):
-        assert tyro.cli(Stage, args=stage.words(), config=(tyro.conf.FlagCreatePairsOff,)) == stage
+    defaults = Job(checkpoint=Path("c.ckpt"), name="lego", format="torchscript")
+    assert Job.from_json(job.to_json()) == job
+    assert Job.from_json(defaults.to_json()) == defaults
     changed = {
-        field.name for field in fields(config) if getattr(config, field.name) != getattr(defaults, field.name)
+        field.name for field in fields(job) if getattr(job, field.name) != getattr(defaults, field.name)
     }
-    assert changed == {field.name for field in fields(ExportConfig)}, "an option that this test does not try"
+    assert changed == {field.name for field in fields(Job)}, "an option that this test does not try"
 
 
-def test_a_stage_exports_one_format(capsys, tmp_path):
-    from export.job import stage  # noqa: PLC0415
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        ("c.ckpt", "job: got 'c.ckpt', expected one JSON object of its fields"),
+        ('{"checkpoint": "c.ckpt", "name": "lego"}', "missing 1 required keyword-only argument: 'format'"),
+        ('{"checkpoint": "c.ckpt", "name": "lego", "format": "onnx", "size": 3}', "'size'"),
+        ('{"checkpoint": "c.ckpt", "name": "lego", "format": "onnx", "precision": "fp8"}', "got 'fp8'"),
+        ('{"checkpoint": "c.ckpt", "name": "lego", "format": "onnx", "version": "one"}', "version"),
+    ],
+)
+def test_json_that_is_no_job_exits_2(capsys, job, message):
+    from export.job.__main__ import main as run_alone  # noqa: PLC0415
 
-    assert stage.main(["c.ckpt", "--name", "lego", "--out", str(tmp_path)]) == 2
-    assert "formats: got onnx torchscript, a stage exports one" in capsys.readouterr().err
+    assert run_alone([job]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_outcome_comes_back_from_its_process_as_it_was(tiny_repository):
+    job = Job(checkpoint=Path("c.ckpt"), name="tiny", format="onnx", out=tiny_repository)
+    manifest = manifest_from_json((job.folder / "manifest.json").read_text())
+    for outcome in (
+        Outcome(job=job, status="shipped", manifest=manifest, seconds=1.5),
+        Outcome.failed(job, ParityError("two\nlines"), everywhere=True),
+    ):
+        assert "\n" not in outcome.to_json()
+        assert Outcome.from_json(job, outcome.to_json()) == outcome
+    assert (outcome.error_kind, outcome.exit_code) == ("ParityError", 3)
 
 
 def test_resume_keeps_what_would_be_the_same_and_makes_the_rest(tiny, change_stages, capsys):

@@ -1,16 +1,23 @@
 """`config.pbtxt` says what the artefact is, and says it in Triton's own language."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from fixtures_export import tiny_checkpoint
+from fixtures_export import TINY_BOUNDS, tiny_checkpoint
 from google.protobuf import text_format
+from tiny_field import TinyField
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from export.formats.base import Signature
 from export.formats.registry import format_names, get_format
-from export.job.config import ExportConfig
-from export.repository.manifest import complete, embedded_manifest
-from export.repository.triton_config import CONFIG_FILE, check_config, model_config
+from export.job.job import Job
+from export.job.manifest import complete, embedded_manifest
+from export.parity.rays import counted_rays, view_rays
+from export.repository.triton_config import CONFIG_FILE, check_config, model_config, write_model
+from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, manifest_from_json
+from neurocity.triton_names import output_name
 
 
 @pytest.fixture(params=format_names())
@@ -29,9 +36,8 @@ def test_names_types_and_dimensions_are_the_artefacts_own(exported):
             assert tensor.name == spec.name
             assert list(tensor.dims) == [-1 if axis == "rays" else axis for axis in spec.shape]
             assert tensor.data_type == 11  # TYPE_FP32
-    pattern = {"torchscript": "{name}__{index}", "aotinductor": "OUTPUT__{index}"}.get(target.name, "{name}")
     names = ("rgb", "depth", "opacity")
-    wanted = [pattern.format(name=name, index=index) for index, name in enumerate(names)]
+    wanted = [output_name(target.triton.naming, index, name) for index, name in enumerate(names)]
     assert [tensor.name for tensor in config.output] == wanted
     assert [list(tensor.dims) for tensor in config.output] == [[-1, 3], [-1], [-1]]
 
@@ -63,8 +69,29 @@ def test_the_warm_up_is_one_call_of_rays_of_a_view(exported):
         files.append(np.fromfile(folder / "warmup" / value.input_data_file, "<f4").reshape(-1, 3))
     assert len(files[0]) == manifest.rays_per_call
     np.testing.assert_allclose(np.linalg.norm(files[1], axis=1), 1.0, atol=1e-6)
-    rendered = target.open(folder / "1" / target.file_name, "cpu")(*files)
+    rendered = target.open(folder / "1" / target.file_name, "cpu")(Rays(*files))
     assert rendered.opacity.max() > 0.2, "rays that see something warm everything up"
+
+
+def test_a_graph_of_cones_is_warmed_up_with_the_radii_of_the_view(tmp_path):
+    model = TinyField(TINY_BOUNDS)
+    model.needs_ray_radii = True
+    target = get_format("onnx_tensorrt")
+    job = Job(checkpoint=Path("tiny.ckpt"), name="tiny", format=target.name, rays_per_call=32)
+    draft = embedded_manifest(tiny_checkpoint(model=model), job, target, {})
+    manifest = complete(draft, b"", {})
+    assert manifest.takes_ray_radii
+    checks = write_model(tmp_path, manifest, target.triton, Signature(manifest.inputs, manifest.outputs))
+    assert all(check.passed for check in checks)
+    config = text_format.Parse((tmp_path / CONFIG_FILE).read_text(), ModelConfig())
+    assert [(tensor.name, list(tensor.dims)) for tensor in config.input][2:] == [("ray_radii", [-1, 1])]
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.parameters["trt_profile_opt_shapes"].endswith(",ray_radii:32x1")
+    (warmup,) = config.model_warmup
+    assert list(warmup.inputs["ray_radii"].dims) == [32, 1]
+    radii = np.fromfile(tmp_path / "warmup" / warmup.inputs["ray_radii"].input_data_file, "<f4")
+    (rays,) = counted_rays(view_rays(manifest.info.views[0], radii=True), (32,)).values()
+    np.testing.assert_array_equal(radii, rays.radii[:, 0])
 
 
 def test_copies_of_a_model_are_written(tiny_repository):
@@ -96,7 +123,8 @@ def test_the_manifest_travels_whole(exported):
 def test_a_configuration_that_differs_from_the_artefact_is_found(tiny_repository, change, failed):
     target = get_format("onnx")
     path = tiny_repository / "tiny_onnx" / "1" / target.file_name
-    draft = embedded_manifest(tiny_checkpoint(), ExportConfig(name="tiny"), target, {})
+    job = Job(checkpoint=Path("tiny.ckpt"), name="tiny", format="onnx")
+    draft = embedded_manifest(tiny_checkpoint(), job, target, {})
     manifest = complete(draft, path.read_bytes(), {})
     signature = target.signature(path)
     text = model_config(manifest, target.triton, signature)

@@ -16,7 +16,7 @@ import triton_server
 
 from export.commands.verify import main
 from export.formats.registry import format_names
-from export.repository.manifest import complete
+from export.job.manifest import complete
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
 from neurocity.errors import EngineUnavailableError
 from neurocity.families import FAMILIES
@@ -231,7 +231,7 @@ def test_a_file_that_the_runtime_cannot_open_exits_1(repository, capsys):
     version = repository / "tiny_onnx" / "1"
     _replace_artefact(version, b"not a model")
     assert main([str(version)]) == 1
-    assert "model.onnx: cannot be opened here" in capsys.readouterr().err
+    assert "model.onnx: ONNX Runtime cannot open it" in capsys.readouterr().err
 
 
 def test_missing_packages_and_devices_exit_5(repository, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from export.parity.gate import ParityGate
 from export.parity.golden import golden_files, read_rays
 from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
-from export.parity.tolerances import tolerance_for
+from export.parity.tolerances import FP32
 from export.parity.verify import verify
 from export.repository.inspect import worst_figures
 from export.repository.report import markdown
@@ -24,7 +24,6 @@ from neurocity.errors import ManifestError, ParityError
 from neurocity.light import Light
 from neurocity.model_repository import Version
 
-FP32 = tolerance_for("onnx", "fp32")
 VIEWS = tuple(Camera.from_view(view).resized(90, 88).to_view(view.name) for view in tiny_info().views[:2])
 INFO = tiny_info(views=VIEWS)
 MODEL = TinyConeField(TINY_BOUNDS, float(view_rays(VIEWS[0], radii=True).radii.mean()))

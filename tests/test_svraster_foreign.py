@@ -12,8 +12,9 @@ import yaml
 from reference.foreign_svraster import render_ray
 from svraster_scene import random_model, random_rays
 
+from export.job.job import Job
+from export.job.run import run_job
 from export.job.source import open_checkpoint
-from export.job.stage import main
 from neurocity.contract import manifest_from_json
 from neurocity.data.load import load_scene
 from neurocity.errors import CheckpointError, ConfigError
@@ -127,12 +128,19 @@ def test_a_model_of_others_needs_cameras_and_a_checkpoint_has_its_own(
         open_checkpoint(ngp_checkpoint, sphere)
 
 
-def test_a_model_of_others_is_exported(content, sphere, tmp_path, capsys):
-    path = foreign_model.write(content, tmp_path / "lego")
-    words = [path, "--name", "lego", "--formats", "torchscript", "--rays-per-call", 512]
-    words += ["--cameras", sphere, "--out", tmp_path / "models"]
-    assert main([str(word) for word in words]) == 0, capsys.readouterr().err
-    manifest = manifest_from_json((tmp_path / "models/lego_torchscript/1/manifest.json").read_text())
+def test_a_model_of_others_is_exported(content, sphere, tmp_path):
+    job = Job(
+        checkpoint=foreign_model.write(content, tmp_path / "lego"),
+        name="lego",
+        format="torchscript",
+        cameras=sphere,
+        out=tmp_path / "models",
+        rays_per_call=512,
+        profile_seconds=0,
+    )
+    outcome = run_job(job)
+    assert outcome.status == "shipped", outcome.error
+    manifest = manifest_from_json((job.folder / "manifest.json").read_text())
     assert manifest.family == "svraster"
     assert manifest.options["cameras"] == sphere.name
     assert min(view["psnr_db"] for view in manifest.parity["views"]) >= 60.0

@@ -8,11 +8,11 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from export.cli import exit_code
+from export.formats.base import EngineName
 from export.job.console import print_error
-from export.tensorrt.library import EngineName
-from export.tensorrt.rebuild import rebuild_engine, summary
+from export.job.rebuild import rebuild_engine, summary
 from neurocity.errors import NeuroCityError
+from neurocity.exit_codes import exit_code
 
 
 @dataclass(frozen=True)

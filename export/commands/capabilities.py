@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from export.job.capabilities import capabilities
+from export.job.capabilities import Capability, capabilities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.json:
         print(json.dumps([{**asdict(item), "offered": item.offered} for item in found], indent=2))
         return 0
-    columns = list(dict.fromkeys((item.format, item.precision) for item in found))
     reasons = list(dict.fromkeys(item.reason for item in found if item.reason))
-    table = Table("family", *(" ".join(column) for column in columns))
-    for family in dict.fromkeys(item.family for item in found):
-        cells = [item for item in found if item.family == family]
-        table.add_row(
-            family,
-            *("yes" if item.offered else f"no ({reasons.index(item.reason) + 1})" for item in cells),
-        )
     output = Console()
-    output.print(table)
+    output.print(_table(found, reasons))
     for number, reason in enumerate(reasons, start=1):
         output.print(f"({number}) {reason}", markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _table(found: Sequence[Capability], reasons: Sequence[str]) -> Table:
+    """A row for each format and precision, and a column for each family: four of them fit in 80 columns."""
+    table = Table("format", *dict.fromkeys(item.family for item in found))
+    for row in dict.fromkeys((item.format, item.precision) for item in found):
+        cells = [item for item in found if (item.format, item.precision) == row]
+        marks = ("yes" if item.offered else f"no ({reasons.index(item.reason) + 1})" for item in cells)
+        table.add_row(" ".join(row), *marks)
+    return table

@@ -13,9 +13,9 @@ import tyro
 from rich.console import Console
 
 from export.job.console import print_error
-from export.job.exit_codes import FAILURE, exit_code
 from export.job.inspect import inspect_path
 from neurocity.errors import NeuroCityError
+from neurocity.exit_codes import FAILURE, exit_code
 
 
 @dataclass(frozen=True, kw_only=True)

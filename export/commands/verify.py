@@ -17,10 +17,10 @@ import tyro
 
 from export.checks import Check
 from export.formats.registry import get_format
-from export.job.exit_codes import exit_code
 from export.parity.triton_client import open_on_server
 from export.parity.verify import verify
 from neurocity.errors import ConfigError, ExportError, NeuroCityError, ParityError
+from neurocity.exit_codes import exit_code
 from neurocity.model_repository import Version, newest_version_folder, open_version
 
 _NOT_EQUAL = exit_code(ParityError())

@@ -1,7 +1,12 @@
 """AOTInductor: the graph as a compiled library in a `.pt2` package, for one kind of device and processor.
 
 The successor that PyTorch names for TorchScript. What one kernel can do in one pass is one kernel, so on a
-CPU it is the fastest artefact; it takes a C++ compiler to write, and none to run.
+CPU it is the fastest artefact; it takes a C++ compiler to write, and none to run. Without NeuroCity, `inputs`
+being the rays by name:
+
+    import torch
+    model = torch._inductor.aoti_load_package(path)
+    outputs = model(*map(torch.from_numpy, inputs.values()))
 """
 
 import platform
@@ -11,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 import torch._inductor
@@ -18,35 +24,32 @@ from torch import Tensor, nn
 from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 from torch._inductor.runtime.cache_dir_utils import cache_dir
+from torch.utils._pytree import treespec_loads
 
 from export.checks import Check, equal
+from export.example_rays import example_rays, ray_axes
 from export.formats.base import Signature, TritonTarget
-from export.job.config import MAX_RAYS
+from export.parity.tolerances import FP16, FP32
 from export.renderer import Renderer
+from export.torch_archive.program import renderer, require_device, signature
 from export.torch_archive.pt2 import imported_symbols, read_metadata, source_records, stripped
-from neurocity.cameras import Rays
-from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
+from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, TensorSpec, ray_inputs
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
-from neurocity.light import Light
-
-EXAMPLE_RAYS = 37
-"""Rays of the traced example: not 0 or 1, which torch.export specialises on, and not a bound of the axis."""
 
 _RANDOM_SYMBOLS = r"aoti_torch_\w+?_(?:rand|bernoulli|normal|multinomial|native_dropout)\w*"
-_INPUT_NAMES = tuple(f"INPUT__{index}" for index in range(len(RAY_INPUTS)))
-_OUTPUT_NAMES = tuple(f"OUTPUT__{index}" for index in range(len(RENDER_OUTPUTS)))
 _ARCHITECTURES = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}
 """torch's name of a processor's abilities -> what the compiler may use: no more, so that all such run it."""
 
 
 class AOTInductorFormat:
-    """`model.pt2`, loaded by `torch._inductor.aoti_load_package`. Triton numbers its inputs and outputs."""
+    """`model.pt2`, loaded by `torch._inductor.aoti_load_package`."""
 
     name = "aotinductor"
     file_name = "model.pt2"
-    triton = TritonTarget(backend="pytorch", platform="torch_aoti", device_bound=True)
+    triton = TritonTarget(backend="pytorch", platform="torch_aoti", naming="positional", device_bound=True)
     packages = ("torch",)
     fixed_budget = False
+    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_machine(self) -> None:
         """Raises MissingDependencyError where there is no C++ compiler; see `ChecksMachine`."""
@@ -58,16 +61,15 @@ class AOTInductorFormat:
                 "name one in the environment variable CXX"
             ) from error
 
-    def encode(self, model: nn.Module, manifest_json: str) -> bytes:
+    def encode(
+        self, model: nn.Module, manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
+    ) -> bytes:
         # Not needed to open a package.
         from export.torch_archive.native_library import native_library  # noqa: PLC0415
         from neurocity.rendering.graph_target import recording_for_compiler  # noqa: PLC0415
 
         self.check_machine()
         tensor = next(chain(model.parameters(), model.buffers()), torch.zeros(0))
-        origins = torch.zeros(EXAMPLE_RAYS, 3, device=tensor.device)
-        directions = torch.tensor([[0.0, 0.6, 0.8]], device=tensor.device).expand(EXAMPLE_RAYS, 3)
-        rays = torch.export.Dim("rays", min=1, max=MAX_RAYS)
         options = {
             "aot_inductor.metadata": {MANIFEST_KEY: manifest_json},
             # Where the sources of lines are, on the exporting machine.
@@ -81,8 +83,8 @@ class AOTInductorFormat:
                 with recording_for_compiler(native_kernels=tensor.device.type == "cpu"):
                     program = torch.export.export(
                         _PlainTuple(model),
-                        (origins, directions.contiguous()),
-                        dynamic_shapes=({0: rays}, {0: rays}),
+                        example_rays(inputs, tensor.device),
+                        dynamic_shapes=(ray_axes(inputs),),
                     )
             except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
                 raise UnsupportedError(f"torch.export cannot express this model: {error}") from error
@@ -97,26 +99,16 @@ class AOTInductorFormat:
 
     def open(self, path: Path, device: str) -> Renderer:
         _require_machine(path, device)
-        model = torch._inductor.aoti_load_package(str(path))
+        return renderer(torch._inductor.aoti_load_package(str(path)), device)
 
-        def render(rays: Rays) -> Light:
-            with torch.inference_mode():
-                inputs = (torch.from_numpy(part).to(device) for part in rays.arrays())
-                return Light(*(output.cpu().numpy() for output in model(*inputs)))
-
-        return render
+    def is_artefact(self, path: Path) -> bool:
+        return path.suffix == Path(self.file_name).suffix
 
     def signature(self, path: Path) -> Signature:
-        device = _device(read_metadata(path))
         model = torch._inductor.aoti_load_package(str(path))
-        inputs = tuple(
-            TensorSpec(name=name, dtype=spec.dtype, shape=spec.shape)
-            for name, spec in zip(_INPUT_NAMES, RAY_INPUTS, strict=True)
-        )
-        with torch.inference_mode():
-            few, more = (model(*(torch.full((rays, 3), 0.57735, device=device),) * 2) for rays in (2, 3))
-        outputs = tuple(_spec(*each) for each in zip(_OUTPUT_NAMES, few, more, strict=True))
-        return Signature(inputs, outputs)
+        taken = treespec_loads(model.loader.get_call_spec()[0]).num_leaves
+        inputs = ray_inputs(needs_ray_radii=taken > len(RAY_INPUTS))
+        return signature(model, inputs, _device(read_metadata(path)), self.triton.naming)
 
     def read_manifest(self, path: Path) -> str:
         metadata = read_metadata(path)
@@ -145,8 +137,8 @@ class _PlainTuple(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rgb, depth, opacity = self.model(ray_origins, ray_directions)
+    def forward(self, *rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rgb, depth, opacity = self.model(*rays)
         return rgb, depth, opacity
 
 
@@ -170,8 +162,7 @@ def _require_machine(path: Path, device: str) -> None:
             f"{path} was compiled for {_device(metadata)} and cannot run on {device}; "
             f"export again with --device {device}"
         )
-    if device == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
+    require_device(device)
     built = metadata.get("AOTI_MACHINE", ""), "AVX512" in metadata.get("AOTI_CPU_ISA", "").split()
     here = platform.machine(), torch.backends.cpu.get_cpu_capability() == "AVX512"
     if built[0] != here[0] or built[1] > here[1]:
@@ -184,9 +175,3 @@ def _require_machine(path: Path, device: str) -> None:
 
 def _device(metadata: dict[str, str]) -> str:
     return metadata.get("AOTI_DEVICE_KEY", "cpu")
-
-
-def _spec(name: str, few: Tensor, more: Tensor) -> TensorSpec:
-    """The axes whose length follows the number of rays (2 in `few`, 3 in `more`) are the ray axis."""
-    shape = tuple("rays" if (a, b) == (2, 3) else a for a, b in zip(few.shape, more.shape, strict=True))
-    return TensorSpec(name=name, dtype=str(few.dtype).removeprefix("torch."), shape=shape)

@@ -1,21 +1,29 @@
-"""What a format is: it writes artefacts, opens them, and knows how Triton calls them.
+"""What an export format is: it writes a model's render graph into a file, and opens and reads that again.
 
-A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`. Nothing else
-has to be edited for a new one.
+A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`. Nothing else has
+to be edited for a new one. The module that opens its artefacts shows in its docstring how one runs without
+NeuroCity.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from export.checks import Check
+from export.parity.tolerances import Tolerance
+from export.ray_profile import RayProfile
 from export.renderer import Renderer
-from neurocity.contract import TensorSpec
+from neurocity.contract import RAY_INPUTS, TensorSpec
+from neurocity.errors import UnsupportedError
+from neurocity.triton_names import Naming
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from export.job.config import ExportConfig
+Precision = Literal["fp32", "fp16"]
+EngineName = Literal["tensorrt", "tensorrt-rtx"]
+"""The library that builds engines."""
 
 
 class Signature(NamedTuple):
@@ -29,16 +37,18 @@ class Signature(NamedTuple):
 class TritonTarget:
     """How Triton runs an artefact.
 
-    platform: where the backend has several (else empty). file_name: what is loaded, when it is not the
-    artefact itself. accelerator: of the onnxruntime backend (else empty). device_bound: whether it runs only
-    on the kind of device that the model given to `Format.encode` is on.
+    platform: where the backend has several (else empty). naming: the form of tensor names that the backend
+    wants. file_name: what is loaded, when it is not the artefact itself. device_bound: whether it runs only
+    on the kind of device that the model given to `Format.encode` is on. accelerate: completes the backend's
+    `ModelConfig` for these inputs and number of rays a call, where the backend can do more with the artefact.
     """
 
     backend: str
     platform: str = ""
+    naming: Naming = "plain"
     file_name: str = ""
-    accelerator: str = ""
     device_bound: bool = False
+    accelerate: Callable[[Any, tuple[TensorSpec, ...], int], None] | None = None
 
 
 class Format(Protocol):
@@ -50,6 +60,7 @@ class Format(Protocol):
     packages: modules whose versions shape the artefact (recorded in the manifest).
     fixed_budget: whether it takes the graph with a fixed number of samples a ray, which has no shape that
         depends on values, instead of the packed one.
+    tolerances: how far an artefact may be from the model, in each precision that is offered.
     """
 
     name: str
@@ -57,15 +68,22 @@ class Format(Protocol):
     triton: TritonTarget
     packages: tuple[str, ...]
     fixed_budget: bool
+    tolerances: Mapping[str, Tolerance]
 
-    def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
+    def encode(
+        self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
+    ) -> bytes:
         """The artefact of `model` (eval mode; on the CPU unless device-bound) with `manifest_json` inside.
 
-        Raises UnsupportedError when the model uses what the format cannot express.
+        inputs: what the graph takes, in the contract's names. Raises UnsupportedError when the model uses
+        what the format cannot express.
         """
 
     def open(self, path: Path, device: str) -> Renderer:
         """The artefact at `path`, ready to render on `device` ("cpu" or "cuda") and nowhere else."""
+
+    def is_artefact(self, path: Path) -> bool:
+        """Whether the file may be one of this format: by its ending, or by more where others share it."""
 
     def signature(self, path: Path) -> Signature:
         """Inputs and outputs read from the artefact, `rays` standing for the dynamic axis."""
@@ -88,15 +106,30 @@ class ChecksMachine(Protocol):
         """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here."""
 
 
+class Engine(NamedTuple):
+    """A file built from an artefact, and what the manifest says of it: plain JSON, `file` its name."""
+
+    content: bytes
+    record: dict[str, Any]
+
+
 @runtime_checkable
 class BuildsEngine(Protocol):
     """A format that builds a further file from its artefact, bound to a library and a device."""
 
-    def check_engine(self, config: "ExportConfig") -> None:
+    def check_engine(self, library: EngineName) -> None:
         """Raises MissingDependencyError without the library or its device, before any work is done."""
 
-    def build_engine(self, artefact: Path, config: "ExportConfig") -> dict[str, Any]:
-        """Writes the engine beside `artefact` and returns what the manifest says of it, plain JSON data.
+    def build_engine(self, artefact: Path, library: EngineName, rays: RayProfile) -> Engine:
+        """The engine of the artefact, for calls of so many rays.
 
         Raises UnsupportedError, ExportError, and what `check_engine` raises.
         """
+
+
+def tolerance_of(target: Format, precision: str) -> Tolerance:
+    """How far an artefact may be from the model. Raises UnsupportedError when that is not offered."""
+    if precision not in target.tolerances:
+        known = ", ".join(f"{target.name} {offered}" for offered in target.tolerances)
+        raise UnsupportedError(f"{target.name} in {precision} is not offered, known: {known}")
+    return target.tolerances[precision]

@@ -4,7 +4,11 @@ The graph is the one that engines are built from, with a fixed number of samples
 engines in a cache, and builds the first with the warm-up before the model is ready.
 """
 
+from types import MappingProxyType
+
 from export.formats.base import TritonTarget
+from export.onnx.accelerator import accelerate
+from export.parity.tolerances import FP32
 from export.tensorrt.graph_file import FixedBudgetFile
 
 
@@ -12,7 +16,10 @@ class OnnxTensorRTFormat(FixedBudgetFile):
     """One self-contained `model.onnx`."""
 
     name = "onnx_tensorrt"
-    triton = TritonTarget(backend="onnxruntime", accelerator="tensorrt")
+    triton = TritonTarget(backend="onnxruntime", accelerate=accelerate)
+    # Through ONNX Runtime the accelerator may put any layer in half precision, geometry too, once it may use
+    # it at all; so there is no fp16 of it.
+    tolerances = MappingProxyType({"fp32": FP32})
 
 
 FORMAT = OnnxTensorRTFormat()

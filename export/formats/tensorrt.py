@@ -5,13 +5,14 @@ outlives the library version and the graphics card that an engine is bound to. T
 """
 
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
-from export.job.config import DEFAULT_RAYS_PER_CALL, ExportConfig
-from export.tensorrt.engine_file import ENGINE_TARGET, write_engine
+from export.formats.base import Engine, EngineName
+from export.parity.tolerances import FP16, FP32
+from export.ray_profile import RayProfile
+from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
 from export.tensorrt.graph_file import FixedBudgetFile
 from export.tensorrt.library import load_library
-from export.tensorrt.rays import RayProfile
 
 
 class TensorRTFormat(FixedBudgetFile):
@@ -19,17 +20,15 @@ class TensorRTFormat(FixedBudgetFile):
 
     name = "tensorrt"
     triton = ENGINE_TARGET
+    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
-    def check_engine(self, config: ExportConfig) -> None:
+    def check_engine(self, library: EngineName) -> None:
         """See `BuildsEngine`."""
-        load_library(config.engine)
+        load_library(library)
 
-    def build_engine(self, artefact: Path, config: ExportConfig) -> dict[str, Any]:
-        """Builds the engine beside the artefact; see `BuildsEngine`."""
-        library = load_library(config.engine)
-        return write_engine(
-            artefact, library, RayProfile.for_calls(config.rays_per_call or DEFAULT_RAYS_PER_CALL)
-        )
+    def build_engine(self, artefact: Path, library: EngineName, rays: RayProfile) -> Engine:
+        """See `BuildsEngine`."""
+        return build_engine(artefact.read_bytes(), load_library(library), rays)
 
 
 FORMAT = TensorRTFormat()

@@ -2,14 +2,20 @@
 
 The model is scripted, not traced: a trace would bake the device of every tensor that the graph makes, and
 the outcome of every Python decision, into the file; scripting keeps both, and refuses what it cannot keep.
+Without NeuroCity, `inputs` being the rays by name:
+
+    import torch
+    outputs = torch.jit.load(path)(*map(torch.from_numpy, inputs.values()))
 """
 
 import io
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -17,26 +23,28 @@ from torch.jit.frontend import FrontendError
 
 from export.checks import Check, equal
 from export.formats.base import Signature, TritonTarget
+from export.parity.tolerances import FP16, FP32
 from export.renderer import Renderer
-from neurocity.cameras import Rays
-from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
-from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
-from neurocity.light import Light
+from export.torch_archive.program import renderer, require_device, signature
+from export.torch_archive.records import rewritten
+from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RAY_RADII_INPUT, TensorSpec
+from neurocity.errors import ManifestError, UnsupportedError
 
 LAST_PYTHON = (3, 13)
 """On later ones, torch says that `torch.jit` is not supported and may break."""
 _RANDOM_OPS = ("aten::rand", "aten::bernoulli", "aten::normal", "aten::multinomial", "aten::dropout")
-_OUTPUT_NAMES = tuple(f"{spec.name}__{index}" for index, spec in enumerate(RENDER_OUTPUTS))
+_SPECS = {spec.name: spec for spec in (*RAY_INPUTS, RAY_RADII_INPUT)}
 
 
 class TorchScriptFormat:
-    """`model.pt`, loaded by `torch.jit.load`. Triton names its outputs `<name>__<index>`."""
+    """`model.pt`, loaded by `torch.jit.load`."""
 
     name = "torchscript"
     file_name = "model.pt"
-    triton = TritonTarget(backend="pytorch", platform="pytorch_libtorch")
+    triton = TritonTarget(backend="pytorch", platform="pytorch_libtorch", naming="numbered")
     packages = ("torch",)
     fixed_budget = False
+    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_machine(self) -> None:
         if sys.version_info[:2] > LAST_PYTHON:
@@ -45,7 +53,12 @@ class TorchScriptFormat:
                 f"torch does not support TorchScript on Python {found}, {last} is the last"
             )
 
-    def encode(self, model: nn.Module, manifest_json: str) -> bytes:
+    def encode(
+        self,
+        model: nn.Module,
+        manifest_json: str,
+        inputs: tuple[TensorSpec, ...] = RAY_INPUTS,  # noqa: ARG002, those of `forward`
+    ) -> bytes:
         buffer = io.BytesIO()
         with _deprecation_known():
             try:
@@ -53,32 +66,23 @@ class TorchScriptFormat:
             except (RuntimeError, FrontendError) as error:
                 raise UnsupportedError(f"TorchScript cannot express this model: {error}") from error
             torch.jit.save(scripted, buffer, _extra_files={MANIFEST_KEY: manifest_json})
-        return _without_debug_records(buffer.getvalue())
+        return rewritten(buffer.getvalue(), _without_origin)
 
     def open(self, path: Path, device: str) -> Renderer:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
-        module = _load(path, device)
+        require_device(device)
+        return renderer(_load(path, device), device)
 
-        def render(rays: Rays) -> Light:
-            with torch.inference_mode():
-                inputs = (torch.from_numpy(part).to(device) for part in rays.arrays())
-                return Light(*(output.cpu().numpy() for output in module(*inputs)))
-
-        return render
+    def is_artefact(self, path: Path) -> bool:
+        """Whether the archive holds code; those of weights have the same ending."""
+        if path.suffix != Path(self.file_name).suffix or not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
 
     def signature(self, path: Path) -> Signature:
         module = _load(path, "cpu")
-        declared = list(module._c._get_method("forward").schema.arguments)[1:]
-        # What may be left out, such as the radii of Mip-NeRF's cones, is no input that a request must have.
-        arguments = [argument for argument in declared if not argument.has_default_value()]
-        few, more = (_output_shapes(module, len(arguments), rays) for rays in (2, 3))
-        inputs = tuple(_spec(argument.name, torch.float32, (2, 3), (3, 3)) for argument in arguments)
-        outputs = tuple(
-            _spec(name, dtype, a, b)
-            for name, (dtype, a), (_, b) in zip(_OUTPUT_NAMES, few, more, strict=True)
-        )
-        return Signature(inputs, outputs)
+        arguments = list(module._c._get_method("forward").schema.arguments)[1:]
+        return signature(module, tuple(map(_input, arguments)), "cpu", self.triton.naming)
 
     def read_manifest(self, path: Path) -> str:
         extra = {MANIFEST_KEY: ""}
@@ -120,31 +124,14 @@ def _load(path: Path, device: str, extra: dict[str, str] | None = None) -> torch
         return torch.jit.load(path, map_location=device, _extra_files=extra)
 
 
-def _without_debug_records(archive: bytes) -> bytes:
-    """The archive without TorchScript's source locations, which name files of the exporting machine."""
-    reader = torch._C.PyTorchFileReader(io.BytesIO(archive))
-    written = io.BytesIO()
-    writer = torch._C.PyTorchFileWriter(written)
-    for record in reader.get_all_records():
-        if not record.endswith(".debug_pkl") and not record.startswith((".data/", "version")):
-            data = reader.get_record(record)
-            writer.write_record(record, data, len(data))
-    writer.write_end_of_file()
-    return written.getvalue()
+def _input(argument: torch._C.Argument) -> TensorSpec:
+    """TorchScript declares names and no shapes; what the contract does not know is taken for a point."""
+    return _SPECS.get(argument.name, TensorSpec(name=argument.name, dtype="float32", shape=("rays", 3)))
 
 
-def _output_shapes(
-    module: torch.jit.ScriptModule, inputs: int, rays: int
-) -> list[tuple[torch.dtype, tuple[int, ...]]]:
-    with torch.inference_mode():
-        outputs = module(*(torch.full((rays, 3), 0.57735) for _ in range(inputs)))
-    return [(output.dtype, tuple(output.shape)) for output in outputs]
-
-
-def _spec(name: str, dtype: torch.dtype, few: tuple[int, ...], more: tuple[int, ...]) -> TensorSpec:
-    """The axes whose length follows the number of rays (2 in `few`, 3 in `more`) are the ray axis."""
-    shape = tuple("rays" if (a, b) == (2, 3) else a for a, b in zip(few, more, strict=True))
-    return TensorSpec(name=name, dtype=str(dtype).removeprefix("torch."), shape=shape)
+def _without_origin(record: str, data: bytes) -> bytes | None:
+    """Leaves out where sources are on the exporting machine, and what every writer adds by itself."""
+    return None if record.endswith(".debug_pkl") or record.startswith((".data/", "version")) else data
 
 
 def _all_nodes(block: torch._C.Graph | torch._C.Block) -> Iterator[torch._C.Node]:

@@ -1,18 +1,17 @@
 """Which family can be exported to which format in which precision, on this machine, and why not otherwise.
 
-Nothing is listed here: a format says what it needs by what its module imports and by `check_machine`, the
-table of tolerances says which pairs are verified, and a family's model says by its methods what it offers.
+Nothing is listed here: a format says what it needs by what its module imports and by `check_machine`, and by
+its tolerances which precisions are verified; a family's model says by its methods what it offers.
 """
 
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from export.formats.base import BuildsEngine, ChecksMachine
+from export.formats.base import BuildsEngine, ChecksMachine, Precision, tolerance_of
 from export.formats.registry import format_names, get_format, missing_dependency
-from export.job.config import ExportConfig, Precision
-from export.job.exit_codes import exit_code
-from export.parity.tolerances import tolerance_for
+from export.job.job import ExportOptions
 from neurocity.errors import NeuroCityError, UnsupportedError
+from neurocity.exit_codes import exit_code
 from neurocity.families import FAMILIES, Family
 
 
@@ -57,8 +56,8 @@ def _require(family: Family, format_name: str, precision: str) -> None:
     if isinstance(target, ChecksMachine):
         target.check_machine()
     if isinstance(target, BuildsEngine):
-        target.check_engine(ExportConfig(name=family.name))
-    tolerance_for(format_name, precision)
+        target.check_engine(ExportOptions.engine)
+    tolerance_of(target, precision)
     try:
         model: Any = family.model_class()
     except ModuleNotFoundError as error:

@@ -3,28 +3,24 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from export.job.outcome import Outcome
 from export.repository.inspect import worst_figures
 from neurocity.contract import SceneManifest
 from neurocity.errors import NeuroCityError
 
-if TYPE_CHECKING:
-    from export.job.process import StageOutcome
-
 
 class ConsoleProgress:
-    """The progress callback of the pipeline: bars on a terminal, a line for each finished stage elsewhere."""
+    """The progress callback of jobs: bars on a terminal, a line for each step that is done elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage = ""
+        self._doing = ""
         self._started = 0.0
         self._task: TaskID | None = None
         self._bars = Progress(
@@ -45,60 +41,41 @@ class ConsoleProgress:
     ) -> None:
         self._bars.stop()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage != self._stage:
-            self._stage, self._started = stage, time.monotonic()
-            self._task = self._bars.add_task(stage, total=total)
+    def __call__(self, doing: str, done: int, total: int) -> None:
+        if doing != self._doing:
+            self._doing, self._started = doing, time.monotonic()
+            self._task = self._bars.add_task(doing, total=total)
         if self._task is not None:
             self._bars.update(self._task, completed=done)
         if done == total and not self._console.is_terminal:
-            self._print(f"{stage}: done in {time.monotonic() - self._started:.1f} s")
+            self._print(f"{doing}: done in {time.monotonic() - self._started:.1f} s")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_outcomes(console: Console, outcomes: Sequence["StageOutcome"]) -> None:
-    """The figures of the versions that are there now, and what became of each stage, a line each."""
+def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """The figures of the versions that are there now, and what became of each job, a line each."""
     present = [outcome.manifest for outcome in outcomes if outcome.manifest is not None]
     if present:
         print_verified(console, present)
     words = {"shipped": "wrote", "kept": "kept, as nothing has changed:"}
     for outcome in outcomes:
         if outcome.status in words:
-            line = f"{words[outcome.status]} {outcome.stage.folder}"
+            line = f"{words[outcome.status]} {outcome.job.folder}"
         else:
-            line = f"{outcome.status}: {outcome.stage.label}"
+            line = f"{outcome.status}: {outcome.job.label}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_json(
-    outcomes: Sequence["StageOutcome"], exit_code: int, error: NeuroCityError | None = None
-) -> None:
-    """One JSON document of all outcomes, on standard output; `error` is why there were no stages."""
+def print_json(outcomes: Sequence[Outcome], exit_code: int, error: NeuroCityError | None = None) -> None:
+    """One JSON document of all outcomes, on standard output; `error` is why there were no jobs."""
     document = {
         "exit_code": exit_code,
         "error": None if error is None else {"kind": type(error).__name__, "message": str(error)},
-        "stages": [_stage_record(outcome) for outcome in outcomes],
+        "stages": [outcome.record() for outcome in outcomes],
     }
     print(json.dumps(document, indent=2))
-
-
-def _stage_record(outcome: "StageOutcome") -> dict[str, Any]:
-    config = outcome.stage.config
-    return {
-        "scene": config.name,
-        "format": config.formats[0],
-        "precision": config.precision,
-        "version": config.version,
-        "status": outcome.status,
-        "seconds": round(outcome.seconds, 2),
-        "command": outcome.command,
-        "folder": None if outcome.manifest is None else str(outcome.stage.folder),
-        "figures": None if outcome.manifest is None else worst_figures(outcome.manifest),
-        "artefact": None if outcome.manifest is None else asdict(outcome.manifest.artefact),
-        "error": None if outcome.failure is None else asdict(outcome.failure),
-    }
 
 
 def print_verified(console: Console, manifests: Sequence[SceneManifest]) -> None:

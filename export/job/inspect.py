@@ -4,7 +4,6 @@ Each function returns plain JSON data. Modules that need torch are imported for 
 that are torch's own, not for ONNX or folders.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -111,20 +110,11 @@ def _format_of(path: Path) -> Format | None:
         except MissingDependencyError as error:
             missing = error
             continue
-        if Path(target.file_name).suffix == path.suffix:
-            return target if path.suffix != ".pt" or _is_program(path) else None
+        if target.is_artefact(path):
+            return target
     if missing is not None and path.suffix != ".ckpt":
         raise missing
     return None
-
-
-def _is_program(path: Path) -> bool:
-    """Whether a zip archive of torch holds code, as TorchScript does; weights have the same ending."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `neurocity-export` is asked for on the command line, and the stages that it takes."""
+"""What `neurocity-export` is asked for on the command line, and the jobs that it takes."""
 
 import re
 from dataclasses import dataclass, fields
@@ -7,9 +7,9 @@ from typing import Annotated
 
 import tyro
 
+from export.formats.base import Precision
 from export.formats.registry import format_names
-from export.job.config import ExportConfig, ExportOptions, Precision
-from export.job.stage import Stage
+from export.job.job import ExportOptions, Job
 from neurocity.errors import ConfigError
 
 ALL = "all"
@@ -29,31 +29,26 @@ class ExportRequest(ExportOptions):
     """Artefact formats, each verified on its own; `all` stands for all that are known."""
     precision: tuple[Precision, ...] = ("fp32",)
     """Precisions, each format in each; fp16 halves features and networks, geometry stays float32."""
-    resume: bool = False
-    """Keep versions that are there already, where checkpoint, options and tools are the same."""
     fail_fast: bool = False
     """Stop at the first failure; without it, the other formats are exported all the same."""
     json: bool = False
     """Print one JSON document with all outcomes, and messages on standard error."""
 
-    def stages(self) -> tuple[Stage, ...]:
-        """A stage for every format in every precision. Raises ConfigError on a value that cannot be met."""
-        if not self.precision or len(set(self.precision)) != len(self.precision):
-            raise ConfigError(f"precision: got {' '.join(self.precision) or 'none'}, expected each once")
+    def jobs(self) -> tuple[Job, ...]:
+        """A job for every format in every precision. Raises ConfigError on a value that cannot be met."""
         if ALL in self.formats and len(self.formats) > 1:
             raise ConfigError(f"formats: got {' '.join(self.formats)}, expected {ALL!r} alone")
-        formats = format_names() if self.formats == (ALL,) else self.formats
+        if not self.formats:
+            raise ConfigError(f"formats: got none, expected some of: {', '.join(format_names())}")
+        if len(set(self.formats)) != len(self.formats):
+            raise ConfigError(f"formats: got {' '.join(self.formats)}, expected each format once")
+        if not self.precision or len(set(self.precision)) != len(self.precision):
+            raise ConfigError(f"precision: got {' '.join(self.precision) or 'none'}, expected each once")
         name = scene_name(self.checkpoint) if self.name is None else self.name
         shared = {field.name: getattr(self, field.name) for field in fields(ExportOptions)}
-        # Once with all formats, so that one that is unknown or named twice is refused.
-        ExportConfig(name=name, formats=formats, **shared)
         return tuple(
-            Stage(
-                checkpoint=self.checkpoint,
-                config=ExportConfig(name=name, formats=(format_name,), precision=precision, **shared),
-                resume=self.resume,
-            )
-            for format_name in formats
+            Job(checkpoint=self.checkpoint, name=name, format=format_name, precision=precision, **shared)
+            for format_name in (format_names() if self.formats == (ALL,) else self.formats)
             for precision in self.precision
         )
 

@@ -1,47 +1,46 @@
-"""`--resume`: whether a version in the repository is what an export would make again."""
-
-from pathlib import Path
+"""What stands where a job would put its version, and whether it may stay."""
 
 from export.formats.registry import get_format
-from export.job.config import ExportConfig
-from export.repository.manifest import tool_versions
-from neurocity.contract import MANIFEST_FILE, SceneManifest, file_sha256, manifest_from_json, model_name
+from export.job.job import Job
+from export.job.manifest import tool_versions
+from export.repository.publish import refuse_overwrite
+from neurocity.contract import MANIFEST_FILE, SceneManifest, file_sha256, manifest_from_json
 from neurocity.errors import ExportError, ManifestError
 
 
-def present_version(config: ExportConfig, checkpoint: Path) -> SceneManifest | None:
-    """The manifest of the version of a one-format export if it need not be made again, None to make it.
+def present_version(job: Job) -> SceneManifest | None:
+    """The manifest of the version that is there, if the job need not make it again; None to make it.
 
-    It need not when it comes from the same bytes of the checkpoint, with the same options and versions of
-    tools, and its artefact has the SHA-256 that was written down. Another version in its place is replaced
-    with `force`; without, raises ExportError that says what differs. Raises MissingDependencyError as
-    `get_format` does.
+    It need not, with `resume`, when it comes from the same bytes of the checkpoint, with the same options and
+    versions of tools, and its artefact has the SHA-256 that was written down. With `force` another version in
+    its place is replaced; without, raises ExportError that says what differs. Raises MissingDependencyError
+    as `get_format` does.
     """
-    (name,) = config.formats
-    folder = config.out / model_name(config.name, name, config.precision) / str(config.version)
-    if not folder.exists():
+    if not job.resume:
+        refuse_overwrite(job.out, job.model_name, job.version, force=job.force)
         return None
-    target = get_format(name)
+    if not job.folder.exists():
+        return None
+    tools = tool_versions(get_format(job.format))
+    file = job.folder / MANIFEST_FILE
     try:
-        manifest = manifest_from_json((folder / MANIFEST_FILE).read_text(), str(folder / MANIFEST_FILE))
-        difference = _difference(manifest, config, checkpoint, tool_versions(target), folder)
+        manifest = manifest_from_json(file.read_text(), str(file))
+        difference = _difference(manifest, job, tools)
     except (ManifestError, OSError) as error:
         manifest, difference = None, str(error)
     if not difference:
         return manifest
-    if config.force:
+    if job.force:
         return None
     raise ExportError(
-        f"{folder} is there already and is not what this export would make: {difference}; "
+        f"{job.folder} is there already and is not what this export would make: {difference}; "
         "--force replaces it, --version adds another"
     )
 
 
-def _difference(
-    manifest: SceneManifest, config: ExportConfig, checkpoint: Path, tools: dict[str, str], folder: Path
-) -> str:
+def _difference(manifest: SceneManifest, job: Job, tools: dict[str, str]) -> str:
     """What of a version is not as it would be made now, in words; empty when nothing is."""
-    expected = {"checkpoint_sha256": file_sha256(checkpoint), "tools": tools, "options": config.recorded()}
+    expected = {"checkpoint_sha256": file_sha256(job.checkpoint), "tools": tools, "options": job.recorded()}
     for field, wanted in expected.items():
         found = getattr(manifest, field)
         if found == wanted:
@@ -52,7 +51,7 @@ def _difference(
         return f"its {field} have " + ", ".join(
             f"{name} {found.get(name)!r} instead of {wanted.get(name)!r}" for name in names
         )
-    artefact = folder / manifest.artefact.name
+    artefact = job.folder / manifest.artefact.name
     if not artefact.is_file():
         return f"its {artefact.name} is missing"
     if file_sha256(artefact) != manifest.artefact.sha256:

@@ -1,110 +1,87 @@
-"""Checkpoint to verified models in a repository: the programmatic form of `neurocity-export`."""
+"""Does a job in this process: the checkpoint is loaded, and what was made of it shipped or refused."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from export.formats.registry import get_format
-from export.job.config import DEFAULT_RAYS_PER_CALL, ExportConfig
 from export.job.format_export import FormatExport
+from export.job.job import Job
+from export.job.outcome import Outcome
+from export.job.resume import present_version
 from export.job.sample_budget import choose_budget
 from export.job.source import open_checkpoint
 from export.parity.gate import ParityGate, Progress
 from export.parity.photographs import Photographs
 from export.parity.rays import view_rays
 from export.parity.reference import Reference
-from export.repository.publish import refuse_overwrite
+from export.renderer import DEFAULT_RAYS_PER_CALL
 from neurocity.checkpoint import Checkpoint
-from neurocity.contract import SceneManifest, model_name
-from neurocity.errors import NeuroCityError
+from neurocity.errors import CheckpointError, NeuroCityError
 
 
-@dataclass(frozen=True, kw_only=True)
-class FormatOutcome:
-    """What became of one format: `folder` and `manifest` when it was shipped, `error` when it was not."""
-
-    format: str
-    folder: Path | None = None
-    manifest: SceneManifest | None = None
-    error: NeuroCityError | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportResult:
-    """Outcomes in the order of the formats that were asked for."""
-
-    outcomes: tuple[FormatOutcome, ...]
-
-    @property
-    def errors(self) -> tuple[NeuroCityError, ...]:
-        """Why formats were not shipped; empty when all were."""
-        return tuple(outcome.error for outcome in self.outcomes if outcome.error is not None)
-
-
-def silent(_stage: str, _done: int, _total: int) -> None:
+def silent(_doing: str, _done: int, _total: int) -> None:
     """The progress callback that shows nothing."""
 
 
-def export_checkpoint(
-    path: Path, config: ExportConfig, progress: Progress = silent, *, kept_views: Path | None = None
-) -> ExportResult:
-    """Exports the checkpoint at `path`; see `export_model`. Raises as `open_checkpoint` does."""
-    _refuse_overwrites(config)
-    progress("loading the checkpoint", 0, 1)
-    return export_model(open_checkpoint(path, config.cameras), config, progress, kept_views=kept_views)
-
-
-def export_model(
-    checkpoint: Checkpoint,
-    config: ExportConfig,
+def run_job(
+    job: Job,
     progress: Progress = silent,
     *,
+    checkpoint: Checkpoint | None = None,
     kept_views: Path | None = None,
-) -> ExportResult:
-    """Writes, verifies and ships each format of `config`; one that fails does not stop the others.
+) -> Outcome:
+    """Exports, verifies and ships, unless what is there already may stay; says what became of it.
 
-    kept_views: a folder for the model's renders of the held-out views, to share them with other exports of
-    the same checkpoint; see `Reference`.
+    checkpoint: what is at `job.checkpoint`, where it is loaded already. kept_views: a folder for the model's
+    renders of the held-out views, to share them with other jobs of the same checkpoint; see `Reference`.
 
-    A format's failure is its outcome's `error`: ParityError when the artefact is not equal to the model,
-    UnsupportedError, MissingDependencyError or ExportError. Nothing of that format is then in the repository.
-    Raises ExportError when a version exists (without `force`) or the scene has no held-out view, DataError
-    when `data` is not the dataset of the checkpoint, and MissingDependencyError when the device is absent;
-    nothing is written then.
+    Errors of this project are told by the outcome. Nothing of a job that failed is in the repository.
     """
-    _refuse_overwrites(config)
-    rays_per_call = config.rays_per_call or DEFAULT_RAYS_PER_CALL
-    device, model = config.device, checkpoint.model
-    with Reference(model, device=device, rays_per_call=rays_per_call, kept=kept_views) as reference:
-        photographs = None if config.data is None else Photographs(config.data, checkpoint.info)
+    started = time.monotonic()
+    try:
+        outcome = _run(job, progress, checkpoint, kept_views)
+    except NeuroCityError as error:
+        outcome = Outcome.failed(job, error, everywhere=True)
+    return replace(outcome, seconds=time.monotonic() - started)
+
+
+def _run(job: Job, progress: Progress, checkpoint: Checkpoint | None, kept_views: Path | None) -> Outcome:
+    """Raises what all jobs with this checkpoint and these options would meet."""
+    if checkpoint is None and not job.checkpoint.is_file():
+        raise CheckpointError(f"{job.checkpoint}: no such file")
+    try:
+        present = present_version(job)
+    except NeuroCityError as error:
+        return Outcome.failed(job, error)
+    if present is not None:
+        return Outcome(job=job, status="kept", manifest=present)
+    if checkpoint is None:
+        progress("loading the checkpoint", 0, 1)
+        checkpoint = open_checkpoint(job.checkpoint, job.cameras)
+    rays_per_call = job.rays_per_call or DEFAULT_RAYS_PER_CALL
+    with Reference(
+        checkpoint.model, device=job.device, rays_per_call=rays_per_call, kept=kept_views
+    ) as reference:
+        photographs = None if job.data is None else Photographs(job.data, checkpoint.info)
         gate = ParityGate(reference, checkpoint.info, photographs=photographs)
         budget = _sample_budget(checkpoint, reference, progress)
-        fixed_budget = cache(partial(choose_budget, reference, checkpoint.info, config.samples))
-        outcomes = []
-        for name in config.formats:
-            try:
-                one = FormatExport(
-                    target=get_format(name),
-                    checkpoint=checkpoint,
-                    config=config,
-                    gate=gate,
-                    budget=budget,
-                    fixed_budget=fixed_budget,
-                    progress=progress,
-                )
-                folder, manifest = one.run()
-                outcomes.append(FormatOutcome(format=name, folder=folder, manifest=manifest))
-            except NeuroCityError as error:
-                outcomes.append(FormatOutcome(format=name, error=error))
-    return ExportResult(outcomes=tuple(outcomes))
-
-
-def _refuse_overwrites(config: ExportConfig) -> None:
-    for name in config.formats:
-        model = model_name(config.name, name, config.precision)
-        refuse_overwrite(config.out, model, config.version, force=config.force)
+        try:
+            export = FormatExport(
+                job=job,
+                target=get_format(job.format),
+                checkpoint=checkpoint,
+                gate=gate,
+                budget=budget,
+                fixed_budget=partial(choose_budget, reference, checkpoint.info, job.samples),
+                progress=progress,
+            )
+            return Outcome(job=job, status="shipped", manifest=export.run())
+        except NeuroCityError as error:
+            return Outcome.failed(job, error)
 
 
 def _sample_budget(checkpoint: Checkpoint, reference: Reference, progress: Progress) -> dict[str, float]:

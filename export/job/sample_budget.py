@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from export.job.config import MAX_SAMPLES
+from export.job.job import MAX_SAMPLES
 from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from neurocity.cameras import Rays

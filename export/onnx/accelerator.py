@@ -3,16 +3,19 @@
 Parameters: the README of Triton's onnxruntime backend.
 """
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from typing import TYPE_CHECKING
 
-from export.tensorrt.rays import RayProfile
-from neurocity.contract import RAY_INPUTS
+from export.ray_profile import RayProfile
+from neurocity.contract import TensorSpec
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 ENGINE_CACHE = "/tmp/neurocity-engines"
 """Folder of the server that keeps engines between starts, one folder a model below it."""
 
 
-def accelerate(config: ModelConfig, rays_per_call: int) -> None:
+def accelerate(config: "ModelConfig", inputs: tuple[TensorSpec, ...], rays_per_call: int) -> None:
     """Lets ONNX Runtime run the graph by TensorRT, in float32, with engines that are kept."""
     profile = RayProfile.for_calls(rays_per_call)
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
@@ -20,13 +23,13 @@ def accelerate(config: ModelConfig, rays_per_call: int) -> None:
         "precision_mode": "FP32",
         "trt_engine_cache_enable": "true",
         "trt_engine_cache_path": f"{ENGINE_CACHE}/{config.name}",
-        "trt_profile_min_shapes": _shapes(profile.least),
-        "trt_profile_opt_shapes": _shapes(profile.usual),
-        "trt_profile_max_shapes": _shapes(profile.most),
+        "trt_profile_min_shapes": _shapes(inputs, profile.least),
+        "trt_profile_opt_shapes": _shapes(inputs, profile.usual),
+        "trt_profile_max_shapes": _shapes(inputs, profile.most),
     }
     for name, value in parameters.items():
         accelerator.parameters[name] = value
 
 
-def _shapes(rays: int) -> str:
-    return ",".join(f"{spec.name}:{rays}x3" for spec in RAY_INPUTS)
+def _shapes(inputs: tuple[TensorSpec, ...], rays: int) -> str:
+    return ",".join(f"{spec.name}:{rays}x{spec.shape[1]}" for spec in inputs)

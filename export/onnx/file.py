@@ -1,32 +1,32 @@
 """An ONNX artefact on disk: opened by ONNX Runtime, its signature and manifest read, its file checked.
 
-Nothing here needs torch, which is imported where an artefact is written.
+Nothing here needs torch, which is imported where an artefact is written. Without NeuroCity, `inputs` being
+the rays by name:
+
+    import onnxruntime
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = session.run(None, inputs)
 """
 
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from export.checks import Check, equal
 from export.formats.base import Signature
 from export.renderer import Renderer
 from neurocity.cameras import Rays
-from neurocity.contract import MANIFEST_KEY, RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS, TensorSpec
-from neurocity.errors import ManifestError, MissingDependencyError
+from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
+from neurocity.errors import ManifestError
 from neurocity.light import Light
+from neurocity.onnx_session import open_session
 
 OPSET = 20
 IR_VERSION = 10
 """The newest that ONNX Runtime 1.20, and with it every Triton release since 24.12, opens."""
 
 _RANDOM_OPS = ("Random", "Bernoulli", "Multinomial")
-_PROVIDERS: dict[str, list[tuple[str, dict[str, str]]]] = {
-    "cpu": [("CPUExecutionProvider", {})],
-    # TensorFloat-32 keeps 10 bits of a product; the artefact is verified, and served, in float32.
-    "cuda": [("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {})],
-}
 
 
 class OnnxFile:
@@ -37,26 +37,18 @@ class OnnxFile:
 
     def open(self, path: Path, device: str) -> Renderer:
         """The artefact in ONNX Runtime on `device` and nowhere else."""
-        providers = _PROVIDERS[device]
-        wanted = providers[0][0]
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if wanted not in onnxruntime.get_available_providers():
-            raise MissingDependencyError(
-                f"ONNX Runtime has no {wanted} here; pip install 'neurocity[gpu]' brings one with CUDA"
-            )
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
-        if session.get_providers()[0] != wanted:
-            raise MissingDependencyError(
-                f"ONNX Runtime could not start {wanted} and would run on {session.get_providers()[0]}; "
-                "its CUDA libraries are missing or too old"
-            )
+        session = open_session(path, device)
+        outputs = [spec.name for spec in RENDER_OUTPUTS]
+        inputs = [spec.name for spec in session.get_inputs()]
 
         def render(rays: Rays) -> Light:
-            inputs = dict(zip((RAY_ORIGINS, RAY_DIRECTIONS), rays.arrays(), strict=True))
-            return Light(*session.run([spec.name for spec in RENDER_OUTPUTS], inputs))
+            return Light(*session.run(outputs, dict(zip(inputs, rays.arrays(), strict=True))))
 
         return render
+
+    def is_artefact(self, path: Path) -> bool:
+        """Whether the file ends as ONNX files do."""
+        return path.suffix == Path(self.file_name).suffix
 
     def signature(self, path: Path) -> Signature:
         """Inputs and outputs of the graph."""

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-MOST_ROWS = 8
+MAX_ROWS = 8
 """Rows of a matrix whose columns are gathered by elements, for each of which the index is copied."""
 
 
@@ -48,7 +48,7 @@ def _rows(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int | None:
         return None
     if len(data) == 1:
         return 0
-    return data[0] if len(data) == 2 and 0 < data[0] <= MOST_ROWS else None
+    return data[0] if len(data) == 2 and 0 < data[0] <= MAX_ROWS else None
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:

@@ -12,13 +12,10 @@ import torch
 from torch import nn
 from torch.fx.proxy import TracerBase
 
-from export.job.config import MAX_RAYS
+from export.example_rays import example_rays, ray_axes
 from export.onnx.file import OPSET
-from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS
+from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import UnsupportedError
-
-EXAMPLE_RAYS = 37
-"""Rays of the traced example: not 0 or 1, which torch.export specialises on, and not a bound of the axis."""
 
 _EXPECTED_WARNINGS = (
     ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
@@ -26,22 +23,21 @@ _EXPECTED_WARNINGS = (
 )
 
 
-def trace(model: nn.Module) -> onnx.ModelProto:
+def trace(model: nn.Module, inputs: tuple[TensorSpec, ...]) -> onnx.ModelProto:
     """The ONNX model of a render graph, whose nodes still tell of the source lines that they come from.
+
+    inputs: what the graph takes.
 
     Raises UnsupportedError when the model uses what ONNX has no symbol for.
     """
-    origins = torch.zeros(EXAMPLE_RAYS, 3)
-    directions = torch.tensor([[0.0, 0.6, 0.8]]).expand(EXAMPLE_RAYS, 3).contiguous()
-    rays = torch.export.Dim("rays", min=1, max=MAX_RAYS)
     try:
         with _quiet_exporter(), _whole_stack_traces():
             program = torch.onnx.export(
                 model,
-                (origins, directions),
-                input_names=[spec.name for spec in RAY_INPUTS],
+                example_rays(inputs, "cpu"),
+                input_names=[spec.name for spec in inputs],
                 output_names=[spec.name for spec in RENDER_OUTPUTS],
-                dynamic_shapes=({0: rays}, {0: rays}),
+                dynamic_shapes=ray_axes(inputs),
                 opset_version=OPSET,
                 dynamo=True,
                 optimize=True,

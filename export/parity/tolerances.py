@@ -1,8 +1,6 @@
-"""How far an artefact may be from the float32 eager model: one row for each format and precision."""
+"""How far an artefact may be from the float32 eager model; each format says what holds in its precisions."""
 
 from dataclasses import dataclass
-
-from neurocity.errors import UnsupportedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +28,7 @@ class Tolerance:
     origin: str
 
 
-_FP32 = Tolerance(
+FP32 = Tolerance(
     psnr_db=60.0,
     ssim=0.9999,
     psnr_loss_db=0.01,
@@ -45,7 +43,7 @@ _FP32 = Tolerance(
     "percentile 2e-7), opacity 5e-7, depth 4e-7, lost against the photographs less than 1e-5 dB.",
 )
 
-_FP16 = Tolerance(
+FP16 = Tolerance(
     psnr_db=45.0,
     ssim=0.999,
     psnr_loss_db=0.05,
@@ -61,26 +59,3 @@ _FP16 = Tolerance(
     "1e-3 dB. Other runtimes multiply halves in another order for other numbers of rays, which the limit of "
     "invariance allows for.",
 )
-
-TOLERANCES: dict[tuple[str, str], Tolerance] = {
-    ("aotinductor", "fp32"): _FP32,
-    ("aotinductor", "fp16"): _FP16,
-    ("onnx", "fp32"): _FP32,
-    ("onnx", "fp16"): _FP16,
-    # Through ONNX Runtime the accelerator may put any layer in half precision, geometry too, once it may
-    # use it at all; so there is no fp16 of it.
-    ("onnx_tensorrt", "fp32"): _FP32,
-    ("tensorrt", "fp32"): _FP32,
-    ("tensorrt", "fp16"): _FP16,
-    ("torchscript", "fp32"): _FP32,
-    ("torchscript", "fp16"): _FP16,
-}
-
-
-def tolerance_for(format_name: str, precision: str) -> Tolerance:
-    """The row of the table. Raises UnsupportedError when the pair is not offered."""
-    try:
-        return TOLERANCES[format_name, precision]
-    except KeyError:
-        known = ", ".join(f"{name} {kind}" for name, kind in TOLERANCES)
-        raise UnsupportedError(f"{format_name} in {precision} is not offered, known: {known}") from None

@@ -17,7 +17,6 @@ from tritonclient.grpc.model_config_pb2 import (
 
 from export.checks import Check, equal
 from export.formats.base import Signature, TritonTarget
-from export.onnx.accelerator import accelerate
 from export.parity.rays import counted_rays, view_rays
 from export.repository.publish import write_synced
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
@@ -85,8 +84,8 @@ def model_config(
     # Empty on purpose. Any queue policy in it switches Triton's prefetching off, and each waiting request
     # then costs up to 500 ms (measured: a burst of four 50 ms requests takes 1.17 s instead of 0.22 s).
     config.dynamic_batching.SetInParent()
-    if target.accelerator == "tensorrt":
-        accelerate(config, manifest.rays_per_call)
+    if target.accelerate is not None:
+        target.accelerate(config, signature.inputs, manifest.rays_per_call)
     config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
     # Zero is the field's default and so not printed; unwritten, Triton may complete it to something else.
     return "max_batch_size: 0\n" + text_format.MessageToString(config, as_utf8=True)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from export.onnx.file import OnnxFile
 from export.tensorrt.preflight import refuse_unsupported
+from neurocity.contract import RAY_INPUTS, TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +15,9 @@ class FixedBudgetFile(OnnxFile):
 
     fixed_budget = True
 
-    def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
+    def encode(
+        self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
+    ) -> bytes:
         """The artefact of `model`; see `Format.encode`.
 
         Raises UnsupportedError that names each node which TensorRT does not take.
@@ -24,6 +27,6 @@ class FixedBudgetFile(OnnxFile):
         from neurocity.rendering.graph_target import recording_for_tensorrt  # noqa: PLC0415
 
         with recording_for_tensorrt():
-            proto = trace(model)
+            proto = trace(model, inputs)
         refuse_unsupported(proto)
         return finish(proto, manifest_json)

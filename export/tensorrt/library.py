@@ -3,11 +3,10 @@
 import ctypes
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
+from export.formats.base import EngineName
 from neurocity.errors import MissingDependencyError
-
-EngineName = Literal["tensorrt", "tensorrt-rtx"]
 
 _MODULES: dict[str, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _INSTALL: dict[str, str] = {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from export.ray_profile import RayProfile
 from export.tensorrt.library import EngineLibrary
-from export.tensorrt.rays import RayProfile
-from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS
+from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, TensorSpec, ray_inputs
 from neurocity.errors import ExportError, UnsupportedError
 
 
@@ -26,8 +26,9 @@ def build(model: bytes, library: EngineLibrary, profile: RayProfile) -> bytes:
     # TensorFloat-32 keeps 10 bits of a product; what is proved is the graph in the precision it states.
     config.clear_flag(trt.BuilderFlag.TF32)
     shapes = builder.create_optimization_profile()
-    for spec in RAY_INPUTS:
-        shapes.set_shape(spec.name, *((rays, 3) for rays in (profile.least, profile.usual, profile.most)))
+    for spec in _inputs(network):
+        width = spec.shape[1]
+        shapes.set_shape(spec.name, *((rays, width) for rays in (profile.least, profile.usual, profile.most)))
     config.add_optimization_profile(shapes)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -67,11 +68,16 @@ def _parser_report(parser: Any, library: EngineLibrary) -> str:
     return "\n".join(lines)
 
 
+def _inputs(network: Any) -> tuple[TensorSpec, ...]:
+    """What the contract calls the inputs of a render graph that has so many."""
+    return ray_inputs(needs_ray_radii=network.num_inputs > len(RAY_INPUTS))
+
+
 def _check_tensors(network: Any) -> None:
     """Raises ExportError unless inputs and outputs are the contract's; -1 stands for the dynamic axis."""
     got, expected = [], []
     for specs, count, tensor in (
-        (RAY_INPUTS, network.num_inputs, network.get_input),
+        (_inputs(network), network.num_inputs, network.get_input),
         (RENDER_OUTPUTS, network.num_outputs, network.get_output),
     ):
         for found in map(tensor, range(count)):

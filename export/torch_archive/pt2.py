@@ -5,20 +5,18 @@ reads these later, and they name folders of the exporting machine; so do the fil
 keeps for its error messages.
 """
 
-import io
 import json
 import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
+from export.torch_archive.records import rewritten
 from neurocity.errors import ManifestError
 
 LIBRARY = ".so"
 _METADATA = "_metadata.json"
-_KEPT = (LIBRARY, f".wrapper{_METADATA}", "archive_format", "archive_version", "byteorder")
+_KEPT = (f".wrapper{_METADATA}", "archive_format", "archive_version", "byteorder")
 
 
 def stripped(archive: bytes, folders: Iterable[str]) -> bytes:
@@ -26,18 +24,14 @@ def stripped(archive: bytes, folders: Iterable[str]) -> bytes:
 
     Equal libraries and metadata give equal bytes.
     """
-    reader = torch._C.PyTorchFileReader(io.BytesIO(archive))
-    written = io.BytesIO()
-    writer = torch._C.PyTorchFileWriter(written)
     hidden = sorted({folder.rstrip("/") for folder in folders}, key=len, reverse=True)
-    for record in sorted(reader.get_all_records()):
-        if record.endswith(_KEPT):
-            data = reader.get_record(record)
-            if record.endswith(LIBRARY):
-                data = _without_folders(data, hidden)
-            writer.write_record(record, data, len(data))
-    writer.write_end_of_file()
-    return written.getvalue()
+
+    def change(record: str, data: bytes) -> bytes | None:
+        if record.endswith(LIBRARY):
+            return _without_folders(data, hidden)
+        return data if record.endswith(_KEPT) else None
+
+    return rewritten(archive, change)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

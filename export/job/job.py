@@ -1,19 +1,18 @@
-"""What one export is asked to do."""
+"""One export: a checkpoint in one format and one precision, as plain data that goes to another process."""
 
+import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
+from export.formats.base import EngineName, Precision
 from export.formats.registry import format_names
+from export.renderer import MAX_RAYS
+from neurocity.contract import model_name
 from neurocity.errors import ConfigError
 
-Precision = Literal["fp32", "fp16"]
-MAX_RAYS = 1 << 20
-"""Upper bound of the dynamic ray axis that the graph is traced with."""
-DEFAULT_RAYS_PER_CALL = 4096
-"""What is recommended as the rays of one call when nothing was measured."""
 MAX_PROFILE_SECONDS = 600.0
 MAX_SAMPLES = 1024
 """Samples of a ray in a graph of fixed budget at most; TensorRT's TopK takes fewer than 3,840 of them."""
@@ -23,7 +22,7 @@ _SCENE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What all artefacts of one export have in common; each field is an option of the command line."""
+    """What all jobs of one request have in common; each field is an option of the command line."""
 
     cameras: Path | None = None
     """Dataset with the held-out views, for a model of another program: its folder or its transforms.json."""
@@ -31,7 +30,7 @@ class ExportOptions:
     """The model repository to write into; it is created when absent."""
     samples: int | None = None
     """Samples of a ray in formats with a fixed budget; without it, as many as the held-out views need."""
-    engine: Literal["tensorrt", "tensorrt-rtx"] = "tensorrt-rtx"
+    engine: EngineName = "tensorrt-rtx"
     """What builds the engine of the format tensorrt: tensorrt-rtx needs no GPU for it; Triton's own backend
     takes what tensorrt builds, on the machine with the GPU."""
     version: int = 1
@@ -48,6 +47,8 @@ class ExportOptions:
     """The number of rays in one call that the manifest recommends; without it, the best that is measured."""
     profile_seconds: float = 4.0
     """About how long the speed of an artefact is measured; 0 leaves it unmeasured."""
+    resume: bool = False
+    """Keep versions that are there already, where checkpoint, options and tools are the same."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming the field, on a value that cannot be met."""
@@ -66,13 +67,13 @@ class ExportOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportOptions):
-    """Where and how a checkpoint is exported, in one precision."""
+class Job(ExportOptions):
+    """A checkpoint in one format and precision; `export.job.run` does it, here or in a process of its own."""
 
+    checkpoint: Path
     name: str
     """Scene name: lower-case letters, digits, `_` and `-`; the model folders are `<name>_<format>`."""
-    formats: tuple[str, ...] = ("onnx", "torchscript")
-    """Artefact formats, each verified on its own."""
+    format: str
     precision: Precision = "fp32"
     """fp16 stores features and runs networks in half precision; geometry and transmittance stay float32."""
 
@@ -85,22 +86,56 @@ class ExportConfig(ExportOptions):
                 "beginning with a letter or a digit (such as 'lego')"
             )
         known = format_names()
-        if not self.formats:
-            raise ConfigError(f"formats: got none, expected some of: {', '.join(known)}")
-        if len(set(self.formats)) != len(self.formats):
-            raise ConfigError(f"formats: got {' '.join(self.formats)}, expected each format once")
-        for name in self.formats:
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(f"formats: got {name!r}, known: {', '.join(known)}{hint}")
+        if self.format not in known:
+            near = get_close_matches(self.format, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"formats: got {self.format!r}, known: {', '.join(known)}{hint}")
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"precision: got {self.precision!r}, known: {', '.join(get_args(Precision))}")
+
+    @property
+    def label(self) -> str:
+        """How messages name the job: its format, with the precision behind unless it is fp32."""
+        return self.format if self.precision == "fp32" else f"{self.format} {self.precision}"
+
+    @property
+    def model_name(self) -> str:
+        """The model's folder in the repository."""
+        return model_name(self.name, self.format, self.precision)
+
+    @property
+    def folder(self) -> Path:
+        """The version folder that it writes."""
+        return self.out / self.model_name / str(self.version)
 
     def recorded(self) -> dict[str, Any]:
         """The options that shape or prove an artefact, as plain JSON data; `--resume` compares them.
 
-        Left out is what only says where the artefact goes, and what the manifest has in fields of its own.
+        Left out are where the artefact goes, how long it is measured, and what the manifest has in fields of
+        its own.
         """
-        found = asdict(self)
-        for name in ("out", "force", "name", "version", "formats", "precision", "profile_seconds"):
-            del found[name]
-        return {name: value.name if isinstance(value, Path) else value for name, value in found.items()}
+        names = ("cameras", "samples", "engine", "instances", "device", "data", "rays_per_call")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
+
+    def to_json(self) -> str:
+        """The job as one JSON object; fields that have their default value are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        defaults = {field.name: field.default for field in fields(self)}
+        given = {name: value for name, value in values.items() if value != defaults[name]}
+        return json.dumps(given, default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of `to_json`. Raises ConfigError on anything else."""
+        try:
+            given = json.loads(text)
+            paths = {name: Path(given[name]) for name in _PATHS if name in given}
+            return cls(**given | paths)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"job: got {text!r}, expected one JSON object of its fields ({error})"
+            ) from None
+
+
+_PATHS = ("checkpoint", "cameras", "out", "data")

@@ -1,4 +1,4 @@
-"""The manifest of an artefact: what it is, what it came from, and the proof that travels with it."""
+"""The manifest of an artefact that is being made: what it is, what it came from, what was proved."""
 
 import hashlib
 import platform
@@ -6,17 +6,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.formats.base import Format
-from export.job.config import DEFAULT_RAYS_PER_CALL, ExportConfig
-from export.tensorrt.engine_file import with_engine
-from neurocity.checkpoint import Checkpoint
-from neurocity.contract import ArtefactFile, SceneManifest
+from export.job.job import Job
+from export.renderer import DEFAULT_RAYS_PER_CALL
+from neurocity.contract import ArtefactFile, SceneManifest, ray_inputs
+
+if TYPE_CHECKING:
+    from neurocity.checkpoint import Checkpoint
 
 
 def embedded_manifest(
-    checkpoint: Checkpoint, config: ExportConfig, target: Format, sample_budget: dict[str, float]
+    checkpoint: "Checkpoint", job: Job, target: Format, sample_budget: dict[str, float]
 ) -> SceneManifest:
     """The manifest as it stands inside the artefact.
 
@@ -26,17 +28,18 @@ def embedded_manifest(
     bytes.
     """
     return SceneManifest(
-        scene=config.name,
-        version=config.version,
+        scene=job.name,
+        version=job.version,
         family=checkpoint.family,
         format=target.name,
-        precision=config.precision,
+        precision=job.precision,
         checkpoint_sha256=checkpoint.sha256,
         artefact=ArtefactFile(name=target.file_name, sha256="", bytes=0),
         info=checkpoint.info,
+        inputs=ray_inputs(bool(checkpoint.model.needs_ray_radii)),
         sample_budget=sample_budget,
         tools=tool_versions(target),
-        rays_per_call=config.rays_per_call or DEFAULT_RAYS_PER_CALL,
+        rays_per_call=job.rays_per_call or DEFAULT_RAYS_PER_CALL,
     )
 
 
@@ -48,6 +51,13 @@ def complete(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     completed = replace(manifest, artefact=file, parity=parity, created=created)
     return with_engine(completed, engine) if engine else completed
+
+
+def with_engine(manifest: SceneManifest, engine: dict[str, Any]) -> SceneManifest:
+    """The manifest with the record of another engine, whose library is among the tools."""
+    others = {name: tool for name, tool in manifest.tools.items() if name != manifest.engine.get("library")}
+    tools = {**others, engine["library"]: engine["library_version"]}
+    return replace(manifest, engine=engine, tools=tools)
 
 
 def tool_versions(target: Format) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""The exit codes of `neurocity-export` and its commands, and the errors that they stand for."""
+"""The exit codes of all commands, and the errors that they stand for."""
 
 from neurocity.errors import (
     ConfigError,
     MissingDependencyError,
     NeuroCityError,
     ParityError,
+    TrainingInterruptedError,
     UnsupportedError,
 )
 
@@ -16,6 +17,7 @@ _EXIT_CODES: tuple[tuple[type[NeuroCityError], int], ...] = (
     (ParityError, 3),
     (UnsupportedError, 4),
     (MissingDependencyError, 5),
+    (TrainingInterruptedError, INTERRUPTED),
     (NeuroCityError, FAILURE),
 )
 

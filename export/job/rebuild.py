@@ -1,0 +1,107 @@
+"""A new engine for a shipped model, where it will run: from the ONNX model that lies beside it.
+
+It goes past the registry to what builds engines: the format's module also reads and writes ONNX, for which a
+machine that builds needs no package.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from export.formats.base import EngineName, Signature
+from export.job.manifest import with_engine
+from export.ray_profile import RayProfile
+from export.repository.publish import publish, staging, write_synced
+from export.repository.report import REPORT_FILE, markdown
+from export.repository.triton_config import CONFIG_FILE, write_model
+from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
+from export.tensorrt.library import load_library
+from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
+from neurocity.errors import ConfigError, ExportError, UnsupportedError
+from neurocity.model_repository import newest_version_folder, open_version
+
+FORMAT = "tensorrt"
+
+
+def rebuild_engine(
+    folder: Path,
+    library_name: EngineName | None = None,
+    *,
+    least: int | None = None,
+    usual: int | None = None,
+    most: int | None = None,
+) -> SceneManifest:
+    """Replaces the engine of a version folder, or of a model folder's newest version; returns the manifest.
+
+    Without a library, and for numbers of rays that are not given, those of the present engine are taken. The
+    model is exchanged as a whole: readers see the old engine with its manifest, or the new one with its own.
+    Raises ManifestError when the folder is not what its manifest says, UnsupportedError when its format has
+    no engine, ConfigError on numbers of rays, and what `load_library` and `build_engine` raise.
+    """
+    version = open_version(newest_version_folder(folder.resolve()))
+    manifest = version.manifest
+    if manifest.format != FORMAT or not manifest.engine:
+        raise UnsupportedError(
+            f"{version.path}: got an artefact of the format {manifest.format}, which has no engine; "
+            f"export the checkpoint with --formats {FORMAT}"
+        )
+    version.require_whole()
+    library = load_library(library_name or manifest.engine["library"])
+    profile = _profile(manifest, least, usual, most)
+    engine = build_engine(version.artefact.read_bytes(), library, profile)
+    manifest = with_engine(manifest, engine.record)
+    model = version.path.parent
+    with staging(model.parent) as place:
+        staged = place / model.name
+        copy = staged / version.path.name
+        shutil.copytree(version.path, copy)
+        _replace(copy / engine.record["file"], engine.content)
+        _replace(copy / MANIFEST_FILE, to_json(manifest).encode())
+        _replace(copy / REPORT_FILE, markdown(manifest).encode())
+        _write_config(staged, manifest)
+        publish(staged, model.parent, config_file=CONFIG_FILE, force=True)
+    return manifest
+
+
+def _profile(manifest: SceneManifest, least: int | None, usual: int | None, most: int | None) -> RayProfile:
+    """The numbers of rays that are given, and for the others those of the present engine."""
+    rays = manifest.engine["rays"]
+    profile = RayProfile(
+        least=rays["min"] if least is None else least,
+        usual=rays["opt"] if usual is None else usual,
+        most=rays["max"] if most is None else most,
+    )
+    if not profile.least <= manifest.rays_per_call <= profile.most:
+        raise ConfigError(
+            f"rays of an engine: got min {profile.least}, max {profile.most}, expected to hold the "
+            f"{manifest.rays_per_call} rays of a call that the manifest recommends"
+        )
+    return profile
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.unlink()  # a link to the shipped file, perhaps
+    write_synced(path, content)
+
+
+def _write_config(staged: Path, manifest: SceneManifest) -> None:
+    """Writes Triton's configuration with its warm-up for the new engine."""
+    signature = Signature(manifest.inputs, manifest.outputs)
+    instances = int(manifest.options.get("instances", 1))
+    checks = write_model(staged, manifest, ENGINE_TARGET, signature, instances=instances)
+    if failed := [str(check) for check in checks if not check.passed]:
+        raise ExportError(f"{CONFIG_FILE}: " + "; ".join(failed))
+
+
+def summary(manifest: SceneManifest) -> dict[str, Any]:
+    """What a person wants to know of the new engine, by name."""
+    engine = manifest.engine
+    rays = engine["rays"]
+    return {
+        "built by": f"{engine['library']} {engine['library_version']}",
+        "bytes": f"{engine['bytes']:,}",
+        "SHA-256": engine["sha256"],
+        "rays a call": f"{rays['min']:,} to {rays['max']:,}, best at {rays['opt']:,}",
+        "runs on": engine["runs_on"],
+        "opened here": "yes" if engine["opened"] else "no, there is no CUDA device",
+    }

@@ -1,0 +1,61 @@
+"""A program of PyTorch that was opened again: rendering with it, and what it takes and gives."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from export.example_rays import example_rays
+from export.formats.base import Signature
+from export.renderer import Renderer
+from neurocity.cameras import Rays
+from neurocity.contract import RENDER_OUTPUTS, TensorSpec
+from neurocity.errors import MissingDependencyError
+from neurocity.light import Light
+from neurocity.triton_names import Naming, input_name, output_name
+
+Program = Callable[..., Sequence[Tensor]]
+
+
+def require_device(device: str) -> None:
+    """Raises MissingDependencyError where there is no such device."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
+
+
+def renderer(program: Program, device: str) -> Renderer:
+    """The program on `device`, from arrays to arrays."""
+
+    def render(rays: Rays) -> Light:
+        with torch.inference_mode():
+            inputs = (torch.from_numpy(part).to(device) for part in rays.arrays())
+            return Light(*(output.cpu().numpy() for output in program(*inputs)))
+
+    return render
+
+
+def signature(program: Program, inputs: tuple[TensorSpec, ...], device: str, naming: Naming) -> Signature:
+    """What the program takes, and what it gives to 2 and to 3 rays, under the names of Triton's backend.
+
+    An axis as long as there are rays, both times, is the ray axis.
+    """
+    with torch.inference_mode():
+        few, more = (program(*example_rays(inputs, device, rays)) for rays in (2, 3))
+    names = (output_name(naming, index, spec.name) for index, spec in enumerate(RENDER_OUTPUTS))
+    outputs = tuple(_spec(*each) for each in zip(names, few, more, strict=True))
+    return Signature(_named(inputs, naming), outputs)
+
+
+def _named(inputs: Iterable[TensorSpec], naming: Naming) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name=input_name(naming, index, spec.name), dtype=spec.dtype, shape=spec.shape)
+        for index, spec in enumerate(inputs)
+    )
+
+
+def _spec(name: str, few: Tensor, more: Tensor) -> TensorSpec:
+    shape: tuple[Any, ...] = tuple(
+        "rays" if (a, b) == (2, 3) else a for a, b in zip(few.shape, more.shape, strict=True)
+    )
+    return TensorSpec(name=name, dtype=str(few.dtype).removeprefix("torch."), shape=shape)
