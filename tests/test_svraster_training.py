@@ -144,6 +144,21 @@ def test_the_classic_loop_takes_the_steps_that_lightning_takes(
         assert torch.equal(value, weights[f"model.{name}"]), name
 
 
+def test_both_loops_average_the_weights_alike(sphere: Path, tmp_path: Path) -> None:
+    """Over the first ten steps, which all count, later ones, and voxels that change in between."""
+    steps, epochs = 5, 5
+    rays, views = training_datasets(load_scene(sphere), batches=steps)
+    trainer_of((rays, views), tmp_path, epochs, config=lightning_config(ema_decay=0.6)).fit()
+    lightning = content(tmp_path / "last.ckpt")
+    config = trainer_config(max_steps=epochs * steps, steps_per_epoch=steps, ema_decay=0.6)
+    classic = SVRasterTrainer(MODEL, config, rays, views)
+    classic.train()
+    assert classic.average is not None
+    for name, value in classic.average.state_dict().items():
+        assert torch.equal(value, lightning["state_dict"][f"model.{name}"]), name
+    assert not torch.equal(classic.average.sh0, classic.model.sh0), "the check can fail"
+
+
 def test_checkpoints_of_one_loop_open_in_the_other(
     datasets: tuple[TrainingRays, Views], uninterrupted: Path, tmp_path: Path
 ) -> None:

@@ -20,11 +20,9 @@ from neurocity.svraster.core import SVRaster, SVRasterConfig
 from neurocity.svraster.training_config import SVRasterTrainingConfig
 from neurocity.svraster.voxel_training import Objective, VoxelTraining, parameter_groups
 from neurocity.training.metrics import psnr
-from neurocity.training.schedules import learning_rate_factor
+from neurocity.training.schedules import kept_average, learning_rate_factor, update_average
 from neurocity.training.views import render_view
 
-AVERAGE_EVERY = 10
-"""Steps between updates of the averaged weights."""
 _PREFIX = "model."
 
 
@@ -101,8 +99,7 @@ class SVRasterTrainer:
         self._clip_gradients()
         self.optimizer.step()
         self.step += 1
-        if self.average is not None and self.step % AVERAGE_EVERY == 0:
-            self._update_average(self.average)
+        self._update_average()
         epoch, rest = divmod(self.step, config.steps_per_epoch)
         if rest == 0:
             self._training.adapt(epoch, self.progress, self.optimizer, self._averages())
@@ -207,12 +204,10 @@ class SVRasterTrainer:
             torch.nn.utils.clip_grad_value_(parameters, limit)
 
     @torch.no_grad()
-    def _update_average(self, average: SVRaster) -> None:
-        # Young averages follow the weights more closely, so that the first weights do not stay for long.
-        updates = self.step // AVERAGE_EVERY
-        kept = min(self.config.ema_decay**AVERAGE_EVERY, (1 + updates) / (10 + updates))
-        for mean, weight in zip(average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(weight, 1.0 - kept)
+    def _update_average(self) -> None:
+        kept = kept_average(self.step, self.config.ema_decay)
+        if self.average is not None and kept is not None:
+            update_average([*self.average.parameters()], [*self.model.parameters()], kept)
 
     def _shared_config(self) -> dict[str, Any]:
         """The configuration as Lightning's training has it."""

@@ -1,8 +1,15 @@
-"""How the learning rate falls over a training, as a factor of its peak."""
+"""What changes over a training: the learning rate, and how far the averaged weights follow the weights."""
 
 import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
 
 from neurocity.training.config import TrainingConfig
+
+AVERAGE_EVERY = 10
+"""Steps between two updates of the averaged weights, to cost little; each of the first steps has one."""
 
 
 def learning_rate_factor(config: TrainingConfig, *, step: int, progress: float) -> float:
@@ -22,3 +29,24 @@ def learning_rate_factor(config: TrainingConfig, *, step: int, progress: float) 
         passed = sum(progress >= milestone for milestone in config.step_milestones)
         return warm * final ** (passed / len(config.step_milestones))
     return warm
+
+
+def kept_average(step: int, decay: float) -> float | None:
+    """Share of the averaged weights that the update after optimiser step `step` keeps; None without an update.
+
+    decay: of the average per step. The first update takes the weights themselves. Young averages follow the
+    weights closely: the n-th update after it keeps at most (1 + n) / (10 + n), so that the first weights do
+    not stay in the average for long.
+    """
+    first_steps = step <= AVERAGE_EVERY
+    if not first_steps and step % AVERAGE_EVERY:
+        return None
+    update, steps = (
+        (step - 1, 1) if first_steps else (AVERAGE_EVERY - 2 + step // AVERAGE_EVERY, AVERAGE_EVERY)
+    )
+    return min(decay**steps, (1 + update) / (10 + update) if update else 0.0)
+
+
+def update_average(averages: Sequence[Tensor], weights: Sequence[Tensor], kept: float) -> None:
+    """Move averages towards the weights of the same shapes, in place; `kept` is `kept_average`'s."""
+    torch._foreach_lerp_(averages, weights, 1.0 - kept)
