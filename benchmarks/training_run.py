@@ -24,7 +24,8 @@ from neurocity.rendering.views import render_rays
 from neurocity.training.budget import TrainingBudget, TrainingClock
 from neurocity.training.metrics import image_metrics, psnr
 from neurocity.training.module import RadianceFieldModule
-from neurocity.training.run import RunOptions, train
+from neurocity.training.options import RunOptions
+from neurocity.training.run import train
 from neurocity.training.run_config import assignments, with_values
 from neurocity.training.views import render_view
 

@@ -1,7 +1,6 @@
 """What changes over a training: the learning rate, and how far the averaged weights follow the weights."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -32,7 +31,7 @@ def learning_rate_factor(config: TrainingConfig, *, step: int, progress: float) 
 
 
 def kept_average(step: int, decay: float) -> float | None:
-    """Share of the averaged weights that the update after optimiser step `step` keeps; None without an update.
+    """Share of the averaged weights that the update after optimiser step `step` keeps; None if none is due.
 
     decay: of the average per step. The first update takes the weights themselves. Young averages follow the
     weights closely: the n-th update after it keeps at most (1 + n) / (10 + n), so that the first weights do
@@ -47,6 +46,6 @@ def kept_average(step: int, decay: float) -> float | None:
     return min(decay**steps, (1 + update) / (10 + update) if update else 0.0)
 
 
-def update_average(averages: Sequence[Tensor], weights: Sequence[Tensor], kept: float) -> None:
+def update_average(averages: list[Tensor], weights: list[Tensor], kept: float) -> None:
     """Move averages towards the weights of the same shapes, in place; `kept` is `kept_average`'s."""
     torch._foreach_lerp_(averages, weights, 1.0 - kept)
