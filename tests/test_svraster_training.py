@@ -20,6 +20,7 @@ from neurocity.svraster.lightning_trainer import (
     train_svraster_lightning,
 )
 from neurocity.svraster.trainer import SVRasterTrainer, SVRasterTrainerConfig
+from neurocity.training.callbacks import VoxelStatisticsCallback
 from neurocity.training.data import SceneDataModule
 
 STEPS = 8
@@ -119,6 +120,12 @@ def test_a_stopped_run_goes_on_exactly_across_adaptations(
     for part in whole:
         assert same(whole[part], resumed[part]), part
     assert not same(whole, content(uninterrupted / f"step={3 * STEPS}.ckpt")), "the check can fail"
+
+
+def test_voxels_are_counted_without_being_asked(datasets: tuple[TrainingRays, Views], tmp_path: Path) -> None:
+    trainer = trainer_of(datasets, tmp_path, 1)
+    trainer.fit()
+    assert any(isinstance(callback, VoxelStatisticsCallback) for callback in trainer.callbacks)
 
 
 def test_averages_have_the_voxels_of_the_model(uninterrupted: Path) -> None:

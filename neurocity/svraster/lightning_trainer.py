@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from neurocity.contract import SceneInfo
@@ -11,6 +12,7 @@ from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.training_config import SVRasterTrainingConfig
 from neurocity.svraster.voxel_training import VoxelTraining, parameter_groups
+from neurocity.training.callbacks import VoxelStatisticsCallback
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
 from neurocity.training.one_call import create_lightning_trainer, train_any_model
@@ -62,6 +64,9 @@ class SVRasterLightningModule(RadianceFieldModule):
             if self._seen is not None:
                 self._training.statistics.load(self._seen)
         return self._training
+
+    def figures(self) -> list[Callback]:
+        return [*super().figures(), VoxelStatisticsCallback()]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         return parameter_groups(self.model, self.config)

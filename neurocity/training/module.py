@@ -22,6 +22,7 @@ from neurocity.data.scene_info import scene_info
 from neurocity.errors import ConfigError, TrainingError
 from neurocity.families import find_family
 from neurocity.training.budget import TrainingBudget
+from neurocity.training.callbacks import GradientNorm, Throughput, WeightAverage
 from neurocity.training.config import TrainingConfig
 from neurocity.training.metrics import image_metrics
 from neurocity.training.schedules import learning_rate_factor
@@ -159,18 +160,18 @@ class RadianceFieldModule(pl.LightningModule):
             strategy.model = self
             strategy.configure_ddp()
 
+    def figures(self) -> list[Callback]:
+        """What logs figures of a run beside its loss and metrics; a family adds its own."""
+        return [GradientNorm(), Throughput()]
+
     def configure_callbacks(self) -> list[Callback]:
         """What every trainer gets unless it has its own: figures, and the average of the weights."""
-        from neurocity.training import callbacks as ours  # noqa: PLC0415, cycle
-
-        callbacks: list[Callback] = [ours.GradientNorm(), ours.Throughput()]
-        if ours.has_voxel_statistics(self):
-            callbacks.append(ours.VoxelStatisticsCallback())
+        callbacks = self.figures()
         if self.trainer.loggers:
             callbacks.append(LearningRateMonitor())
         present = [type(callback) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
         if self.config.use_ema and not any(issubclass(kind, WeightAveraging) for kind in present):
-            callbacks.append(ours.WeightAverage(self.config.ema_decay))
+            callbacks.append(WeightAverage(self.config.ema_decay))
         return [callback for callback in callbacks if type(callback) not in present]
 
     def setup(self, stage: str) -> None:
