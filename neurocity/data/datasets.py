@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypedDict
+from typing import Any, NamedTuple, Self, TypedDict
 
 import torch
 from torch import Tensor
@@ -41,12 +41,19 @@ class ViewBatch(TypedDict):
     name: str
 
 
+class BatchIndex(NamedTuple):
+    """Which batch a model wants: of which step, with how many rays, in squares of how many pixels a side."""
+
+    step: int
+    rays: int
+    square_side: int = 1
+
+
 class TrainingRays(Dataset[RayBatch]):
     """Batches of rays drawn uniformly, with replacement, from all trainable pixels of some frames.
 
-    Item (step, count) is a batch of `count` rays that depends on nothing but the seed and the step, so that a
-    resumed run sees what an uninterrupted one sees. An item of one number takes `rays_per_batch` rays. Item
-    (step, count, side) is one of rays in squares of `side` by `side` pixels, which meet the same places.
+    A batch depends on nothing but the seed and its index, so that a resumed run sees what an uninterrupted
+    one sees. A plain number as index stands for a step's batch of `rays_per_batch` rays.
 
     frames: a scene's training frames. scene: where they are from; `training_datasets` gives it. seed: of the
     random rays. batches: how many items an epoch has. on_frame: called once per decoded image.
@@ -119,13 +126,23 @@ class TrainingRays(Dataset[RayBatch]):
     def __len__(self) -> int:
         return self.batches
 
-    def __getitem__(self, index: int | tuple[int, int] | tuple[int, int, int]) -> RayBatch:
-        step, count, *rest = index if isinstance(index, tuple) else (index, self.rays_per_batch)
+    def __getitem__(self, index: int | BatchIndex) -> RayBatch:
+        wanted = index if isinstance(index, BatchIndex) else BatchIndex(index, self.rays_per_batch)
+        return self.batch(*wanted)
+
+    def batch(self, step: int, count: int, square_side: int = 1) -> RayBatch:
+        """Random rays, in squares of `square_side` by `square_side` pixels, which meet the same places.
+
+        Several processes take equal parts of a batch, which then has a few rays more where it must.
+        """
         count = -(-count // self.ranks) * self.ranks
         device = self.rgba.device
         generator = torch.Generator(device).manual_seed(hash((self.seed, step)) % 2**63)
-        side = rest[0] if rest else 1
-        pixels = self._draw(count, generator) if side == 1 else self._draw_squares(count, side, generator)
+        pixels = (
+            self._draw(count, generator)
+            if square_side == 1
+            else self._draw_squares(count, square_side, generator)
+        )
         noise = torch.rand(count, 4, generator=generator, device=device)
         size = count // self.ranks
         part = slice(self.rank * size, (self.rank + 1) * size)

@@ -85,7 +85,7 @@ class SVRasterTrainer:
     def train_step(self) -> Objective:
         """One step of the optimiser, and what is due after it."""
         config = self.config
-        batch = self.rays[self.step, config.rays_per_batch, config.square_side]
+        batch = self.rays.batch(self.step, config.rays_per_batch, config.square_side)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self._learning_rate_factor()
         result = self._training.objective(batch, batch["noise"][:, :3], self.progress)

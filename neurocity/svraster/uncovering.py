@@ -31,7 +31,7 @@ def footprints(model: SVRaster, rays: TrainingRays) -> Tensor:
     """Smallest radius of a pixel's cone at each voxel [N] over many training rays; else infinite."""
     smallest = torch.full((len(model.voxel_level),), torch.inf, device=model.voxel_level.device)
     for step in range(RAYS // CHUNK):
-        batch = rays[-1 - step, CHUNK]
+        batch = rays.batch(-1 - step, CHUNK)
         intervals = model.traverse(batch["ray_origins"].t(), batch["ray_directions"].t())
         middle = (intervals.near + intervals.far) * 0.5
         radius = middle * batch["ray_radii"][:, 0].index_select(0, intervals.ray_index)

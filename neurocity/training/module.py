@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from neurocity.checkpoint import FORMAT_VERSION
 from neurocity.contract import SceneInfo, scene_info_from_dict, to_dict
-from neurocity.data.datasets import RayBatch, TrainingRays, ViewBatch, Views, uncollated
+from neurocity.data.datasets import BatchIndex, RayBatch, TrainingRays, ViewBatch, Views, uncollated
 from neurocity.data.scene_info import scene_info
 from neurocity.errors import ConfigError, TrainingError
 from neurocity.families import find_family
@@ -136,6 +136,10 @@ class RadianceFieldModule(pl.LightningModule):
     def ask_for_rays(self, number: float) -> None:
         """Have about so many rays in the next batch, in sixty-fours: several processes take equal parts."""
         self.rays_per_batch = 64 * max(1, min(round(number), MOST_RAYS) // 64)
+
+    def next_batch(self) -> BatchIndex:
+        """Which rays are to come next."""
+        return BatchIndex(self.trainer.global_step, self.rays_per_batch, self.square_side)
 
     def sum_over_processes(self, value: float) -> float:
         """The sum of what every process gives; all of them must call this."""
