@@ -1,10 +1,12 @@
 """The configuration of a run: written, given back, overridden by name, and refused when it makes no sense."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import tyro
 import yaml
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 from test_training_resume import differences, state
@@ -12,6 +14,7 @@ from test_training_resume import differences, state
 from neurocity.cli import main
 from neurocity.errors import ConfigError
 from neurocity.families import find_family
+from neurocity.training.config import TrainingConfig
 from neurocity.training.run_config import assignments, read_run_config, with_values
 
 MODEL = find_family("instant_ngp").config_class()
@@ -124,6 +127,23 @@ def test_values_are_read_by_their_types(values: dict[str, Any], field: str, expe
 def test_unknown_names_and_wrong_types_are_errors(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         with_values(MODEL.preset("cpu"), values, where="model")
+
+
+def test_a_family_names_only_the_defaults_that_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Own(TrainingConfig, ema_decay=0.5):
+        extra: int = 1
+
+    names = [item.name for item in dataclasses.fields(TrainingConfig)]
+    assert [item.name for item in dataclasses.fields(Own)] == [*names, "extra"]
+    assert (Own().ema_decay, TrainingConfig().ema_decay) == (0.5, 0.999)
+    with pytest.raises(SystemExit):
+        tyro.cli(Own, args=["--help"])
+    assert "Decay of the average per step. (default: 0.5)" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"ema_decay: got 1\.0"):
+        Own(ema_decay=1.0)
+    with pytest.raises(KeyError, match="ema"):
+        type("Other", (TrainingConfig,), {}, ema=0.5)
 
 
 @pytest.mark.parametrize("text", ["num_levels=3", "model.num_levels", "data.path=x", "model=3", "="])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +26,15 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class MipNeRFLightningConfig(TrainingConfig):
+class MipNeRFLightningConfig(
+    TrainingConfig,
+    learning_rate=5e-4,
+    weight_decay=0.0,
+    optimizer_type="adam",
+    scheduler_type="exponential",
+    warmup_steps=2500,
+    gradient_clip_val=None,
+):
     """Training of Mip-NeRF; defaults are the paper's."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -44,18 +52,6 @@ class MipNeRFLightningConfig(TrainingConfig):
         },
     }
 
-    learning_rate: float = 5e-4
-    """Peak learning rate."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay of network matrices; none."""
-    optimizer_type: Literal["adam", "adamw"] = "adam"
-    """Optimiser."""
-    scheduler_type: Literal["cosine", "exponential", "step", "none"] = "exponential"
-    """How the learning rate falls from its peak to `final_learning_rate`."""
-    warmup_steps: int = 2500
-    """Steps over which the learning rate rises to its peak."""
-    gradient_clip_val: float | None = None
-    """Gradients are not clipped."""
     cones_per_batch: int = 4096
     """Rays of a batch that can meet matter; the number of rays that are drawn adapts to give as many."""
     coarse_weight: float = 0.1

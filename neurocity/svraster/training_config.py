@@ -9,7 +9,13 @@ from neurocity.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SVRasterTrainingConfig(TrainingConfig):
+class SVRasterTrainingConfig(
+    TrainingConfig,
+    # Directions are forgotten at once.
+    betas=(0.1, 0.99),
+    # So small that a voxel which is rarely met learns as fast as others.
+    epsilon=1e-15,
+):
     """Rays, losses and adaptation of SVRaster (Sun et al. 2024, section 3.3 and supplement).
 
     Times are shares of training, and epochs. An epoch has `steps_per_epoch` steps where this configuration
@@ -59,10 +65,6 @@ class SVRasterTrainingConfig(TrainingConfig):
         },
     }
 
-    betas: tuple[float, float] = (0.1, 0.99)
-    """Decay of the optimiser's running means: directions are forgotten at once."""
-    epsilon: float = 1e-15
-    """So small that a voxel which is rarely met learns as fast as others."""
     density_rate: float = 25.0
     """Learning rate of densities, as a multiple of `learning_rate`."""
     color_rate: float = 10.0

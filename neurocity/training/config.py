@@ -1,6 +1,7 @@
 """What the families share of a training configuration."""
 
 from dataclasses import dataclass
+from inspect import get_annotations
 from typing import Any, Literal
 
 from neurocity.errors import ConfigError
@@ -15,7 +16,18 @@ _CHOICES = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Presets):
-    """Optimiser, schedule and averaging; a family's configuration adds its own fields."""
+    """Optimiser, schedule and averaging; a family's configuration adds its own fields.
+
+    A family names what it sets differently as keywords of its class, `class MyConfig(TrainingConfig,
+    ema_decay=0.98)`: type, place and documentation of the field stay those of this class.
+    """
+
+    def __init_subclass__(cls, **defaults: Any) -> None:
+        super().__init_subclass__()
+        kinds = {name: kind for base in cls.__mro__[1:] for name, kind in get_annotations(base).items()}
+        for name, value in defaults.items():
+            cls.__annotations__[name] = kinds[name]
+            setattr(cls, name, value)
 
     model_config: Any = None
     """The model's configuration, for modules that are made from this one alone."""
