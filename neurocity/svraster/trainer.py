@@ -20,7 +20,7 @@ from neurocity.svraster.core import SVRaster, SVRasterConfig
 from neurocity.svraster.training_config import SVRasterTrainingConfig
 from neurocity.svraster.voxel_training import Objective, VoxelTraining, parameter_groups
 from neurocity.training.metrics import psnr
-from neurocity.training.schedules import kept_average, learning_rate_factor, update_average
+from neurocity.training.optimization import kept_average, learning_rate_factor, update_average
 from neurocity.training.views import render_view
 
 _PREFIX = "model."

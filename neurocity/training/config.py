@@ -42,7 +42,7 @@ class TrainingConfig(Presets):
     epsilon: float = 1e-8
     """What the optimiser adds to the root of the mean squared gradient."""
     scheduler_type: Literal["cosine", "exponential", "step", "none"] = "cosine"
-    """How the learning rate falls from its peak to `final_learning_rate`; see `training.schedules`."""
+    """How the learning rate falls from its peak to `final_learning_rate`; see `training.optimization`."""
     final_learning_rate: float = 0.01
     """Learning rate at the end, as a share of the peak; "none" keeps the peak."""
     step_milestones: tuple[float, ...] = (0.5, 0.75, 0.9)

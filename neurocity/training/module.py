@@ -25,7 +25,7 @@ from neurocity.training.budget import TrainingBudget
 from neurocity.training.callbacks import GradientNorm, Throughput, WeightAverage
 from neurocity.training.config import TrainingConfig
 from neurocity.training.metrics import image_metrics
-from neurocity.training.schedules import learning_rate_factor
+from neurocity.training.optimization import learning_rate_factor
 from neurocity.training.views import render_view
 
 MOST_RAYS = 2**18

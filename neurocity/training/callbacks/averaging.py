@@ -5,11 +5,11 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging
 
-from neurocity.training.schedules import kept_average, update_average
+from neurocity.training.optimization import kept_average, update_average
 
 
 class WeightAverage(WeightAveraging):
-    """Lightning's exponential moving average of the weights, updated as `training.schedules` says.
+    """Lightning's exponential moving average of the weights, updated as `training.optimization` says.
 
     decay: of the average per step. Buffers (the occupancy grid) are copied, not averaged. A model whose
     parameters change size in training changes its average likewise, see

@@ -6,7 +6,7 @@ import pytest
 
 from neurocity.errors import ConfigError
 from neurocity.training.config import TrainingConfig
-from neurocity.training.schedules import kept_average, learning_rate_factor
+from neurocity.training.optimization import kept_average, learning_rate_factor
 
 
 def factors(scheduler: str, *shares: float, **fields: object) -> list[float]:
