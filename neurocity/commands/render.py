@@ -10,8 +10,8 @@ from PIL import Image
 from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import Render
-from neurocity.commands.device import check_device
 from neurocity.contract import View
+from neurocity.device import check_device
 from neurocity.errors import CameraError, ConfigError, DataError
 from neurocity.rendering.views import over_background, render_rays
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -20,8 +21,13 @@ from neurocity.svraster.core import SVRaster, SVRasterConfig
 from neurocity.svraster.training_config import SVRasterTrainingConfig
 from neurocity.svraster.voxel_training import Objective, VoxelTraining, parameter_groups
 from neurocity.training.metrics import psnr
-from neurocity.training.optimization import kept_average, learning_rate_factor, update_average
-from neurocity.training.views import render_view
+from neurocity.training.optimization import (
+    build_optimizer,
+    kept_average,
+    learning_rate_factor,
+    update_average,
+)
+from neurocity.training.views import on_device, render_view
 
 _PREFIX = "model."
 
@@ -86,8 +92,9 @@ class SVRasterTrainer:
         """One step of the optimiser, and what is due after it."""
         config = self.config
         batch = self.rays.batch(self.step, config.rays_per_batch, config.square_side)
+        factor = learning_rate_factor(config, step=self.step, progress=self.progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self._learning_rate_factor()
+            group["lr"] = group["initial_lr"] * factor
         result = self._training.objective(batch, batch["noise"][:, :3], self.progress)
         if not math.isfinite(result.loss.item()):
             raise TrainingError(
@@ -115,12 +122,8 @@ class SVRasterTrainer:
         if self.views is None:
             raise ConfigError("val_dataset: got None, expected the views to evaluate on")
         model = (self.average or self.model).eval()
-        values = []
-        for index in range(len(self.views)):
-            view = self.views[index]
-            rays = {name: x.to(self.device) if isinstance(x, Tensor) else x for name, x in view.items()}
-            values.append(psnr(*render_view(model, rays, self.scene.background)))  # type: ignore[arg-type]
-        return sum(values) / len(values)
+        views = (on_device(self.views[index], self.device) for index in range(len(self.views)))
+        return fmean(psnr(*render_view(model, view, self.scene.background)) for view in views)
 
     def save(self, path: str | Path, metrics: dict[str, float] | None = None) -> None:
         """Write a checkpoint, which `load`, `SVRasterLightningModule` and `neurocity-export` open.
@@ -177,31 +180,18 @@ class SVRasterTrainer:
         self._training = VoxelTraining(
             self.model, config, squares=config.square_side, transparent=self.scene.background is not None
         )
-        kind = torch.optim.Adam if config.optimizer_type == "adam" else torch.optim.AdamW
-        self.optimizer = kind(
-            parameter_groups(self.model, config),
-            lr=config.learning_rate,
-            betas=config.betas,
-            eps=config.epsilon,
-            fused=True,
-        )
+        self.optimizer = build_optimizer(config, parameter_groups(self.model, config))
         for group in self.optimizer.param_groups:
             group["initial_lr"] = group["lr"]
 
     def _averages(self) -> list[SVRaster]:
         return [] if self.average is None else [self.average]
 
-    def _learning_rate_factor(self) -> float:
-        return learning_rate_factor(self.config, step=self.step, progress=self.progress)
-
     def _clip_gradients(self) -> None:
-        limit, parameters = self.config.gradient_clip_val, list(self.model.parameters())
-        if limit is None:
-            return
-        if self.config.gradient_clip_algorithm == "norm":
-            torch.nn.utils.clip_grad_norm_(parameters, limit)
-        else:
-            torch.nn.utils.clip_grad_value_(parameters, limit)
+        limit, by_norm = self.config.gradient_clip_val, self.config.gradient_clip_algorithm == "norm"
+        if limit is not None:
+            clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
+            clip(self.model.parameters(), limit)
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -25,7 +25,7 @@ from neurocity.training.budget import TrainingBudget
 from neurocity.training.callbacks import GradientNorm, Throughput, WeightAverage
 from neurocity.training.config import TrainingConfig
 from neurocity.training.metrics import image_metrics
-from neurocity.training.optimization import learning_rate_factor
+from neurocity.training.optimization import build_optimizer, learning_rate_factor
 from neurocity.training.views import render_view
 
 MOST_RAYS = 2**18
@@ -196,15 +196,9 @@ class RadianceFieldModule(pl.LightningModule):
         ]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        kind = torch.optim.Adam if self.config.optimizer_type == "adam" else torch.optim.AdamW
-        optimizer = kind(
-            self.parameter_groups(),
-            lr=self.config.learning_rate,
-            betas=self.config.betas,
-            eps=self.config.epsilon,
-            # In mixed precision Lightning clips no gradients of a fused optimiser.
-            fused=not isinstance(self.trainer.precision_plugin, MixedPrecision),
-        )
+        # In mixed precision Lightning clips no gradients of a fused optimiser.
+        fused = not isinstance(self.trainer.precision_plugin, MixedPrecision)
+        optimizer = build_optimizer(self.config, self.parameter_groups(), fused=fused)
 
         def factor(step: int) -> float:
             return learning_rate_factor(self.config, step=step, progress=self.progress())

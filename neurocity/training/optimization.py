@@ -1,14 +1,22 @@
-"""What changes over a training: the learning rate, and how far the averaged weights follow the weights."""
+"""How weights are learnt: optimiser, learning rate over a training, and the average that follows them."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from neurocity.training.config import TrainingConfig
 
 AVERAGE_EVERY = 10
 """Steps between two updates of the averaged weights, to cost little; each of the first steps has one."""
+
+
+def build_optimizer(config: TrainingConfig, groups: list[dict[str, Any]], *, fused: bool = True) -> Optimizer:
+    """The configuration's optimiser of parameter groups, whose own "lr" and "weight_decay" win."""
+    kind = torch.optim.Adam if config.optimizer_type == "adam" else torch.optim.AdamW
+    return kind(groups, lr=config.learning_rate, betas=config.betas, eps=config.epsilon, fused=fused)
 
 
 def learning_rate_factor(config: TrainingConfig, *, step: int, progress: float) -> float:

@@ -14,6 +14,7 @@ from neurocity.checkpoint import read_content
 from neurocity.data.datasets import training_datasets
 from neurocity.data.scene import Scene
 from neurocity.data.scene_info import scene_info
+from neurocity.device import check_device
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import Family
 from neurocity.training.budget import TrainingBudget
@@ -125,8 +126,7 @@ def _gpus(options: RunOptions) -> int:
     """How many GPUs the device stands for; never a silent other device."""
     if options.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device: got {options.device!r}, expected auto, cpu or cuda")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError("device cuda: torch finds no CUDA device here; use --device cpu")
+    check_device(options.device)
     on_cpu = options.device == "cpu" or not torch.cuda.is_available()
     return 0 if on_cpu else options.devices
 
