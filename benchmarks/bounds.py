@@ -20,7 +20,7 @@ import torch
 import tyro
 
 from benchmarks.machine import facts
-from export.registry import get_format
+from export.formats.registry import get_format
 from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
 
@@ -55,7 +55,7 @@ def main() -> None:
         path = Path(folder) / "model.onnx"
         path.write_bytes(get_format("onnx").encode(checkpoint.model, "{}"))
         print(facts())
-        print_bounds(path, checkpoint.model, camera.rays(), arguments.rays_per_call)
+        print_bounds(path, checkpoint.model, camera.rays().arrays(), arguments.rays_per_call)
 
 
 def print_bounds(path: Path, model: Any, rays: tuple[Floats, Floats], rays_per_call: int) -> None:

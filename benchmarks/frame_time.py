@@ -8,27 +8,26 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import tyro
 
 from benchmarks.machine import facts
-from export.config import Precision
-from export.format import Rendered
-from export.graph import render_graph
-from export.registry import get_format
-from neurocity.cameras import Camera
+from export.formats.registry import get_format
+from export.job.config import Precision
+from export.job.graph import render_graph
+from export.parity.metrics import psnr_db
+from export.renderer import Renderer as Render
+from neurocity.cameras import Camera, Rays
 from neurocity.checkpoint import Checkpoint, load_checkpoint
+from neurocity.light import Float32, Light
 from neurocity.rendering.cpu_kernels import without_kernels
 
-Floats = npt.NDArray[np.float32]
-Render = Callable[[Floats, Floats], Rendered]
 KERNELS, GRAPH = "eager, compiled kernels", "eager graph, PyTorch"
 
 
@@ -81,13 +80,13 @@ def _print_rows(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> N
     first, graph = None, 0.0
     for renderer in _renderers(checkpoint, arguments, folder):
         with torch.no_grad():
-            picture = _frame(renderer.render, *frames[0], arguments.rays_per_call)
+            picture = _frame(renderer.render, frames[0], arguments.rays_per_call)
             times = [_seconds(renderer.render, frame, arguments) for frame in frames]
         first = picture if first is None else first
         graph = times[-1] if renderer.name == GRAPH else graph
-        row = [checkpoint.family, renderer.name, f"{_psnr(picture, first):.0f}"]
+        row = [checkpoint.family, renderer.name, f"{psnr_db(picture, first):.0f}"]
         row += [f"{1000 * seconds:.0f}" for seconds in times]
-        row += [f"{len(frames[-1][0]) / times[-1]:,.0f}", f"{graph / times[-1]:.2f}" if graph else ""]
+        row += [f"{len(frames[-1]) / times[-1]:,.0f}", f"{graph / times[-1]:.2f}" if graph else ""]
         row += [f"{renderer.seconds:.1f}", f"{renderer.bytes / 2**20:.1f}"] if renderer.bytes else ["", ""]
         print(f"| {' | '.join(row)} |", flush=True)
         gc.collect()
@@ -96,13 +95,13 @@ def _print_rows(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> N
 def _renderers(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> Iterator[Renderer]:
     """The renderers, the graph before all artefacts, which are written when it is their turn."""
 
-    def run_model(origins: Floats, directions: Floats) -> Rendered:
-        outputs = checkpoint.model(torch.from_numpy(origins), torch.from_numpy(directions))
-        return Rendered(*(output.numpy() for output in outputs))
+    def run_model(rays: Rays) -> Light:
+        outputs = checkpoint.model(*map(torch.from_numpy, rays.arrays()))
+        return Light(*(output.numpy() for output in outputs))
 
-    def run_graph(origins: Floats, directions: Floats) -> Rendered:
+    def run_graph(rays: Rays) -> Light:
         with without_kernels():
-            return run_model(origins, directions)
+            return run_model(rays)
 
     yield Renderer(name=GRAPH, render=run_graph)
     yield Renderer(name=KERNELS, render=run_model)
@@ -117,26 +116,19 @@ def _renderers(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> It
         yield Renderer(name=title, render=render, seconds=seconds, bytes=path.stat().st_size)
 
 
-def _frame(render: Render, origins: Floats, directions: Floats, rays_per_call: int) -> Floats:
+def _frame(render: Render, rays: Rays, rays_per_call: int) -> Float32:
     """The colours [R, 3] of a frame."""
-    starts = range(0, len(origins), rays_per_call)
-    parts = [slice(start, start + rays_per_call) for start in starts]
-    return np.concatenate([render(origins[part], directions[part]).rgb for part in parts])
+    starts = range(0, len(rays), rays_per_call)
+    return np.concatenate([render(rays[start : start + rays_per_call]).rgb for start in starts])
 
 
-def _seconds(render: Render, frame: tuple[Floats, Floats], arguments: Arguments) -> float:
+def _seconds(render: Render, frame: Rays, arguments: Arguments) -> float:
     times = []
     for _ in range(arguments.repeats + 1):
         began = time.perf_counter()
-        _frame(render, *frame, arguments.rays_per_call)
+        _frame(render, frame, arguments.rays_per_call)
         times.append(time.perf_counter() - began)
     return statistics.median(times[1:])
-
-
-def _psnr(picture: Floats, expected: Floats) -> float:
-    """In dB with peak 1; 200 for equal pictures."""
-    error = float(np.square(picture.astype(np.float64) - expected).mean())
-    return min(200.0, -10.0 * math.log10(max(error, 1e-20)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from export.profile import processor
+from export.speed.profile import processor
 
 
 def facts() -> str:

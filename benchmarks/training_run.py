@@ -152,7 +152,7 @@ def _frame_seconds(checkpoint: Checkpoint, device: str) -> float:
     times = []
     for view in checkpoint.info.views[:FRAMES]:
         camera = Camera.from_view(view).resized(FRAME_SIDE, FRAME_SIDE)
-        rays = [torch.from_numpy(plane).to(device) for plane in camera.rays()]
+        rays = [torch.from_numpy(plane).to(device) for plane in camera.rays().arrays()]
         radii = torch.from_numpy(camera.ray_radii())[:, None].to(device)
         began = TrainingClock.now()
         float(render_rays(checkpoint.model, *rays, radii).opacity.sum())  # waits for a GPU

@@ -22,13 +22,13 @@ import tyro
 from rich.console import Console
 
 import export.commands
-from export.console import ConsoleProgress, print_error, print_json, print_outcomes
-from export.exit_codes import INTERRUPTED, exit_code
-from export.registry import format_names
-from export.repository import refuse_overwrite
-from export.request import ExportRequest
-from export.stage import Stage
-from export.stage_process import StageOutcome, repeat_command, run_in_process
+from export.formats.registry import format_names
+from export.job.console import ConsoleProgress, print_error, print_json, print_outcomes
+from export.job.exit_codes import INTERRUPTED, exit_code
+from export.job.process import StageOutcome, repeat_command, run_in_process
+from export.job.request import ExportRequest
+from export.job.stage import Stage
+from export.repository.publish import refuse_overwrite
 from neurocity.errors import NeuroCityError
 
 __all__ = ["exit_code", "main"]

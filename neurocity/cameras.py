@@ -22,6 +22,7 @@ from neurocity.errors import CameraError
 from neurocity.lenses import PINHOLE, Lens
 
 Array = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
 
 ROTATION_TOLERANCE = 1e-3
 """How far a singular value of a rotation may be from 1; the nearest rotation is then used."""
@@ -30,6 +31,34 @@ _UNPROJECT_BLOCK = 2**18
 """Pixels undistorted at once, which bounds the memory that Newton's iteration takes."""
 
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rays:
+    """R rays, float32: origins [R, 3] in world units, unit directions [R, 3] and, where they are wanted, the
+    radii [R, 1] of their cones at unit distance.
+    """
+
+    origins: Float32
+    directions: Float32
+    radii: Float32 | None = None
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def __getitem__(self, part: slice | npt.NDArray[np.integer]) -> "Rays":
+        """The rays of a slice, or of indices in their order."""
+        return Rays(*(array[part] for array in self.arrays()))
+
+    def arrays(self) -> tuple[Float32, ...]:
+        """Origins, directions and, where they are given, radii: the inputs of a render graph."""
+        present = (self.origins, self.directions)
+        return present if self.radii is None else (*present, self.radii)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Rays"]) -> "Rays":
+        """The rays of all parts in their order; either all have radii or none."""
+        return cls(*map(np.concatenate, zip(*(part.arrays() for part in parts), strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,16 +172,16 @@ class Camera:
         directions[:, 1:] *= -1.0
         return directions
 
-    def rays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """`ray_origins` [H*W, 3] and unit `ray_directions` [H*W, 3] in world axes, row-major pixels.
+    def rays(self, *, radii: bool = False) -> Rays:
+        """The ray of each pixel in world axes, row by row, with the radii of the pixels' cones if asked for.
 
         Raises CameraError as `camera_directions` does.
         """
         directions = (self.camera_directions() @ self.camera_to_world[:3, :3].T).astype(np.float32)
         origins = np.broadcast_to(self.position.astype(np.float32), directions.shape)
-        return np.ascontiguousarray(origins), directions
+        return Rays(np.ascontiguousarray(origins), directions, self.ray_radii()[:, None] if radii else None)
 
-    def ray_radii(self) -> npt.NDArray[np.float32]:
+    def ray_radii(self) -> Float32:
         """Radius at unit distance of each pixel's cone [H*W] (Barron et al. 2021, section 3.1).
 
         A pixel's width, the distance between the unit directions of neighbouring columns, times 2 / sqrt(12):
@@ -177,7 +206,7 @@ class Camera:
         points = points * (1.0, -1.0, -1.0)
         return self.lens.project(points) * (self.fl_x, self.fl_y) + (self.cx, self.cy), points[:, 2]
 
-    def z_factors(self) -> npt.NDArray[np.float32]:
+    def z_factors(self) -> Float32:
         """z-depth per unit of distance along the ray of each pixel [H*W]: `z = distance * z_factors`."""
         return (-self.camera_directions()[:, 2]).astype(np.float32)
 

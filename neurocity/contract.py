@@ -7,6 +7,8 @@ Every family in eval mode, and every artefact exported from it, computes
 in float32 and in scene (world) units, with R dynamic:
 
 - `ray_directions` are unit length;
+- a family that renders cones (`needs_ray_radii`) takes `ray_radii` [R, 1] as a third input, the cones' radii
+  at unit distance. A radius that is not positive stands for the mean of the training cameras';
 - `rgb` is accumulated radiance without background, sRGB-encoded; the caller adds (1 - opacity) * background;
 - `depth` is the expected distance along the ray, sum(w t) / max(opacity, 1e-6);
 - `opacity` is sum(w), in [0, 1];
@@ -57,11 +59,17 @@ RAY_INPUTS = (
     TensorSpec(name=RAY_ORIGINS, dtype="float32", shape=("rays", 3)),
     TensorSpec(name=RAY_DIRECTIONS, dtype="float32", shape=("rays", 3)),
 )
+RAY_RADII_INPUT = TensorSpec(name=RAY_RADII, dtype="float32", shape=("rays", 1))
 RENDER_OUTPUTS = (
     TensorSpec(name=RGB, dtype="float32", shape=("rays", 3)),
     TensorSpec(name=DEPTH, dtype="float32", shape=("rays",)),
     TensorSpec(name=OPACITY, dtype="float32", shape=("rays",)),
 )
+
+
+def ray_inputs(needs_ray_radii: bool) -> tuple[TensorSpec, ...]:
+    """The inputs of a render graph, with `ray_radii` behind the others where the family renders cones."""
+    return (*RAY_INPUTS, RAY_RADII_INPUT) if needs_ray_radii else RAY_INPUTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +133,7 @@ class GoldenView:
 class Golden:
     """The model's answers that travel with an artefact, so that any host can repeat the proof.
 
-    rays: rays and answers, float32 (.npz), see `export.golden`.
+    rays: rays and answers, float32 (.npz), see `export.parity.golden`.
     """
 
     rays: ArtefactFile
@@ -136,16 +144,18 @@ class Golden:
 class SceneManifest:
     """Everything about one exported artefact; `manifest.json` is its JSON form.
 
-    sample_budget: what bounds the samples of a ray in the graph (family-specific names), with the measured
-        share of held-out rays that it truncates under `truncated_ray_share`.
+    inputs, outputs: of the graph, in the order of its arguments and results.
+    sample_budget: what bounds the samples of a ray in the graph (family-specific names); of a graph with a
+        fixed number of samples also the measured share of held-out rays that it truncates.
     tools: versions of the packages that wrote the artefact.
-    parity: the measured proof (plain JSON), see `export.parity`.
+    parity: the measured proof (plain JSON), see `export.parity.gate`.
     golden: what the model answers, to repeat the proof from; artefacts of old releases have none.
-    profile: how fast the artefact is and what it takes (plain JSON), see `export.profile`; empty when it was
-        not measured.
+    profile: how fast the artefact is and what it takes (plain JSON), see `export.speed.profile`; empty when
+        it was not measured.
     engine: the file that was built from the artefact for one library and its devices (plain JSON: file,
         sha256, bytes, library, rays, ...), empty when there is none.
     rays_per_call: the recommended number of rays in one call.
+    camera_axes, pixel_center, depth_kind: the conventions of the cameras that rays are made of, and of depth.
     options: what else the export was asked for, as plain JSON; not part of the copy inside the artefact.
     """
 
@@ -173,10 +183,21 @@ class SceneManifest:
     options: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
+    def __post_init__(self) -> None:
+        """Raises ManifestError on conventions that no reader of this release knows."""
+        for name, known in (("camera_axes", "opengl"), ("pixel_center", 0.5), ("depth_kind", "distance")):
+            if getattr(self, name) != known:
+                raise ManifestError(f"{name}: got {getattr(self, name)!r}, this release reads {known!r}")
+
     @property
     def model_name(self) -> str:
         """The folder and Triton model name, see the function of that name."""
         return model_name(self.scene, self.format, self.precision)
+
+    @property
+    def takes_ray_radii(self) -> bool:
+        """Whether the graph wants `ray_radii` behind origins and directions."""
+        return RAY_RADII_INPUT in self.inputs
 
 
 def model_name(scene: str, format_name: str, precision: str) -> str:
@@ -269,6 +290,8 @@ def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
     built = {key: _build(hints[key], item, f"{path}.{key}") for key, item in value.items()}
     try:
         return kind(**built)
+    except ManifestError as error:
+        raise ManifestError(f"{path}.{error}") from None
     except TypeError:
         missing = [item.name for item in fields(kind) if item.name not in value]
         raise ManifestError(f"{path}: missing field among {missing}") from None

@@ -12,7 +12,7 @@ async def render_camera(engine: Engine, scene: str, camera: Camera, deadline: fl
     deadline: instant on the clock of `time.monotonic()`, or None. Cancelling the task stops the engine's work
     as `Engine.render` says; raises as that does.
     """
-    ray_origins, ray_directions = await asyncio.to_thread(camera.rays)
-    rgb, depth, opacity = await engine.render(scene, ray_origins, ray_directions, deadline)
+    rays = await asyncio.to_thread(camera.rays)
+    rgb, depth, opacity = await engine.render(scene, rays.origins, rays.directions, deadline)
     size = camera.height, camera.width
     return RenderedRays(rgb.reshape(*size, 3), depth.reshape(size), opacity.reshape(size))

@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from export.registry import get_format
+from export.formats.registry import get_format
 from neurocity.cameras import Camera, look_at
 from neurocity.contract import (
     MANIFEST_FILE,

@@ -50,9 +50,9 @@ def tiny_checkpoint(**changes: Any) -> Checkpoint:
 @pytest.fixture(scope="session")
 def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with the tiny scene in every format."""
-    from export.config import ExportConfig  # noqa: PLC0415
-    from export.pipeline import export_model  # noqa: PLC0415
-    from export.registry import format_names  # noqa: PLC0415
+    from export.formats.registry import format_names  # noqa: PLC0415
+    from export.job.config import ExportConfig  # noqa: PLC0415
+    from export.job.run import export_model  # noqa: PLC0415
 
     repository = tmp_path_factory.mktemp("repository")
     config = ExportConfig(

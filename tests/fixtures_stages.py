@@ -16,11 +16,11 @@ TESTS = Path(__file__).parent
 _TINY = f"""
 import os, signal, sys, time
 sys.path.append({str(TESTS)!r})
-import export.pipeline
+import export.job.run
 from fixtures_stages import tiny_checkpoint_in
 from export.formats.torchscript import TorchScriptFormat
 from tiny_field import TinyField
-export.pipeline.open_checkpoint = tiny_checkpoint_in
+export.job.run.open_checkpoint = tiny_checkpoint_in
 """
 
 
@@ -54,18 +54,18 @@ def tiny(change_stages: Callable[..., None], tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def run_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """`python -m export.stage tiny.ckpt --name tiny ...` in this process, on a changed tiny checkpoint."""
-    import export.pipeline  # noqa: PLC0415
-    import export.stage  # noqa: PLC0415
+    """`python -m export.job.stage tiny.ckpt --name tiny ...` in this process, on a changed checkpoint."""
+    import export.job.run  # noqa: PLC0415
+    import export.job.stage  # noqa: PLC0415
 
     checkpoint = tmp_path / "tiny.ckpt"
     checkpoint.write_bytes(b"stands for the tiny field")
 
     def run(*arguments: object, **changes: Any) -> int:
         monkeypatch.setattr(
-            export.pipeline, "open_checkpoint", lambda path, _: tiny_checkpoint_in(path, **changes)
+            export.job.run, "open_checkpoint", lambda path, _: tiny_checkpoint_in(path, **changes)
         )
         words = [checkpoint, "--name", "tiny", "--rays-per-call", 512, "--profile-seconds", 0, *arguments]
-        return export.stage.main([str(word) for word in words])
+        return export.job.stage.main([str(word) for word in words])
 
     return run

@@ -34,7 +34,7 @@ def cameras(split: str) -> list[Camera]:
 def photograph(camera: Camera) -> np.ndarray:
     """uint8 [H, W, 4] with straight alpha; a pixel is the mean of 3 x 3 rays."""
     n = _SAMPLES_PER_AXIS
-    origins, directions = camera.resized(n * camera.width, n * camera.height).rays()
+    origins, directions = camera.resized(n * camera.width, n * camera.height).rays().arrays()
     away = origins.astype(np.float64) - CENTER
     along = (away * directions).sum(-1)
     discriminant = along**2 - (away**2).sum(-1) + RADIUS**2

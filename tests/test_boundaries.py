@@ -186,8 +186,8 @@ def test_the_contracts_are_kept(import_cache):
 @pytest.mark.parametrize(
     ("file", "statement", "contract"),
     [
-        ("neurocity/cameras.py", "import export.config", "neurocity knows neither export nor serving"),
-        ("export/triton.py", "import serving.errors", "export knows no serving"),
+        ("neurocity/cameras.py", "import export.job.config", "neurocity knows neither export nor serving"),
+        ("export/repository/triton_config.py", "import serving.errors", "export knows no serving"),
         (
             "neurocity/rendering/views.py",
             "import pytorch_lightning",

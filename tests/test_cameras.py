@@ -43,7 +43,7 @@ def test_known_answer_of_the_conventions():
     pose = np.eye(4)
     pose[:3, 3] = (1.0, 2.0, 3.0)
     plain = Camera(camera_to_world=pose, width=4, height=2, fl_x=2.0, fl_y=2.0, cx=2.0, cy=1.0)
-    origins, directions = plain.rays()
+    origins, directions = plain.rays().arrays()
     assert origins.shape == directions.shape == (8, 3)
     assert origins.dtype == directions.dtype == np.float32
     np.testing.assert_array_equal(origins, np.tile(np.float32([1.0, 2.0, 3.0]), (8, 1)))
@@ -82,7 +82,7 @@ def test_known_answer_of_the_equidistant_fisheye():
 @pytest.mark.parametrize("name", LENSES)
 def test_pixels_to_rays_to_pixels(name):
     posed = camera(LENSES[name], fl_x=34.0, fl_y=35.0)
-    origins, directions = posed.rays()
+    origins, directions = posed.rays().arrays()
     np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1.0, atol=1e-6)
     distances = np.linspace(0.5, 9.0, len(origins))
     pixels, z = posed.project(origins + distances[:, None] * directions)
@@ -152,14 +152,14 @@ def test_pixels_beyond_the_fold_are_an_error():
     with pytest.raises(
         CameraError, match=r"no ray for .* of 1200 pixels \(first: row 0, column 0\)"
     ) as caught:
-        wide.rays()
+        wide.rays().arrays()
     assert caught.value.field == "lens"
 
 
 def test_fisheye_beyond_a_half_sphere_gives_rays_backwards_and_beyond_a_sphere_an_error():
     equidistant = LENSES["equidistant"]
     wide = camera(equidistant, camera_to_world=np.eye(4), fl_x=10.0, fl_y=10.0, cx=20.0, cy=15.0)
-    _, directions = wide.rays()
+    _, directions = wide.rays().arrays()
     left = directions[15 * 40]  # about 1.95 rad left of the axis: more than 90 degrees, so backwards (+z)
     theta = np.hypot(19.5, 0.5) / 10.0
     assert left[2] == pytest.approx(-np.cos(theta), abs=1e-6)
@@ -236,7 +236,7 @@ def test_downscaling_divides_and_leaves_out_what_fills_no_block():
 def test_resizing_scales_pixel_coordinates():
     big = camera(LENSES["barrel"])
     small = big.resized(10, 7)
-    points = big.rays()[0] + 3.0 * big.rays()[1]
+    points = big.rays().origins + 3.0 * big.rays().directions
     pixels_big, pixels_small = big.project(points)[0], small.project(points)[0]
     np.testing.assert_allclose(pixels_small, pixels_big * (10 / 40, 7 / 30), atol=1e-9)
 

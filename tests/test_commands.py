@@ -64,7 +64,7 @@ def test_evaluate_prints_a_report(checkpoint: Path, sphere: Path, capsys: pytest
     frames = load_scene(sphere).splits["test"]
     assert [row["view"] for row in report["views"]] == [frame.name for frame in frames]
     for row, frame in zip(report["views"], frames, strict=True):
-        render = render_rays(opened.model, *(torch.from_numpy(rays) for rays in frame.camera.rays()))
+        render = render_rays(opened.model, *map(torch.from_numpy, frame.camera.rays().arrays()))
         image = over_background(render.rgb, render.opacity, (1.0, 1.0, 1.0))
         rgba = torch.from_numpy(frame.load_image()).view(-1, 4).float() / 255.0
         truth = rgba[:, :3] * rgba[:, 3:] + 1.0 - rgba[:, 3:]
@@ -112,7 +112,7 @@ def test_render_a_held_out_view(checkpoint: Path, tmp_path: Path) -> None:
     opened = load_checkpoint(checkpoint)
     for number, view in enumerate(opened.info.views):
         render = render_rays(
-            opened.model, *(torch.from_numpy(rays) for rays in Camera.from_view(view).rays())
+            opened.model, *(torch.from_numpy(rays) for rays in Camera.from_view(view).rays().arrays())
         )
         expected = over_background(render.rgb, render.opacity, (1.0, 1.0, 1.0)).view(SIZE, SIZE, 3)
         for name, least in (("image.png", 50.0), ("image.webp", 25.0)):

@@ -26,7 +26,7 @@ def known_pixels(frames: tuple[Frame, ...]) -> dict[tuple[float, ...], tuple[np.
     """Origin, direction and rgba of every pixel, by origin and colour, which together are unique here."""
     known = {}
     for frame in frames:
-        origins, directions = frame.camera.rays()
+        origins, directions = frame.camera.rays().arrays()
         rgba = frame.load_image().reshape(-1, 4)
         for origin, direction, color in zip(origins, directions, rgba, strict=True):
             known[(*origin.tolist(), *color.tolist())] = (direction,)
@@ -131,7 +131,7 @@ def test_views_are_whole_frames_row_by_row(frames: tuple[Frame, ...]) -> None:
     views = Views(frames)
     assert len(views) == len(frames)
     view, frame = views[1], frames[1]
-    origins, directions = frame.camera.rays()
+    origins, directions = frame.camera.rays().arrays()
     assert np.array_equal(view["ray_origins"].numpy(), origins)
     assert np.array_equal(view["ray_directions"].numpy(), directions)
     assert (view["height"], view["width"], view["name"]) == (8, 12, frame.name)

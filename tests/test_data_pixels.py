@@ -20,7 +20,7 @@ from neurocity.errors import DataError
 
 def oracle(table_frames):
     """Rays and pixels of all frames, one frame after the other."""
-    rays = [frame.camera.rays() for frame in table_frames]
+    rays = [frame.camera.rays().arrays() for frame in table_frames]
     return (
         np.concatenate([origins for origins, _ in rays]),
         np.concatenate([directions for _, directions in rays]),

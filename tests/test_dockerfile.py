@@ -203,7 +203,7 @@ def test_the_serve_image_renders_over_http(container):
     response = container.get(link)
     assert response.status_code == 200, response.text
     pixels = np.array(Image.open(io.BytesIO(response.content)))
-    rgb, _, opacity = analytic_scene.render(*analytic_scene.camera().rays())
+    rgb, _, opacity = analytic_scene.render(*analytic_scene.camera().rays().arrays())
     expected = (rgb + (1 - opacity[:, None]) * np.array(analytic_scene.BACKGROUND)).reshape(16, 24, 3)
     assert np.abs(pixels / 255 - expected).max() <= 1 / 255
 

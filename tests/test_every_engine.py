@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.formats import onnx as onnx_format
-from export.triton import CONFIG_FILE, model_config
+from export.repository.triton_config import CONFIG_FILE, model_config
 from neurocity.contract import MANIFEST_FILE, manifest_from_json
 from neurocity.errors import (
     DeadlineExceededError,
@@ -68,7 +68,7 @@ def engine_options(name, repository):
 
 def rays(count: int = 37):
     """Rays of which some meet the sphere."""
-    origins, directions = analytic_scene.camera(8, 6).rays()
+    origins, directions = analytic_scene.camera(8, 6).rays().arrays()
     index = np.arange(count) % len(origins)
     return origins[index], directions[index]
 

@@ -40,7 +40,7 @@ def model_of(family: str, unbounded: bool) -> torch.nn.Module:
 def rays() -> tuple[torch.Tensor, torch.Tensor]:
     """A picture of 13 x 11 rays, and rays that miss, start inside and run along axes: 167, a prime."""
     camera = Camera.from_fov_y(look_at((2.6, 0.4, 1.0), (0, 0, 0), (0, 0, 1)), 13, 11, 45.0)
-    seen = [torch.from_numpy(part) for part in camera.rays()]
+    seen = [torch.from_numpy(part) for part in camera.rays().arrays()]
     axes = torch.cat([torch.eye(3), -torch.eye(3)])
     inside = torch.tensor([[0.1, -0.2, 0.3]]).expand(6, 3)
     away = torch.nn.functional.normalize(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]]), dim=1).repeat(

@@ -15,13 +15,14 @@ from fixtures_export import TINY_BOUNDS, tiny_checkpoint
 from tiny_field import TinyField, TinyFixedBudget
 from torch import nn
 
-from export.artefact import inspect_artefact
-from export.config import ExportConfig
-from export.graph import render_graph
-from export.manifest import embedded_manifest
-from export.pipeline import export_model
-from export.rays import Rays, view_rays
-from export.registry import format_names, get_format
+from export.formats.registry import format_names, get_format
+from export.job.artefact import inspect_artefact
+from export.job.config import ExportConfig
+from export.job.graph import render_graph
+from export.job.run import export_model
+from export.parity.rays import view_rays
+from export.repository.manifest import embedded_manifest
+from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
 from neurocity.errors import ManifestError, MissingDependencyError, ParityError, UnsupportedError
 
@@ -74,7 +75,7 @@ def _rays(count: int, seed: int = 0) -> Rays:
 def test_formats_are_listed_without_loading_them():
     code = """
 import sys
-from export.registry import format_names
+from export.formats.registry import format_names
 print(format_names())
 print({'torch', 'onnx'} & set(sys.modules))
 """
@@ -257,7 +258,7 @@ def _wrong_cell(model: nn.Module) -> nn.Module:
     ids=["occupancy", "random", "outputs"],
 )
 def test_an_artefact_of_another_model_is_not_shipped(target, tmp_path, monkeypatch, alter, message):
-    monkeypatch.setattr("export.pipeline.get_format", lambda _name: _Perturbed(target, alter))
+    monkeypatch.setattr("export.job.run.get_format", lambda _name: _Perturbed(target, alter))
     config = ExportConfig(
         name="tiny", out=tmp_path, formats=(target.name,), rays_per_call=512, profile_seconds=0
     )
@@ -283,7 +284,7 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
             weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
             return proto.SerializeToString()
 
-    monkeypatch.setattr("export.pipeline.get_format", lambda _name: Corrupted(target, None))
+    monkeypatch.setattr("export.job.run.get_format", lambda _name: Corrupted(target, None))
     config = ExportConfig(name="tiny", out=tmp_path, formats=("onnx",), rays_per_call=2048, profile_seconds=0)
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert "psnr_db: got" in str(error)
@@ -327,7 +328,7 @@ def test_onnx_of_another_opset_is_found(tmp_path, tiny_repository):
 def test_the_view_of_a_manifest_renders_the_scene(target, artefact):
     """What a gateway does: camera from the manifest, rays, artefact, picture."""
     (view, *_) = _manifest(artefact).info.views
-    rendered = target.open(artefact, "cpu")(*view_rays(view))
+    rendered = target.open(artefact, "cpu")(view_rays(view))
     opacity = rendered.opacity.reshape(view.height, view.width)
     assert opacity[view.height // 2, view.width // 2] > 0.5
     assert opacity[0, 0] < 0.1

@@ -10,13 +10,13 @@ import torch
 from fixtures_export import TINY_BOUNDS, tiny_checkpoint
 from tiny_families import tiny_model
 
-import export.tolerances
-from export.capabilities import Capability, capabilities
+import export.parity.tolerances
 from export.cli import main
-from export.config import ExportConfig
-from export.exit_codes import exit_code
-from export.pipeline import export_model
-from export.registry import format_names
+from export.formats.registry import format_names
+from export.job.capabilities import Capability, capabilities
+from export.job.config import ExportConfig
+from export.job.exit_codes import exit_code
+from export.job.run import export_model
 from neurocity.families import FAMILIES, find_family
 from neurocity.rendering.marched_field import MarchedField
 
@@ -74,7 +74,7 @@ def _no_python_like_this(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(export.tolerances.TOLERANCES, ("torchscript", "fp16"))
+    monkeypatch.delitem(export.parity.tolerances.TOLERANCES, ("torchscript", "fp16"))
 
 
 def _no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def _no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("export.formats.onnx", "export.onnx_file"):
+    for module in ("export.formats.onnx", "export.onnx.file"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 

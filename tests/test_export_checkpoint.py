@@ -8,10 +8,10 @@ import torch
 from fixtures_export import tiny_info
 
 from export.cli import main
-from export.config import ExportConfig
-from export.pipeline import export_checkpoint, export_model
-from export.rays import adversarial_rays, view_rays
-from export.registry import get_format
+from export.formats.registry import get_format
+from export.job.config import ExportConfig
+from export.job.run import export_checkpoint, export_model
+from export.parity.rays import adversarial_rays, view_rays
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import SceneManifest, manifest_from_json
 from neurocity.errors import CheckpointError
@@ -46,9 +46,9 @@ def test_the_artefact_renders_what_the_checkpoint_renders(ngp_checkpoint, ngp_re
     sets = [view_rays(view) for view in info.views] + list(adversarial_rays(info.bounds).values())
     seen = 0.0
     for rays in sets:
-        got = render(*rays)
+        got = render(rays)
         with torch.inference_mode():
-            expected = model(*map(torch.from_numpy, rays))
+            expected = model(*map(torch.from_numpy, rays.arrays()))
         for a, b in zip(got, expected, strict=True):
             np.testing.assert_allclose(a, b.numpy(), atol=2e-3)
         seen = max(seen, float(got.opacity.max()))

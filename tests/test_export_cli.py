@@ -14,10 +14,10 @@ from torch import nn
 
 import export.commands
 from export.cli import commands, exit_code, main
-from export.config import ExportConfig
-from export.pipeline import export_model
-from export.registry import format_names, get_format
-from export.request import ExportRequest, scene_name
+from export.formats.registry import format_names, get_format
+from export.job.config import ExportConfig
+from export.job.request import ExportRequest, scene_name
+from export.job.run import export_model
 from neurocity import errors
 from neurocity.contract import manifest_from_json
 
@@ -155,7 +155,7 @@ def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monk
 
 
 def test_a_missing_package_exits_5_and_says_what_brings_it(run_stage, tmp_path, capsys, monkeypatch):
-    for module in ("export.formats.onnx", "export.onnx_file"):
+    for module in ("export.formats.onnx", "export.onnx.file"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert run_stage("--formats", "onnx", "--out", tmp_path / "models") == 5
@@ -291,7 +291,7 @@ def test_progress_bars_on_a_terminal(tiny, monkeypatch, capsys):
 
 
 def test_the_report_is_made_from_the_manifest_alone(tiny_repository: Path):
-    from export.report import markdown  # noqa: PLC0415
+    from export.repository.report import markdown  # noqa: PLC0415
 
     for folder in tiny_repository.glob("tiny_*/1"):
         manifest = manifest_from_json((folder / "manifest.json").read_text())

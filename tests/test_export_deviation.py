@@ -1,4 +1,4 @@
-"""`export.deviation` against slow, obvious loops."""
+"""`export.parity.metrics` against slow, obvious loops."""
 
 import math
 
@@ -8,18 +8,18 @@ import torch
 from fixtures_export import tiny_info
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from export.deviation import PSNR_CAP, deviation, image_metrics, largest, ssim
-from export.format import Rendered
+from export.parity.metrics import PSNR_CAP, deviation, image_metrics, largest, ssim
 from neurocity.contract import View
 from neurocity.errors import ExportError, ParityError
+from neurocity.light import Light
 
 VIEW = tiny_info().views[0]
 
 
-def _random_render(count: int, seed: int) -> Rendered:
+def _random_render(count: int, seed: int) -> Light:
     generator = np.random.default_rng(seed)
     shapes = ((count, 3), (count,), (count,))
-    return Rendered(*(generator.uniform(size=shape).astype(np.float32) for shape in shapes))
+    return Light(*(generator.uniform(size=shape).astype(np.float32) for shape in shapes))
 
 
 def test_errors_equal_a_loop_over_rays():

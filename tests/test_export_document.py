@@ -16,14 +16,15 @@ import torch
 from PIL import Image
 from svraster_scene import random_model
 
-from export import cli, stage
+from export import cli
+from export.job import stage
 from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
 PROGRAMS = {
     ("neurocity-export",): cli.main,
-    ("python", "-X", "faulthandler", "-m", "export.stage"): stage.main,
+    ("python", "-X", "faulthandler", "-m", "export.job.stage"): stage.main,
 }
 
 
@@ -47,10 +48,10 @@ def _smaller(words: list[str]) -> list[str]:
 
 
 FASTER = """
-from export.source import open_checkpoint
+from export.job.source import open_checkpoint
 def faster(path, cameras):
     return open_checkpoint(path, cameras) if cameras else tiny_checkpoint_in(path)
-export.pipeline.open_checkpoint = faster
+export.job.run.open_checkpoint = faster
 TinyField.halve = lambda self: None
 """
 """In the processes of stages, the tiny field stands for the checkpoint."""
@@ -122,7 +123,7 @@ def test_the_view_needs_nothing_of_neurocity(
     checkpoint = load_checkpoint(ngp_checkpoint)
     camera = Camera.from_view(checkpoint.info.views[0])
     with torch.no_grad():
-        render = checkpoint.model(*map(torch.from_numpy, camera.rays()))
+        render = checkpoint.model(*map(torch.from_numpy, camera.rays().arrays()))
     expected = 255.0 * (render.rgb + (1.0 - render.opacity[:, None])).numpy()
     got = np.asarray(Image.open(picture), dtype=np.float32)
     assert got.shape == (camera.height, camera.width, 3)

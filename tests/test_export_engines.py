@@ -20,11 +20,11 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from export.commands.build_engine import main
-from export.config import ExportConfig
-from export.pipeline import export_model
-from export.rays import counted_rays, view_rays
-from export.reference import Reference
-from export.sample_budget import choose_budget
+from export.job.config import ExportConfig
+from export.job.run import export_model
+from export.job.sample_budget import choose_budget
+from export.parity.rays import counted_rays, view_rays
+from export.parity.reference import Reference
 from export.tensorrt.engine_file import with_engine
 from export.tensorrt.library import has_cuda_device
 from neurocity.contract import MANIFEST_KEY, SceneManifest, manifest_from_json
@@ -239,7 +239,7 @@ sys.exit(main([{str(model)!r}]))
 
 def test_a_missing_library_is_told_before_any_work(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    monkeypatch.setattr("export.format_export.render_graph", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("export.job.format_export.render_graph", lambda *_: pytest.fail("work was done"))
     config = ExportConfig(name="tiny", out=tmp_path, formats=("tensorrt",), rays_per_call=512)
     (error,) = export_model(tiny_checkpoint(), config).errors
     assert isinstance(error, MissingDependencyError)
@@ -250,7 +250,7 @@ def test_the_budget_is_what_all_compared_rays_need() -> None:
     with Reference(model, device="cpu", rays_per_call=1000) as reference:
         chosen = choose_budget(reference, tiny_info(), None)
         few = choose_budget(reference, tiny_info(), 3)
-    views = [map(torch.from_numpy, view_rays(view)) for view in tiny_info().views]
+    views = [map(torch.from_numpy, view_rays(view).arrays()) for view in tiny_info().views]
     counts = torch.cat([model.samples_needed(*rays) for rays in views])
     assert chosen.samples == chosen.needed == 24, "rays that start in the middle of the ball fill all samples"
     assert chosen.truncated_ray_share == 0.0
@@ -290,7 +290,7 @@ def accelerated(tiny_repository: Path, tmp_path: Path) -> Path:
 
 def test_a_server_takes_the_accelerated_model_with_its_warm_up(accelerated: Path) -> None:
     """Here ONNX Runtime runs on the CPU, by a backend of Python; the configuration is the shipped one."""
-    rays = [np.tile(part, (3, 1)) for part in view_rays(tiny_info().views[1])]
+    rays = [np.tile(part, (3, 1)) for part in view_rays(tiny_info().views[1]).arrays()]
     shipped = config_of(accelerated / "tiny_onnx_tensorrt")
     inputs = []
     for name, values in zip(("ray_origins", "ray_directions"), rays, strict=True):

@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.onnx_file import OPSET
-from export.onnx_gathers import MOST_ROWS, gather_by_elements
+from export.onnx.file import OPSET
+from export.onnx.gathers import MOST_ROWS, gather_by_elements
 
 Shape = list[int | str]
 

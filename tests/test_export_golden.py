@@ -7,13 +7,13 @@ import pytest
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
-from export.format import Rendered
-from export.golden import HELD_OUT_RAYS, VIEW_PIXELS, golden_files, golden_view, read_rays, read_render
-from export.images import decode_png, over_background, to_bytes
-from export.rays import adversarial_rays, view_rays
-from export.reference import Reference
+from export.parity.golden import HELD_OUT_RAYS, VIEW_PIXELS, golden_files, golden_view, read_rays, read_render
+from export.parity.images import decode_png
+from export.parity.rays import adversarial_rays, view_rays
+from export.parity.reference import Reference
 from neurocity.cameras import Camera
 from neurocity.errors import ManifestError
+from neurocity.light import Light, over_background, to_bytes
 
 INFO = tiny_info()
 
@@ -46,7 +46,7 @@ def test_every_view_is_a_picture_and_the_worst_one_is_exact(reference):
     for entry in golden.views:
         view = INFO.views[entry.view]
         rendered = reference.render_view(entry.view, view)
-        shown = to_bytes(over_background(rendered, INFO.background)).reshape(14, 16, 3)
+        shown = to_bytes(over_background(rendered.rgb, rendered.opacity, INFO.background)).reshape(14, 16, 3)
         np.testing.assert_array_equal(decode_png(files[entry.image.name], ""), shown)
         assert (entry.arrays is not None) == (entry.view == 1)
         if entry.arrays is not None:
@@ -100,6 +100,6 @@ def test_what_does_not_fit_together_is_refused(reference):
         with pytest.raises(ManifestError, match="do not fit each other"):
             read_rays(file.getvalue(), "rays.npz")
     file = io.BytesIO()
-    np.savez(file, **{name: np.array([{}], dtype=object) for name in Rendered._fields})
+    np.savez(file, **{name: np.array([{}], dtype=object) for name in Light._fields})
     with pytest.raises(ManifestError, match="cannot be read"):
         read_render(file.getvalue(), "view.npz")  # objects would be unpickled, which runs code

@@ -15,7 +15,7 @@ import torch
 from svraster_scene import random_model
 
 from export.cli import main
-from export.registry import format_names, get_format
+from export.formats.registry import format_names, get_format
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import manifest_from_json
 

@@ -8,12 +8,13 @@ import torch
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
-from export.format import Rendered, Renderer
-from export.parity import ParityGate
-from export.rays import view_rays
-from export.reference import Reference
-from export.tolerances import TOLERANCES, tolerance_for
+from export.parity.gate import ParityGate
+from export.parity.rays import view_rays
+from export.parity.reference import Reference
+from export.parity.tolerances import TOLERANCES, tolerance_for
+from export.renderer import Renderer
 from neurocity.errors import ExportError, MissingDependencyError, ParityError, UnsupportedError
+from neurocity.light import Light
 
 INFO = tiny_info()
 FP32 = tolerance_for("onnx", "fp32")
@@ -30,10 +31,10 @@ def gate(reference):
     return ParityGate(reference, INFO)
 
 
-def _eager(ray_origins, ray_directions) -> Rendered:
+def _eager(rays) -> Light:
     with torch.inference_mode():
-        outputs = TinyField(TINY_BOUNDS)(torch.from_numpy(ray_origins), torch.from_numpy(ray_directions))
-    return Rendered(*(output.numpy() for output in outputs))
+        outputs = TinyField(TINY_BOUNDS)(*map(torch.from_numpy, rays.arrays()))
+    return Light(*(output.numpy() for output in outputs))
 
 
 def _failed(gate: ParityGate, render: Renderer) -> dict[str, list[str]]:
@@ -46,12 +47,12 @@ def _failed(gate: ParityGate, render: Renderer) -> dict[str, list[str]]:
 
 
 def _altered(change) -> Renderer:
-    """The eager model whose outputs `change(rendered, ray_origins, ray_directions)` alters in place."""
+    """The eager model whose outputs `change(light, rays)` alters in place."""
 
-    def render(ray_origins, ray_directions) -> Rendered:
-        rendered = _eager(ray_origins, ray_directions)
-        change(rendered, ray_origins, ray_directions)
-        return rendered
+    def render(rays) -> Light:
+        light = _eager(rays)
+        change(light, rays)
+        return light
 
     return render
 
@@ -145,18 +146,18 @@ def test_randomness_fails(gate):
 
 
 def test_a_ray_axis_baked_at_export_fails(gate):
-    def render(ray_origins, ray_directions) -> Rendered:
-        if len(ray_origins) != 224:
+    def render(rays) -> Light:
+        if len(rays) != 224:
             raise RuntimeError("got invalid dimensions for input")
-        return _eager(ray_origins, ray_directions)
+        return _eager(rays)
 
     with pytest.raises(ParityError, match=r"cannot render \d+ rays: got invalid dimensions"):
         gate.verify(render, FP32, lambda *_: None, rays_per_call=700)
 
 
 def test_another_output_shape_fails(gate):
-    def render(ray_origins, ray_directions) -> Rendered:
-        rendered = _eager(ray_origins, ray_directions)
+    def render(rays) -> Light:
+        rendered = _eager(rays)
         return rendered._replace(opacity=rendered.opacity[:, None])
 
     with pytest.raises(ParityError, match="opacity: got the shape"):
@@ -177,7 +178,7 @@ def test_progress_counts_every_view_and_set(gate):
 
 def test_the_reference_is_the_model_at_any_chunk_size_and_remembers_views(reference):
     rays = view_rays(INFO.views[0])
-    whole = _eager(*rays)
+    whole = _eager(rays)
     with Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=13) as chunked:
         for got, expected in zip(chunked.render(rays), whole, strict=True):
             np.testing.assert_allclose(got, expected, atol=1e-6)

@@ -12,21 +12,21 @@ from sphere_photographs import cameras, write_photographs
 from tiny_field import TinyField
 
 from export.cli import main
-from export.comparison import ask
-from export.config import ExportConfig
-from export.format import Rendered
-from export.images import over_background
-from export.parity import ParityGate
-from export.photographs import Photographs, compare_with_photograph
-from export.pipeline import export_model
-from export.rays import Rays, view_rays
-from export.reference import Reference
-from export.tolerances import tolerance_for
+from export.job.config import ExportConfig
+from export.job.run import export_model
+from export.parity.compare import ask
+from export.parity.gate import ParityGate
+from export.parity.photographs import Photographs, compare_with_photograph
+from export.parity.rays import view_rays
+from export.parity.reference import Reference
+from export.parity.tolerances import tolerance_for
+from neurocity.cameras import Rays
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import manifest_from_json
 from neurocity.data.load import load_scene
 from neurocity.errors import DataError
 from neurocity.lenses import Lens
+from neurocity.light import Light, over_background
 
 BACKGROUND = (1.0, 1.0, 1.0)
 FP16 = replace(tolerance_for("onnx", "fp16"), ssim=0.9)
@@ -39,10 +39,10 @@ def _info(folder, downscale: int = 1):
     return tiny_info(views=views, dataset_fingerprint=scene.fingerprint())
 
 
-def _eager(ray_origins, ray_directions) -> Rendered:
+def _eager(rays) -> Light:
     with torch.inference_mode():
-        outputs = TinyField()(torch.from_numpy(ray_origins), torch.from_numpy(ray_directions))
-    return Rendered(*(output.numpy() for output in outputs))
+        outputs = TinyField()(*map(torch.from_numpy, rays.arrays()))
+    return Light(*(output.numpy() for output in outputs))
 
 
 def test_a_photograph_is_over_the_background_and_belongs_to_its_view(sphere):
@@ -80,7 +80,7 @@ def test_the_loss_is_the_model_less_the_artefact():
     photograph = np.full((50, 3), 0.5, dtype=np.float32)
     opaque = np.ones(50, dtype=np.float32)
     model, artefact = (
-        Rendered(rgb=np.full((50, 3), value, dtype=np.float32), depth=opaque, opacity=opaque)
+        Light(rgb=np.full((50, 3), value, dtype=np.float32), depth=opaque, opacity=opaque)
         for value in (0.51, 0.52)
     )
     found = compare_with_photograph(artefact, model, photograph, BACKGROUND)
@@ -103,14 +103,13 @@ def test_an_artefact_that_is_further_from_the_truth_than_the_model_fails(sphere,
     truths = [photographs.image(index) for index in range(len(info.views))]
 
     def render(sign):
-        def altered(ray_origins, ray_directions):
-            rendered = _eager(ray_origins, ray_directions)
+        def altered(rays):
+            light = _eager(rays)
             for truth, view in zip(truths, info.views, strict=True):
-                rays = view_rays(view)
-                if np.array_equal(rays.directions, ray_directions):
-                    away = np.sign(over_background(rendered, BACKGROUND) - truth)
-                    rendered.rgb[...] += sign * np.float32(0.0035) * away
-            return rendered
+                if np.array_equal(rays.directions, view_rays(view).directions):
+                    away = np.sign(over_background(light.rgb, light.opacity, BACKGROUND) - truth)
+                    light.rgb[...] += sign * np.float32(0.0035) * away
+            return light
 
         return altered
 
@@ -128,12 +127,13 @@ def test_a_photograph_through_a_lens_is_compared_on_its_own_rays(sphere, referen
     info = _info(sphere)
     photographs = Photographs(sphere, info)
     (camera, _) = cameras("test")
-    bent = Rays(*camera.resized(20, 20).rays())
-    bent = bent._replace(directions=bent.directions[::-1].copy())
+    bent = camera.resized(20, 20).rays()
+    bent = Rays(bent.origins, bent.directions[::-1].copy())
     monkeypatch.setattr(photographs, "rays", lambda index: bent if index == 0 else None)
     gate = ParityGate(reference, info, photographs=photographs)
     report = gate.verify(_eager, FP16, lambda *_: None, rays_per_call=150)
-    image = over_background(ask(_eager, bent, "bent", chunk=400), BACKGROUND)
+    light = ask(_eager, bent, "bent", chunk=400)
+    image = over_background(light.rgb, light.opacity, BACKGROUND)
     error = np.mean((image.astype(float) - photographs.image(0)) ** 2)
     got = report.record["views"][0]["photograph"]["artefact_psnr_db"]
     assert got == pytest.approx(-10 * math.log10(error), abs=1e-6)
@@ -147,7 +147,7 @@ def test_a_lens_gives_the_rays_of_its_camera(sphere):
     object.__setattr__(frame.camera, "lens", lens)
     rays = photographs.rays(0)
     assert rays is not None
-    np.testing.assert_array_equal(rays.directions, frame.camera.rays()[1])
+    np.testing.assert_array_equal(rays.directions, frame.camera.rays().directions)
     assert np.abs(rays.directions - view_rays(info.views[0]).directions).max() > 1e-3
 
 

@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 from fixtures_export import tiny_info
 
-from export.error_pictures import WORST_VIEW, ErrorPictures, file_stem
-from export.format import Rendered
-from export.images import decode_png, encode_png, over_background, scale_colours, to_bytes
+from export.parity.images import decode_png, encode_png, scale_colours
+from export.parity.pictures import WORST_VIEW, ErrorPictures, file_stem
 from neurocity.cameras import Camera
 from neurocity.errors import ManifestError
+from neurocity.light import Light, to_bytes
 
 VIEW = tiny_info().views[0]
 TIMES = 15
 """How often the 16 pixels of a row are repeated to be 240 wide."""
 
 
-def _render(count: int = 16 * 14, seed: int = 0) -> Rendered:
+def _render(count: int = 16 * 14, seed: int = 0) -> Light:
     generator = np.random.default_rng(seed)
     shapes = ((count, 3), (count,), (count,))
-    return Rendered(*(generator.uniform(0.2, 0.8, size=shape).astype(np.float32) for shape in shapes))
+    return Light(*(generator.uniform(0.2, 0.8, size=shape).astype(np.float32) for shape in shapes))
 
 
-def _pictures(got: Rendered, expected: Rendered, psnr_db: float = 50.0, view=VIEW) -> dict[str, np.ndarray]:
+def _pictures(got: Light, expected: Light, psnr_db: float = 50.0, view=VIEW) -> dict[str, np.ndarray]:
     pictures = ErrorPictures((1.0, 1.0, 1.0))
     pictures.add(0, view, got, expected, psnr_db)
     return {name: decode_png(data, name) for name, data in pictures.files.items()}
@@ -83,16 +83,6 @@ def test_values_that_are_not_numbers_are_drawn_as_the_largest():
 def test_names_of_views_become_names_of_files():
     view = Camera.from_view(VIEW).to_view("../test/r 5\u00e4")
     assert file_stem(12, view) == "012_test_r_5"
-
-
-def test_a_background_shows_where_nothing_is():
-    rendered = Rendered(
-        rgb=np.array([[0.1, 0.2, 0.3]], dtype=np.float32),
-        depth=np.zeros(1, dtype=np.float32),
-        opacity=np.array([0.5], dtype=np.float32),
-    )
-    np.testing.assert_allclose(over_background(rendered, (1.0, 0.0, 1.0)), [[0.6, 0.2, 0.8]], atol=1e-7)
-    np.testing.assert_array_equal(over_background(rendered, None), rendered.rgb)
 
 
 def test_a_file_that_is_no_png_is_named():

@@ -9,17 +9,17 @@ import pytest
 from fixtures_export import TINY_BOUNDS, tiny_checkpoint, tiny_info
 from tiny_field import TinyField
 
-import export.format_export
-from export.config import ExportConfig
-from export.format import Rendered
-from export.measure import SIZES, choose, measure, peak_memory
-from export.pipeline import export_model
-from export.profile import pool, profile_artefact
-from export.rays import Rays, view_rays
-from export.registry import format_names, get_format
-from neurocity.cameras import Camera
+import export.job.format_export
+from export.formats.registry import format_names, get_format
+from export.job.config import ExportConfig
+from export.job.run import export_model
+from export.parity.rays import view_rays
+from export.speed.measure import SIZES, choose, measure, peak_memory
+from export.speed.profile import pool, profile_artefact
+from neurocity.cameras import Camera, Rays
 from neurocity.contract import manifest_from_json
 from neurocity.errors import ConfigError, ExportError
+from neurocity.light import Light
 
 VIEWS = tiny_info().views
 
@@ -35,13 +35,13 @@ class _Machine:
         self._noise = noise
         self._chance = np.random.default_rng(0)
 
-    def render(self, ray_origins, _ray_directions) -> Rendered:
-        count = len(ray_origins)
+    def render(self, rays) -> Light:
+        count = len(rays)
         start, ray = self._costs
         self.now += (start + ray * count) * (1 + self._noise * self._chance.exponential())
         self.calls[count] += 1
         self.largest = max(self.largest, count)
-        return Rendered(*(np.zeros(shape, np.float32) for shape in ((count, 3), count, count)))
+        return Light(*(np.zeros(shape, np.float32) for shape in ((count, 3), count, count)))
 
     def measure(self, seconds: float = 4.0, rays_per_call: int | None = None, rays: int = 1 << 16):
         zeros = np.zeros((rays, 3), np.float32)
@@ -101,9 +101,9 @@ def test_a_size_that_is_given_is_the_only_one_that_is_measured():
 
 def test_what_never_settles_is_said():
     class Slowing(_Machine):
-        def render(self, ray_origins, ray_directions):
+        def render(self, rays):
             self.now += 0.2 * self.now
-            return super().render(ray_origins, ray_directions)
+            return super().render(rays)
 
     found = Slowing(start=1e-3, ray=1e-6).measure(seconds=1.0, rays_per_call=4096)
     assert found["settled"] is False
@@ -116,11 +116,11 @@ def test_fewer_rays_than_a_call_has_are_enough():
 
 def test_the_pool_is_of_all_views():
     small = pool(VIEWS)
-    assert len(small.origins) == 3 * 16 * 14
+    assert len(small) == 3 * 16 * 14
     np.testing.assert_array_equal(small.directions[224:448], view_rays(VIEWS[1]).directions)
     large = tuple(Camera.from_view(view).resized(300, 400).to_view(view.name) for view in VIEWS)
     found = pool(large)
-    assert len(found.origins) == 1 << 16
+    assert len(found) == 1 << 16
     for view in large:
         of_view = (found.origins == view_rays(view).origins[0]).all(axis=1)
         assert of_view.mean() == pytest.approx(1 / 3, abs=0.1)
@@ -179,7 +179,7 @@ def test_the_measured_size_is_recommended_and_verified(tmp_path, monkeypatch):
         figures = profile_artefact(target, path, views, **options)
         return figures | {"rays_per_call": 300}
 
-    monkeypatch.setattr(export.format_export, "profile_artefact", fake)
+    monkeypatch.setattr(export.job.format_export, "profile_artefact", fake)
     config = ExportConfig(name="tiny", out=tmp_path, formats=("torchscript",), profile_seconds=0.2)
     (outcome,) = export_model(tiny_checkpoint(), config).outcomes
     assert outcome.error is None
@@ -206,9 +206,9 @@ def test_a_size_that_the_user_gives_stays(tmp_path):
 
 
 def test_memory_that_a_system_does_not_tell_is_not_made_up(tiny_repository, monkeypatch, tmp_path):
-    from export.report import markdown  # noqa: PLC0415
+    from export.repository.report import markdown  # noqa: PLC0415
 
-    monkeypatch.setattr("export.measure._STATUS", tmp_path / "absent")
+    monkeypatch.setattr("export.speed.measure._STATUS", tmp_path / "absent")
     assert peak_memory() is None
     target = get_format("onnx")
     path = tiny_repository / "tiny_onnx" / "1" / target.file_name

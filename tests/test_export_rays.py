@@ -7,7 +7,8 @@ from fixtures_export import tiny_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.rays import PRIME, Rays, adversarial_rays, counted_rays, view_rays
+from export.parity.rays import PRIME, adversarial_rays, counted_rays, view_rays
+from neurocity.cameras import Rays
 
 SIDES = st.tuples(*[st.floats(0.5, 40.0)] * 3)
 CORNERS = st.tuples(*[st.floats(-50.0, 50.0)] * 3)
@@ -73,7 +74,7 @@ def test_counts_are_exact_and_begin_in_the_middle_of_the_view():
     pool = view_rays(view)
     assert len(pool.origins) == view.width * view.height
     sets = counted_rays(pool, (1, 2, PRIME, 4096))
-    assert [len(rays.origins) for rays in sets.values()] == [1, 2, PRIME, 4096]
+    assert [len(rays) for rays in sets.values()] == [1, 2, PRIME, 4096]
     forward = -np.array(view.camera_to_world)[:3, 2]
     assert sets["1 ray"].directions[0] @ forward > 0.99
     assert len(np.unique(sets["1009 rays"].directions, axis=0)) == len(pool.origins)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import export.repository
-from export import exchange as exchange_module
-from export.exchange import exchange
-from export.repository import (
+import export.repository.publish
+from export.repository import exchange as exchange_module
+from export.repository.exchange import exchange
+from export.repository.publish import (
     latest_version,
     publish,
     refuse_overwrite,
@@ -47,7 +47,7 @@ def repository(request, tmp_path, monkeypatch) -> Path:
     place = tmp_path / "models"
     place.mkdir()
     if request.param == "inside":
-        monkeypatch.setattr("export.repository.staging_place", lambda _: (place, ".staging-"))
+        monkeypatch.setattr("export.repository.publish.staging_place", lambda _: (place, ".staging-"))
     return place
 
 
@@ -155,7 +155,7 @@ def test_a_reader_never_finds_a_model_missing_or_half(repository):
 KILLED = """
 import os, sys
 from pathlib import Path
-import export.repository as repository
+import export.repository.publish as repository
 sys.path.insert(0, {tests!r})
 from test_export_repository import _publish
 repository.staging_place = lambda _: (Path({place!r}), {prefix!r})
@@ -168,7 +168,7 @@ _publish(Path({repository!r}), 1, "two", force=True)
 def test_an_exporter_that_is_killed_changes_nothing_and_is_cleaned_up_after(repository, step: str):
     """Killed while it writes, when all is written, and at the last moment before the exchange."""
     _publish(repository, 1, "one")
-    place, prefix = export.repository.staging_place(repository)
+    place, prefix = export.repository.publish.staging_place(repository)
     names = {
         "tests": str(ROOT / "tests"),
         "place": str(place),
@@ -208,7 +208,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(repository, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     _publish(repository, 1, "one")
-    monkeypatch.setattr("export.repository.os.fsync", full)
+    monkeypatch.setattr("export.repository.publish.os.fsync", full)
     with pytest.raises(ExportError, match=r"cannot write .*No space left on device .*nothing was changed"):
         _publish(repository, 2, "two")
     assert _tree(repository) == ONE

@@ -17,8 +17,8 @@ import pytest
 import tyro
 
 from export.cli import main
-from export.config import ExportConfig
-from export.stage import Stage
+from export.job.config import ExportConfig
+from export.job.stage import Stage
 
 FAST = ("--rays-per-call", "512")
 TORCHSCRIPT = ("--formats", "torchscript")
@@ -108,7 +108,7 @@ def test_the_command_of_a_stage_means_that_stage():
 
 
 def test_a_stage_exports_one_format(capsys, tmp_path):
-    from export import stage  # noqa: PLC0415
+    from export.job import stage  # noqa: PLC0415
 
     assert stage.main(["c.ckpt", "--name", "lego", "--out", str(tmp_path)]) == 2
     assert "formats: got onnx torchscript, a stage exports one" in capsys.readouterr().err

@@ -6,10 +6,10 @@ from fixtures_export import tiny_checkpoint
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from export.config import ExportConfig
-from export.manifest import complete, embedded_manifest
-from export.registry import format_names, get_format
-from export.triton import CONFIG_FILE, check_config, model_config
+from export.formats.registry import format_names, get_format
+from export.job.config import ExportConfig
+from export.repository.manifest import complete, embedded_manifest
+from export.repository.triton_config import CONFIG_FILE, check_config, model_config
 from neurocity.contract import MANIFEST_KEY, manifest_from_json
 
 

@@ -15,8 +15,8 @@ import torch
 import triton_server
 
 from export.commands.verify import main
-from export.manifest import complete
-from export.registry import format_names
+from export.formats.registry import format_names
+from export.repository.manifest import complete
 from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
 from neurocity.errors import EngineUnavailableError
 from neurocity.families import FAMILIES
@@ -239,7 +239,7 @@ def test_missing_packages_and_devices_exit_5(repository, monkeypatch, capsys):
     if not torch.cuda.is_available():
         assert main([str(version), "--device", "cuda"]) == 5
         assert "no CUDA device" in capsys.readouterr().err
-    for module in ("export.formats.onnx", "export.onnx_file"):
+    for module in ("export.formats.onnx", "export.onnx.file"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main([str(repository / "tiny_onnx")]) == 5

@@ -61,7 +61,7 @@ def test_images_equal_those_of_the_naive_render() -> None:
     """Dense samples along the whole way through the box, against a lattice of which most is leapt over."""
     model = instant_ngp_field(seed=4, march_steps=1200, initial_density=5.0)
     camera = Camera.from_fov_y(look_at((2.6, 0.4, 1.0), (0, 0, 0), (0, 0, 1)), 20, 20, 50.0)
-    origins, directions = (torch.from_numpy(part) for part in camera.rays())
+    origins, directions = (torch.from_numpy(part) for part in camera.rays().arrays())
     expected = naive.render(model, origins, directions, samples=800)
     render = model(origins, directions)
     assert float(render.opacity.std()) > 0.2

@@ -12,9 +12,9 @@ from instant_ngp_field import BOUNDS, instant_ngp_field, rays_around
 from svraster_scene import random_model, random_rays
 from torch import Tensor, nn
 
-from export.format import Renderer
-from export.native_library import native_library
-from export.registry import get_format
+from export.formats.registry import get_format
+from export.renderer import Renderer
+from export.torch_archive.native_library import native_library
 from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import LEAST_LIGHT

@@ -32,7 +32,7 @@ def photograph(camera: Camera, center: np.ndarray, radius: float) -> tuple[Camer
     """A camera with the alpha of a sphere: 1 in pixels that any of 5 x 5 rays of meets it, as a renderer's
     filter would leave a trace of it there."""
     fine = camera.resized(5 * camera.width, 5 * camera.height)
-    origins, directions = (rays.astype(np.float64) for rays in fine.rays())
+    origins, directions = (rays.astype(np.float64) for rays in fine.rays().arrays())
     hit = sphere_is_hit(origins, directions, center, radius)
     alpha = hit.reshape(camera.height, 5, camera.width, 5).any(axis=(1, 3))
     return camera, torch.from_numpy(alpha.astype(np.float32))

@@ -55,7 +55,7 @@ def test_it_serves_until_it_is_told_to_stop(repository, engine, stop):
     assert process.returncode == 0, log
     assert "Traceback" not in log
     assert "path='/v1/scenes/sphere/render.png' status=200" in log
-    rgb, _, opacity = analytic_scene.render(*analytic_scene.camera().rays())
+    rgb, _, opacity = analytic_scene.render(*analytic_scene.camera().rays().arrays())
     expected = (rgb + (1 - opacity[:, None]) * np.array(analytic_scene.BACKGROUND)).reshape(16, 24, 3)
     assert np.abs(image / 255 - expected).max() <= 1 / 255
 

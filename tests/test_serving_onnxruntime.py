@@ -35,7 +35,7 @@ def two_scenes(tmp_path):
 
 
 def test_a_deadline_stops_the_running_call(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
+    rays = analytic_scene.camera(4, 4).rays().arrays()
 
     async def use(engine):
         started = time.monotonic()
@@ -52,7 +52,7 @@ def test_a_deadline_stops_the_running_call(two_scenes):
 
 
 def test_cancelling_stops_the_running_call_and_drops_waiting_ones(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
+    rays = analytic_scene.camera(4, 4).rays().arrays()
 
     async def use(engine):
         running = asyncio.create_task(engine.render("endless", *rays, None))
@@ -68,7 +68,7 @@ def test_cancelling_stops_the_running_call_and_drops_waiting_ones(two_scenes):
 
 
 def test_the_event_loop_turns_during_a_call(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
+    rays = analytic_scene.camera(4, 4).rays().arrays()
 
     async def use(engine):
         task = asyncio.create_task(engine.render("endless", *rays, time.monotonic() + 0.3))
@@ -85,7 +85,7 @@ def test_the_event_loop_turns_during_a_call(two_scenes):
 
 def test_a_graph_that_gives_nan_is_an_engine_error(tmp_path):
     analytic_scene.write_repository(tmp_path, "onnx", rgb_scale=float("nan"))
-    rays = analytic_scene.camera(4, 4).rays()
+    rays = analytic_scene.camera(4, 4).rays().arrays()
     with pytest.raises(EngineError, match="'sphere': 48 values of rgb are not finite"):
         opened(tmp_path, lambda engine: engine.render("sphere", *rays, None))
 

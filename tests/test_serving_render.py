@@ -33,7 +33,7 @@ def look_at_body(**changes) -> dict:
 def expected(camera: Camera | None = None, background=analytic_scene.BACKGROUND):
     """Oracle image [H, W, 3] in [0, 1], depth [H, W], opacity [H, W]."""
     camera = camera or analytic_scene.camera(WIDTH, HEIGHT, FOV_Y)
-    rgb, depth, opacity = analytic_scene.render(*camera.rays())
+    rgb, depth, opacity = analytic_scene.render(*camera.rays().arrays())
     image = rgb + (1 - opacity[:, None]) * np.array(background)
     size = camera.height, camera.width
     return image.reshape(*size, 3), depth.reshape(size), opacity.reshape(size)

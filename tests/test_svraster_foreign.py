@@ -12,8 +12,8 @@ import yaml
 from reference.foreign_svraster import render_ray
 from svraster_scene import random_model, random_rays
 
-from export.source import open_checkpoint
-from export.stage import main
+from export.job.source import open_checkpoint
+from export.job.stage import main
 from neurocity.contract import manifest_from_json
 from neurocity.data.load import load_scene
 from neurocity.errors import CheckpointError, ConfigError

@@ -73,7 +73,7 @@ def use_engine(url, use):
 
 def rays():
     """Enough rays for several tiles and a remainder."""
-    return analytic_scene.camera(24, 16).rays()
+    return analytic_scene.camera(24, 16).rays().arrays()
 
 
 def test_scenes_come_from_the_server_itself(server):

@@ -118,7 +118,7 @@ def addressed_camera(page) -> Camera:
 
 
 def expected_image(camera: Camera) -> np.ndarray:
-    rgb, _, opacity = analytic_scene.render(*camera.rays())
+    rgb, _, opacity = analytic_scene.render(*camera.rays().arrays())
     image = rgb + (1 - opacity[:, None]) * np.array(analytic_scene.BACKGROUND)
     return image.reshape(camera.height, camera.width, 3)
 
@@ -267,7 +267,7 @@ def test_small_frames_while_moving_one_at_a_time_then_a_full_one(page):
 def test_outputs(page):
     camera = analytic_scene.camera(WIDTH, HEIGHT)
     _, depth, opacity = (
-        values.reshape(HEIGHT, WIDTH, -1) for values in analytic_scene.render(*camera.rays())
+        values.reshape(HEIGHT, WIDTH, -1) for values in analytic_scene.render(*camera.rays().arrays())
     )
     page.click("text=Opacity")
     wait_until_drawn(page)

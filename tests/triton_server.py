@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from export.registry import get_format
-from export.triton import CONFIG_FILE, write_model
+from export.formats.registry import get_format
+from export.repository.triton_config import CONFIG_FILE, write_model
 from neurocity.contract import MANIFEST_FILE, manifest_from_json
 from neurocity.errors import MissingDependencyError
 from serving.tritonserver.installation import find_installation

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from export.cli import exit_code
-from export.console import print_error
+from export.job.console import print_error
 from export.tensorrt.library import EngineName
 from export.tensorrt.rebuild import rebuild_engine, summary
 from neurocity.errors import NeuroCityError

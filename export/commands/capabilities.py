@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from export.capabilities import capabilities
+from export.job.capabilities import capabilities
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from export.console import print_error
-from export.exit_codes import FAILURE, exit_code
-from export.inspection import inspect_path
+from export.job.console import print_error
+from export.job.exit_codes import FAILURE, exit_code
+from export.repository.inspect import inspect_path
 from neurocity.errors import NeuroCityError
 
 

@@ -16,11 +16,11 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from export.checks import Check
-from export.exit_codes import exit_code
-from export.registry import get_format
-from export.triton_client import open_on_server
-from export.verification import verify
-from export.version_folder import VersionFolder
+from export.formats.registry import get_format
+from export.job.exit_codes import exit_code
+from export.parity.triton_client import open_on_server
+from export.parity.verify import verify
+from export.repository.version_folder import VersionFolder
 from neurocity.errors import ConfigError, ExportError, NeuroCityError, ParityError
 
 _NOT_EQUAL = exit_code(ParityError())

@@ -20,11 +20,14 @@ from torch._inductor.exc import InvalidCxxCompiler
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from export.checks import Check, equal
-from export.config import MAX_RAYS
-from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
-from export.pt2_archive import imported_symbols, read_metadata, source_records, stripped
+from export.formats.base import Signature, TritonTarget
+from export.job.config import MAX_RAYS
+from export.renderer import Renderer
+from export.torch_archive.pt2 import imported_symbols, read_metadata, source_records, stripped
+from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
+from neurocity.light import Light
 
 EXAMPLE_RAYS = 37
 """Rays of the traced example: not 0 or 1, which torch.export specialises on, and not a bound of the axis."""
@@ -57,7 +60,7 @@ class AOTInductorFormat:
 
     def encode(self, model: nn.Module, manifest_json: str) -> bytes:
         # Not needed to open a package.
-        from export.native_library import native_library  # noqa: PLC0415
+        from export.torch_archive.native_library import native_library  # noqa: PLC0415
         from neurocity.rendering.graph_target import recording_for_compiler  # noqa: PLC0415
 
         self.check_machine()
@@ -96,10 +99,10 @@ class AOTInductorFormat:
         _require_machine(path, device)
         model = torch._inductor.aoti_load_package(str(path))
 
-        def render(ray_origins: Floats, ray_directions: Floats) -> Rendered:
+        def render(rays: Rays) -> Light:
             with torch.inference_mode():
-                rays = (torch.from_numpy(rays).to(device) for rays in (ray_origins, ray_directions))
-                return Rendered(*(output.cpu().numpy() for output in model(*rays)))
+                inputs = (torch.from_numpy(part).to(device) for part in rays.arrays())
+                return Light(*(output.cpu().numpy() for output in model(*inputs)))
 
         return render
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from export.format import TritonTarget
-from export.onnx_file import OnnxFile
-from export.onnx_gathers import gather_by_elements
+from export.formats.base import TritonTarget
+from export.onnx.file import OnnxFile
+from export.onnx.gathers import gather_by_elements
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +19,7 @@ class OnnxFormat(OnnxFile):
 
     def encode(self, model: "nn.Module", manifest_json: str) -> bytes:
         """The artefact of `model`; see `Format.encode`."""
-        from export.onnx_graph import finish, trace  # noqa: PLC0415, torch only when it is needed
+        from export.onnx.trace import finish, trace  # noqa: PLC0415, torch only when it is needed
 
         proto = trace(model)
         gather_by_elements(proto)

@@ -4,7 +4,7 @@ The graph is the one that engines are built from, with a fixed number of samples
 engines in a cache, and builds the first with the warm-up before the model is ready.
 """
 
-from export.format import TritonTarget
+from export.formats.base import TritonTarget
 from export.tensorrt.graph_file import FixedBudgetFile
 
 

@@ -7,7 +7,7 @@ outlives the library version and the graphics card that an engine is bound to. T
 from pathlib import Path
 from typing import Any
 
-from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
+from export.job.config import DEFAULT_RAYS_PER_CALL, ExportConfig
 from export.tensorrt.engine_file import ENGINE_TARGET, write_engine
 from export.tensorrt.graph_file import FixedBudgetFile
 from export.tensorrt.library import load_library

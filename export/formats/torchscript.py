@@ -16,9 +16,12 @@ from torch import nn
 from torch.jit.frontend import FrontendError
 
 from export.checks import Check, equal
-from export.format import Floats, Rendered, Renderer, Signature, TritonTarget
+from export.formats.base import Signature, TritonTarget
+from export.renderer import Renderer
+from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
+from neurocity.light import Light
 
 LAST_PYTHON = (3, 13)
 """On later ones, torch says that `torch.jit` is not supported and may break."""
@@ -57,10 +60,10 @@ class TorchScriptFormat:
             raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
         module = _load(path, device)
 
-        def render(ray_origins: Floats, ray_directions: Floats) -> Rendered:
+        def render(rays: Rays) -> Light:
             with torch.inference_mode():
-                rays = (torch.from_numpy(rays).to(device) for rays in (ray_origins, ray_directions))
-                return Rendered(*(output.cpu().numpy() for output in module(*rays)))
+                inputs = (torch.from_numpy(part).to(device) for part in rays.arrays())
+                return Light(*(output.cpu().numpy() for output in module(*inputs)))
 
         return render
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.format import TritonTarget
-from export.repository import write_synced
+from export.formats.base import TritonTarget
+from export.repository.publish import write_synced
 from export.tensorrt.library import EngineLibrary, has_cuda_device
 from export.tensorrt.network import build, message_log
 from export.tensorrt.rays import RayProfile

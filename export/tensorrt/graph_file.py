@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from export.onnx_file import OnnxFile
+from export.onnx.file import OnnxFile
 from export.tensorrt.preflight import refuse_unsupported
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class FixedBudgetFile(OnnxFile):
         Raises UnsupportedError that names each node which TensorRT does not take.
         """
         # torch only when it is needed
-        from export.onnx_graph import finish, trace  # noqa: PLC0415
+        from export.onnx.trace import finish, trace  # noqa: PLC0415
         from neurocity.rendering.graph_target import recording_for_tensorrt  # noqa: PLC0415
 
         with recording_for_tensorrt():

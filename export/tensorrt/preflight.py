@@ -78,7 +78,7 @@ def unsupported(proto: onnx.ModelProto) -> Iterator[tuple[str, str, str]]:
 def source_line(node: onnx.NodeProto) -> str:
     """`<package>/<file>:<line>` of the innermost frame that is no library's, or the node's name.
 
-    `export.onnx_graph.trace` leaves stack traces on the nodes; shipped files have none.
+    `export.onnx.trace.trace` leaves stack traces on the nodes; shipped files have none.
     """
     for entry in node.metadata_props:
         if entry.key == _STACK_TRACE:

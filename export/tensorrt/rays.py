@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from export.config import MAX_RAYS
+from export.job.config import MAX_RAYS
 from neurocity.errors import ConfigError
 
 _LARGEST_OVER_USUAL = 4

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from export.checks import Check
-from export.format import Signature
-from export.report import REPORT_FILE, markdown
-from export.repository import publish, staging, write_synced
+from export.formats.base import Signature
+from export.repository.publish import publish, staging, write_synced
+from export.repository.report import REPORT_FILE, markdown
+from export.repository.triton_config import CONFIG_FILE, write_model
+from export.repository.version_folder import VersionFolder
 from export.tensorrt.engine_file import ENGINE_FILE, ENGINE_TARGET, with_engine, write_engine
 from export.tensorrt.library import EngineName, load_library
 from export.tensorrt.rays import RayProfile
-from export.triton import CONFIG_FILE, write_model
-from export.version_folder import VersionFolder
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
 from neurocity.errors import ConfigError, ExportError, UnsupportedError
 

@@ -36,7 +36,7 @@ def run(arguments: Render) -> None:
         if arguments.camera is not None
         else Camera.from_view(_find_view(checkpoint.info.views, arguments.view or 0))
     )
-    rays = (*camera.rays(), camera.ray_radii()[:, None])
+    rays = camera.rays(radii=True).arrays()
     render = render_rays(checkpoint.model, *(torch.from_numpy(part).to(arguments.device) for part in rays))
     image = over_background(render.rgb, render.opacity, checkpoint.info.background)
     pixels = (image.view(camera.height, camera.width, 3) * 255.0 + 0.5).to(torch.uint8).cpu().numpy()

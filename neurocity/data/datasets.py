@@ -200,7 +200,7 @@ class Views(Dataset[ViewBatch]):
 
     def __getitem__(self, index: int) -> ViewBatch:
         frame = self.frames[index]
-        origins, directions = frame.camera.rays()
+        origins, directions = frame.camera.rays().arrays()
         return ViewBatch(
             ray_origins=torch.from_numpy(origins),
             ray_directions=torch.from_numpy(directions),

@@ -82,7 +82,7 @@ class CityRenderer:
     def _image(self, camera: Camera, samples_per_axis: int) -> npt.NDArray[np.uint8]:
         n = samples_per_axis
         fine = camera.resized(camera.width * n, camera.height * n)
-        ray_origins, ray_directions = fine.rays()
+        ray_origins, ray_directions = fine.rays().arrays()
         row, column = np.divmod(np.arange(len(ray_directions)), fine.width)
         sun = self._sun_directions(n)[row % n * n + column % n]
         colors = _tone_map(self._radiance(ray_origins, ray_directions, sun, spread=1 / fine.fl_y))

@@ -1,0 +1,1 @@
+"""What one export is, and running it."""

@@ -1,0 +1,69 @@
+"""Which family can be exported to which format in which precision, on this machine, and why not otherwise.
+
+Nothing is listed here: a format says what it needs by what its module imports and by `check_machine`, the
+table of tolerances says which pairs are verified, and a family's model says by its methods what it offers.
+"""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from export.formats.base import BuildsEngine, ChecksMachine
+from export.formats.registry import format_names, get_format, missing_dependency
+from export.job.config import ExportConfig, Precision
+from export.job.exit_codes import exit_code
+from export.parity.tolerances import tolerance_for
+from neurocity.errors import NeuroCityError, UnsupportedError
+from neurocity.families import FAMILIES, Family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """A family, format and precision. reason: why an export would fail, with which exit code; or empty."""
+
+    family: str
+    format: str
+    precision: str
+    reason: str = ""
+    exit_code: int = 0
+
+    @property
+    def offered(self) -> bool:
+        """Whether an export can be made."""
+        return not self.reason
+
+
+def capabilities() -> tuple[Capability, ...]:
+    """Every family in every format and precision, in this order."""
+    return tuple(
+        _capability(family, format_name, precision)
+        for family in FAMILIES.values()
+        for format_name in format_names()
+        for precision in get_args(Precision)
+    )
+
+
+def _capability(family: Family, format_name: str, precision: str) -> Capability:
+    found: dict[str, Any] = {"family": family.name, "format": format_name, "precision": precision}
+    try:
+        _require(family, format_name, precision)
+    except NeuroCityError as error:
+        return Capability(**found, reason=str(error), exit_code=exit_code(error))
+    return Capability(**found)
+
+
+def _require(family: Family, format_name: str, precision: str) -> None:
+    """Raises what an export would be refused with: UnsupportedError or MissingDependencyError."""
+    target = get_format(format_name)
+    if isinstance(target, ChecksMachine):
+        target.check_machine()
+    if isinstance(target, BuildsEngine):
+        target.check_engine(ExportConfig(name=family.name))
+    tolerance_for(format_name, precision)
+    try:
+        model: Any = family.model_class()
+    except ModuleNotFoundError as error:
+        raise missing_dependency(error, f"family {family.name!r}") from error
+    if precision == "fp16" and not hasattr(model, "halve"):
+        raise UnsupportedError(f"{model.__name__} does not say what of it may be in half precision")
+    if target.fixed_budget and not hasattr(model, "fixed_budget"):
+        raise UnsupportedError(f"{model.__name__} has no render graph with a fixed number of samples")

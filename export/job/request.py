@@ -1,0 +1,72 @@
+"""What `neurocity-export` is asked for on the command line, and the stages that it takes."""
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from export.formats.registry import format_names
+from export.job.config import ExportConfig, ExportOptions, Precision
+from export.job.stage import Stage
+from neurocity.errors import ConfigError
+
+ALL = "all"
+"""Stands for every known format."""
+_CHECKPOINT_FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest(ExportOptions):
+    """The command line."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """A checkpoint (.ckpt) of `neurocity train`, or a model.pt of NVlabs' SVRaster with --cameras."""
+    name: str | None = None
+    """Scene name: lower-case letters, digits, `_` and `-`; when absent, that of the run's folder."""
+    formats: tuple[str, ...] = ("onnx", "torchscript")
+    """Artefact formats, each verified on its own; `all` stands for all that are known."""
+    precision: tuple[Precision, ...] = ("fp32",)
+    """Precisions, each format in each; fp16 halves features and networks, geometry stays float32."""
+    resume: bool = False
+    """Keep versions that are there already, where checkpoint, options and tools are the same."""
+    fail_fast: bool = False
+    """Stop at the first failure; without it, the other formats are exported all the same."""
+    json: bool = False
+    """Print one JSON document with all outcomes, and messages on standard error."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """A stage for every format in every precision. Raises ConfigError on a value that cannot be met."""
+        if not self.precision or len(set(self.precision)) != len(self.precision):
+            raise ConfigError(f"precision: got {' '.join(self.precision) or 'none'}, expected each once")
+        if ALL in self.formats and len(self.formats) > 1:
+            raise ConfigError(f"formats: got {' '.join(self.formats)}, expected {ALL!r} alone")
+        formats = format_names() if self.formats == (ALL,) else self.formats
+        name = scene_name(self.checkpoint) if self.name is None else self.name
+        shared = {field.name: getattr(self, field.name) for field in fields(ExportOptions)}
+        # Once with all formats, so that one that is unknown or named twice is refused.
+        ExportConfig(name=name, formats=formats, **shared)
+        return tuple(
+            Stage(
+                checkpoint=self.checkpoint,
+                config=ExportConfig(name=name, formats=(format_name,), precision=precision, **shared),
+                resume=self.resume,
+            )
+            for format_name in formats
+            for precision in self.precision
+        )
+
+
+def scene_name(checkpoint: Path) -> str:
+    """The scene's name after the folder of the run, `runs/<name>/checkpoints/last.ckpt`, or else the file.
+
+    Raises ConfigError when nothing of it can stand in a name.
+    """
+    path = checkpoint.absolute()
+    in_a_run = path.parent.name == _CHECKPOINT_FOLDER
+    written = path.parent.parent.name if in_a_run else path.stem
+    name = re.sub(r"[^a-z0-9_-]+", "-", written.lower()).strip("-_")
+    if not name:
+        raise ConfigError(f"name: nothing of {written!r} can stand in a scene's name; give one with --name")
+    return name

@@ -1,0 +1,1 @@
+"""Is an artefact the model? Knows renderers, and no format."""

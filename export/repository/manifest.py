@@ -1,0 +1,56 @@
+"""The manifest of an artefact: what it is, what it came from, and the proof that travels with it."""
+
+import hashlib
+import platform
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from export.formats.base import Format
+from export.job.config import DEFAULT_RAYS_PER_CALL, ExportConfig
+from export.tensorrt.engine_file import with_engine
+from neurocity.checkpoint import Checkpoint
+from neurocity.contract import ArtefactFile, SceneManifest
+
+
+def embedded_manifest(
+    checkpoint: Checkpoint, config: ExportConfig, target: Format, sample_budget: dict[str, float]
+) -> SceneManifest:
+    """The manifest as it stands inside the artefact.
+
+    A file can hold neither its own hash nor the proof made from its final bytes: `artefact.sha256`,
+    `artefact.bytes`, `parity`, `golden`, `profile`, `options` and `created` are empty here, and
+    `rays_per_call` is not yet the measured one; they are filled in later. So equal checkpoints give equal
+    bytes.
+    """
+    return SceneManifest(
+        scene=config.name,
+        version=config.version,
+        family=checkpoint.family,
+        format=target.name,
+        precision=config.precision,
+        checkpoint_sha256=checkpoint.sha256,
+        artefact=ArtefactFile(name=target.file_name, sha256="", bytes=0),
+        info=checkpoint.info,
+        sample_budget=sample_budget,
+        tools=tool_versions(target),
+        rays_per_call=config.rays_per_call or DEFAULT_RAYS_PER_CALL,
+    )
+
+
+def complete(
+    manifest: SceneManifest, artefact: bytes, parity: dict[str, Any], engine: dict[str, Any] | None = None
+) -> SceneManifest:
+    """The manifest beside the artefact: with its hash and size, the proof, its engine, and the time (UTC)."""
+    file = replace(manifest.artefact, sha256=hashlib.sha256(artefact).hexdigest(), bytes=len(artefact))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    completed = replace(manifest, artefact=file, parity=parity, created=created)
+    return with_engine(completed, engine) if engine else completed
+
+
+def tool_versions(target: Format) -> dict[str, str]:
+    """Versions of Python, NeuroCity and the packages that shape an artefact of that format."""
+    packages = {name: str(import_module(name).__version__) for name in ("numpy", *target.packages)}
+    return {"python": platform.python_version(), "neurocity": version("neurocity"), **packages}

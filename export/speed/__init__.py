@@ -1,0 +1,1 @@
+"""How fast an artefact is and what it takes, measured in a process of its own."""

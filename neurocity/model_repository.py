@@ -1,0 +1,124 @@
+"""Reads a model repository: what stands in it, and whether it is what was shipped.
+
+    <repository>/<scene>_<format>/<version>/manifest.json, and beside it the artefact that it describes
+
+Export, gateway and every command that looks into a repository read it here. Standard library only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurocity.contract import MANIFEST_FILE, ArtefactFile, SceneManifest, file_sha256, manifest_from_json
+from neurocity.errors import ManifestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version folder and its manifest."""
+
+    path: Path
+    manifest: SceneManifest
+
+    @property
+    def artefact(self) -> Path:
+        """The artefact's file."""
+        return self.path / self.manifest.artefact.name
+
+    @property
+    def engine(self) -> ArtefactFile | None:
+        """The file that was built from the artefact for one library and its devices, where there is one."""
+        engine = self.manifest.engine
+        if not engine:
+            return None
+        return ArtefactFile(name=engine["file"], sha256=engine["sha256"], bytes=engine["bytes"])
+
+    def problem(self, file: ArtefactFile) -> str:
+        """What is wrong with a file that the manifest names: its size or SHA-256; empty when it is whole."""
+        path = self.path / file.name
+        try:
+            size = path.stat().st_size
+            if size != file.bytes:
+                return f"{path}: has {size} bytes, its manifest says {file.bytes}"
+            digest = file_sha256(path)
+        except OSError as error:
+            return f"{path}: cannot be read ({error})"
+        return (
+            "" if digest == file.sha256 else f"{path}: has SHA-256 {digest}, its manifest says {file.sha256}"
+        )
+
+    def verify(self, file: ArtefactFile) -> Path:
+        """The path of a file that the manifest names. Raises ManifestError unless it is as it was shipped."""
+        if problem := self.problem(file):
+            raise ManifestError(f"{problem}; export the scene again")
+        return self.path / file.name
+
+
+def models(repository: Path) -> list[Path]:
+    """The folders of the models of a repository, by name; hidden ones are work in progress.
+
+    Raises ManifestError when the repository is not a folder.
+    """
+    if not repository.is_dir():
+        raise ManifestError(f"model repository {repository} is not a folder")
+    return sorted(
+        entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+
+
+def version_folders(model: Path) -> list[Path]:
+    """The version folders (1, 2, ...) of a model, oldest first; none where there is no such folder."""
+    entries = model.iterdir() if model.is_dir() else iter(())
+    numbered = [entry for entry in entries if entry.name.isdecimal() and entry.is_dir()]
+    return sorted(numbered, key=lambda entry: int(entry.name))
+
+
+def newest_version_folder(folder: Path) -> Path:
+    """The newest version of a model's folder; the folder itself when it is a version.
+
+    Raises ManifestError when it is neither.
+    """
+    if (folder / MANIFEST_FILE).is_file():
+        return folder
+    if versions := version_folders(folder):
+        return versions[-1]
+    raise ManifestError(
+        f"{folder}: has neither a {MANIFEST_FILE} nor version folders (1, 2, ...); expected "
+        "<repository>/<model> or <repository>/<model>/<version>"
+    )
+
+
+def open_version(folder: Path) -> Version:
+    """A version folder whose manifest describes it.
+
+    Raises ManifestError when the manifest is missing, malformed, or of another place.
+    """
+    file = folder / MANIFEST_FILE
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{file}: cannot be read ({error}); export the scene again") from None
+    manifest = manifest_from_json(text, str(file))
+    described, place = (manifest.model_name, str(manifest.version)), folder.resolve()
+    if described != (place.parent.name, place.name):
+        raise ManifestError(
+            f"{file}: describes {'/'.join(described)}, which is not where it stands; a folder keeps the "
+            "names of its model and version"
+        )
+    version = Version(path=folder, manifest=manifest)
+    for named in filter(None, (manifest.artefact, version.engine)):
+        if named.name != Path(named.name).name:
+            raise ManifestError(f"{file}: names the file {named.name!r}, expected one of its own folder")
+    return version
+
+
+def newest_versions(repository: Path) -> dict[str, dict[tuple[str, str], Version]]:
+    """Scene name -> (format, precision) -> its newest version.
+
+    Raises ManifestError as `models` and `open_version` do, and when a model has no version.
+    """
+    found: dict[str, dict[tuple[str, str], Version]] = {}
+    for model in models(repository):
+        version = open_version(newest_version_folder(model))
+        manifest = version.manifest
+        found.setdefault(manifest.scene, {})[manifest.format, manifest.precision] = version
+    return found

@@ -1,0 +1,45 @@
+"""Opens an ONNX render graph in ONNX Runtime: the same way for the proof and for serving."""
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from neurocity.errors import EngineError, MissingDependencyError
+
+_PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    # TensorFloat-32 keeps 10 bits of a product; artefacts are proved equal to the model in float32.
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
+}
+_ERRORS_ONLY = 3
+
+
+def open_session(path: Path, device: str, *, threads: int = 0) -> Any:
+    """An `onnxruntime.InferenceSession` of the file at `path` that computes on `device` and nowhere else.
+
+    device: "cpu" or "cuda". threads: inside one run; 0 lets ONNX Runtime choose.
+    Raises MissingDependencyError when this build of ONNX Runtime or this machine lacks the device, and
+    EngineError when the file cannot be opened.
+    """
+    provider, provider_options = _PROVIDERS[device]
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise MissingDependencyError(
+            f"device {device!r} needs ONNX Runtime's {provider}, this build has {', '.join(available)}; "
+            "install onnxruntime-gpu in place of onnxruntime: pip install 'neurocity[gpu]'"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=[(provider, provider_options)])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise EngineError(f"{path}: ONNX Runtime cannot open it: {error}") from error
+    session.disable_fallback()
+    if session.get_providers()[0] != provider:
+        raise MissingDependencyError(
+            f"{path}: asked for {provider}, got {session.get_providers()[0]}; the device or its libraries "
+            "are not usable on this machine"
+        )
+    return session

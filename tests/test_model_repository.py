@@ -1,0 +1,124 @@
+"""Model repositories as they are read by whoever needs them."""
+
+import hashlib
+import json
+
+import pytest
+
+from neurocity.contract import ArtefactFile, SceneInfo, SceneManifest, to_json
+from neurocity.errors import ManifestError
+from neurocity.model_repository import (
+    models,
+    newest_version_folder,
+    newest_versions,
+    open_version,
+    version_folders,
+)
+
+DATA = b"weights"
+INFO = SceneInfo(
+    bounds=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0),
+    up=(0.0, 0.0, 1.0),
+    background=None,
+    views=(),
+    dataset_fingerprint="f" * 64,
+)
+
+
+def write(repository, scene="lego", number=1, data=DATA, **changes):
+    artefact = ArtefactFile(name="model.onnx", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    values = {"scene": scene, "version": number, "family": "svraster", "format": "onnx", "precision": "fp32"}
+    values |= {"checkpoint_sha256": "c" * 64, "artefact": artefact, "info": INFO}
+    manifest = SceneManifest(**(values | changes))
+    folder = repository / manifest.model_name / str(number)
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(data)
+    (folder / "manifest.json").write_text(to_json(manifest))
+    return folder
+
+
+def test_versions_are_ordered_by_number(tmp_path):
+    written = [write(tmp_path, number=number) for number in (10, 9, 2)]
+    (tmp_path / "lego_onnx" / "warmup").mkdir()
+    assert version_folders(tmp_path / "lego_onnx") == written[::-1]
+    assert newest_version_folder(tmp_path / "lego_onnx") == written[0]
+    assert newest_version_folder(written[2]) == written[2]
+
+
+def test_the_newest_of_every_kind_of_a_scene(tmp_path):
+    write(tmp_path)
+    second = write(tmp_path, number=2)
+    half = write(tmp_path, precision="fp16")
+    other = write(tmp_path, scene="city")
+    (tmp_path / ".staging-1").mkdir()
+    (tmp_path / "README.md").write_text("")
+    found = newest_versions(tmp_path)
+    assert {
+        scene: {kind: version.path for kind, version in kinds.items()} for scene, kinds in found.items()
+    } == {
+        "lego": {("onnx", "fp32"): second, ("onnx", "fp16"): half},
+        "city": {("onnx", "fp32"): other},
+    }
+
+
+def test_a_file_is_what_the_manifest_says(tmp_path):
+    version = open_version(write(tmp_path))
+    assert version.verify(version.manifest.artefact) == version.artefact
+    assert version.artefact.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"weight", "has 6 bytes, its manifest says 7"), (b"wEights", "has SHA-256"), (None, "cannot be read")],
+)
+def test_a_damaged_file_is_said(tmp_path, data, message):
+    version = open_version(write(tmp_path))
+    version.artefact.unlink()
+    if data is not None:
+        version.artefact.write_bytes(data)
+    with pytest.raises(ManifestError, match=message):
+        version.verify(version.manifest.artefact)
+
+
+def test_an_engine_is_a_file_of_the_version(tmp_path):
+    engine = {"file": "model.plan", "sha256": "e" * 64, "bytes": 3, "library": "tensorrt"}
+    version = open_version(write(tmp_path, engine=engine))
+    assert version.engine == ArtefactFile(name="model.plan", sha256="e" * 64, bytes=3)
+    assert open_version(write(tmp_path, number=2)).engine is None
+
+
+def test_a_moved_version_is_refused(tmp_path):
+    folder = write(tmp_path)
+    moved = folder.rename(folder.with_name("3"))
+    with pytest.raises(ManifestError, match=r"describes lego_onnx/1, which is not where it stands"):
+        open_version(moved)
+
+
+def test_a_file_outside_the_version_is_refused(tmp_path):
+    folder = write(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["artefact"]["name"] = "../model.onnx"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        ManifestError, match=r"names the file '../model.onnx', expected one of its own folder"
+    ):
+        open_version(folder)
+
+
+def test_what_is_no_version(tmp_path):
+    (tmp_path / "lego_onnx").mkdir()
+    with pytest.raises(ManifestError, match=r"neither a manifest.json nor version folders"):
+        newest_versions(tmp_path)
+    with pytest.raises(ManifestError, match="is not a folder"):
+        models(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("camera_axes", "opencv"), ("pixel_center", 0.0), ("depth_kind", "z")]
+)
+def test_a_convention_that_nobody_here_knows_is_refused(tmp_path, field, value):
+    folder = write(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text()) | {field: value}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ManifestError, match=rf"manifest.json.{field}: got {value!r}, this release reads"):
+        open_version(folder)
