@@ -7,11 +7,10 @@ import numpy as np
 
 from neurocity.contract import View
 from neurocity.errors import ExportError, ParityError
-from neurocity.light import Float32, Light, psnr
+from neurocity.light import SSIM_WINDOW, Float32, Light, psnr
 
 PSNR_CAP = 200.0
 """PSNR in dB that stands for equal images: JSON has no infinity."""
-_WINDOW = 11
 _SIGMA = 1.5
 """SSIM (Wang et al. 2004) compares Gaussian windows of 11 x 11 pixels, sigma in pixels."""
 
@@ -73,10 +72,10 @@ def image_metrics(got: Float32, expected: Float32, view: View) -> dict[str, floa
 
     Raises ExportError when the view is too small for SSIM.
     """
-    if min(view.width, view.height) < _WINDOW:
+    if min(view.width, view.height) < SSIM_WINDOW:
         raise ExportError(
             f"held-out view {view.name!r} has {view.width} x {view.height} pixels, "
-            f"SSIM needs at least {_WINDOW} x {_WINDOW}"
+            f"SSIM needs at least {SSIM_WINDOW} x {SSIM_WINDOW}"
         )
     shape = (view.height, view.width, 3)
     return {"psnr_db": psnr_db(got, expected), "ssim": ssim(got.reshape(shape), expected.reshape(shape))}
@@ -106,12 +105,12 @@ def ssim(got: Float32, expected: Float32) -> float:
 
 def _windowed(image: np.ndarray) -> np.ndarray:
     """Gaussian means [H, W, 3] around every pixel."""
-    weights = np.exp(-0.5 * ((np.arange(_WINDOW) - _WINDOW // 2) / _SIGMA) ** 2)
+    weights = np.exp(-0.5 * ((np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2) / _SIGMA) ** 2)
     weights /= weights.sum()
-    edge = _WINDOW // 2
+    edge = SSIM_WINDOW // 2
     image = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), mode="reflect")
     for axis in (0, 1):
         length = image.shape[axis] - 2 * edge
-        shifted = (np.take(image, range(i, i + length), axis) * weights[i] for i in range(_WINDOW))
+        shifted = (np.take(image, range(i, i + length), axis) * weights[i] for i in range(SSIM_WINDOW))
         image = sum(shifted, np.zeros(()))
     return image

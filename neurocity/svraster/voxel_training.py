@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from neurocity.data.datasets import TrainingRays
 from neurocity.errors import TrainingError
+from neurocity.light import SSIM_WINDOW
 from neurocity.rendering.hull import possible_cells
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 from neurocity.svraster import losses
@@ -21,7 +22,6 @@ from neurocity.svraster.uncovering import begin_clear, uncover
 
 PIXEL_WIDTHS = 12.0**0.5 / 2.0
 """Widths of a pixel per radius of its cone (Barron et al. 2021, section 3.1)."""
-SSIM_WINDOW = 11
 
 
 class Objective(NamedTuple):
