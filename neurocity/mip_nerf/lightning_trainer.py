@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
-from neurocity.errors import ConfigError, TrainingError
+from neurocity.errors import ConfigError
 from neurocity.mip_nerf.core import MipNeRF, PassRender
-from neurocity.rendering.hull import possible_cells
 from neurocity.training.config import TrainingConfig
+from neurocity.training.hull import visual_hull
 from neurocity.training.module import RadianceFieldModule
 from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
@@ -90,18 +90,9 @@ class MipNeRFLightningModule(RadianceFieldModule):
         if self.model.config.unbounded:
             return
         space = self.model.space
-        possible = possible_cells(
-            rays.alpha_views(),
-            low=space.low.tolist(),
-            side=2.0 * space.half_side,
-            resolution=space.resolution,
-        )
-        if not bool(possible.any()):
-            raise TrainingError(
-                f"no part of the scene's bounds {[*space.low.tolist(), *space.high.tolist()]} is seen by the "
-                "cameras as opaque; check the bounds and the poses' convention"
-            )
-        space.restrict(possible.to(self.device))
+        side, resolution = 2.0 * space.half_side, space.resolution
+        hull = visual_hull(rays, self.model, low=space.low, side=side, resolution=resolution)
+        space.restrict(hull.to(self.device))
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
         hit, cones = self.model.cast(batch["ray_origins"], batch["ray_directions"], batch["ray_radii"])

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.errors import ConfigError, TrainingError
-from neurocity.rendering.hull import possible_cells
 from neurocity.rendering.marched_field import MarchedField, TrainingRender
 from neurocity.rendering.occupancy import NEVER, OCCUPIED
 from neurocity.training.config import TrainingConfig
+from neurocity.training.hull import visual_hull
 from neurocity.training.module import RadianceFieldModule
 
 
@@ -55,23 +55,12 @@ class MarchedFieldModule(RadianceFieldModule):
 
     def start(self, rays: TrainingRays) -> None:
         """Start from the visual hull, or else from the sparse points."""
-        if not self.model.marcher.unbounded:
-            self.start_from_hull(rays)
+        marcher = self.model.marcher
+        if not marcher.unbounded:
+            hull = visual_hull(rays, self.model, low=marcher.low, side=marcher.side, resolution=marcher.grid)
+            self.model.occupancy.restrict(hull.to(self.device))
         if self.background is None and rays.points is not None:
             self.model.start_from_points(rays.points.to(self.device))
-
-    def start_from_hull(self, rays: TrainingRays) -> None:
-        """Exclude what no camera sees and what some camera sees through."""
-        marcher = self.model.marcher
-        possible = possible_cells(
-            rays.alpha_views(), low=marcher.low.tolist(), side=marcher.side, resolution=marcher.grid
-        )
-        self.model.occupancy.restrict(possible.to(self.device))
-        if self.model.occupancy.occupied_share() == 0.0:
-            raise TrainingError(
-                f"no part of the scene's bounds {[*marcher.low.tolist(), *marcher.high.tolist()]} is seen by "
-                "the cameras as opaque; check the bounds and the poses' convention"
-            )
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
         target, background = self.target(batch)
