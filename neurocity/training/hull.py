@@ -10,7 +10,7 @@ from neurocity.rendering.hull import possible_cells
 
 
 def visual_hull(rays: TrainingRays, model: Any, *, low: Tensor, side: float, resolution: int) -> Tensor:
-    """Cells [resolution^3] bool of a cube, x fastest, that some camera sees and none sees through, on the CPU.
+    """Cells [resolution^3] bool of a cube, x fastest, that some camera sees and none sees through.
 
     model: whose `config.scene_bounds` the cube encloses. low [3], side: the cube's low corner and edge, world
     units. Raises TrainingError when there is no such cell.
