@@ -19,8 +19,8 @@ from neurocity.errors import ConfigError
 from neurocity.families import find_family
 from neurocity.instant_ngp.core import InstantNGP
 from neurocity.instant_ngp.lightning_trainer import InstantNGPLightningModule
+from neurocity.training.api import create_lightning_trainer
 from neurocity.training.callbacks import RenderingCallback, VoxelStatisticsCallback
-from neurocity.training.one_call import create_lightning_trainer
 
 SHORT = {"steps_per_epoch": 6}
 

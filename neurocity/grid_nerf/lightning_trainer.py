@@ -13,8 +13,8 @@ from neurocity.errors import ConfigError
 from neurocity.grid_nerf.core import GridNeRF
 from neurocity.grid_nerf.regularizers import sparsity, total_variation
 from neurocity.rendering.marched_field import TrainingRender
+from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.occupancy import MarchedFieldModule, MarchedTrainingConfig
-from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
     "GridNeRFLightningConfig",
@@ -158,4 +158,4 @@ class GridNeRFLightningModule(MarchedFieldModule):
 
 
 train_grid_nerf_lightning = partial(train_any_model, GridNeRFLightningModule.family)
-"""Train a `GridNeRF` in one call, as `neurocity.training.one_call.train_any_model` does."""
+"""Train a `GridNeRF` in one call, as `neurocity.training.api.train_any_model` does."""

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 from neurocity.instant_ngp.core import InstantNGP
+from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.occupancy import MarchedFieldModule, MarchedTrainingConfig
-from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
     "InstantNGPLightningConfig",
@@ -49,4 +49,4 @@ class InstantNGPLightningModule(MarchedFieldModule):
 
 
 train_instant_ngp_lightning = partial(train_any_model, InstantNGPLightningModule.family)
-"""Train an `InstantNGP` in one call, as `neurocity.training.one_call.train_any_model` does."""
+"""Train an `InstantNGP` in one call, as `neurocity.training.api.train_any_model` does."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.errors import ConfigError
 from neurocity.mip_nerf.core import MipNeRF, PassRender
+from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.config import TrainingConfig
 from neurocity.training.hull import visual_hull
 from neurocity.training.module import RadianceFieldModule
-from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
     "MipNeRFLightningConfig",
@@ -151,4 +151,4 @@ def squared_error(render: PassRender, rgba: Tensor, weights: Tensor) -> Tensor:
 
 
 train_mip_nerf_lightning = partial(train_any_model, MipNeRFLightningModule.family)
-"""Train a `MipNeRF` in one call, as `neurocity.training.one_call.train_any_model` does."""
+"""Train a `MipNeRF` in one call, as `neurocity.training.api.train_any_model` does."""

@@ -12,10 +12,10 @@ from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.training_config import SVRasterTrainingConfig
 from neurocity.svraster.voxel_training import VoxelTraining, parameter_groups
+from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.callbacks import VoxelStatisticsCallback
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
-from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
     "SVRasterLightningConfig",
@@ -103,4 +103,4 @@ class SVRasterLightningModule(RadianceFieldModule):
 
 
 train_svraster_lightning = partial(train_any_model, SVRasterLightningModule.family)
-"""Train an `SVRaster` in one call, as `neurocity.training.one_call.train_any_model` does."""
+"""Train an `SVRaster` in one call, as `neurocity.training.api.train_any_model` does."""

@@ -28,7 +28,7 @@ from neurocity.training.metrics import image_metrics
 from neurocity.training.optimization import build_optimizer, learning_rate_factor
 from neurocity.training.views import render_view
 
-MOST_RAYS = 2**18
+MAX_RAYS = 2**18
 """A batch is never larger, however empty the scene."""
 
 _Kind = TypeVar("_Kind")
@@ -135,7 +135,7 @@ class RadianceFieldModule(pl.LightningModule):
 
     def ask_for_rays(self, number: float) -> None:
         """Have about so many rays in the next batch, in sixty-fours: several processes take equal parts."""
-        self.rays_per_batch = 64 * max(1, min(round(number), MOST_RAYS) // 64)
+        self.rays_per_batch = 64 * max(1, min(round(number), MAX_RAYS) // 64)
 
     def next_batch(self) -> BatchIndex:
         """Which rays are to come next."""
