@@ -215,6 +215,16 @@ def test_the_contracts_are_kept(import_cache):
             "each part of neurocity knows only those below it",
         ),
         (
+            "neurocity/training/callbacks/progress.py",
+            "import neurocity.training.module",
+            "each part of neurocity.training knows only those below it",
+        ),
+        (
+            "neurocity/data/scene.py",
+            "import neurocity.data.datasets",
+            "each part of neurocity.data knows only those below it",
+        ),
+        (
             "neurocity/lenses.py",
             "import neurocity.cameras",
             "each part of neurocity knows only those below it",
