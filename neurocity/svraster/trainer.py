@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from neurocity.checkpoint import FORMAT_VERSION, read_content
-from neurocity.contract import to_dict
+from neurocity.checkpoint import hyper_parameters, read_content, write_content
 from neurocity.data.datasets import TrainingRays, Views
 from neurocity.data.scene_info import scene_info
 from neurocity.errors import CheckpointError, ConfigError, TrainingError
@@ -128,9 +126,11 @@ class SVRasterTrainer:
     def save(self, path: str | Path, metrics: dict[str, float] | None = None) -> None:
         """Write a checkpoint, which `load`, `SVRasterLightningModule` and `neurocity-export` open.
 
-        metrics: figures to note in it, by name.
+        metrics: figures to note in it, by name. Raises TrainingError when the file cannot be written.
         """
         current = _prefixed(self.model)
+        record = hyper_parameters("svraster", self.model.config, self.config, self.scene)
+        del record["lightning_config"]["max_steps"]  # Lightning's configuration has none
         content = {
             "state_dict": current if self.average is None else _prefixed(self.average),
             "current_model_state": current,
@@ -139,18 +139,11 @@ class SVRasterTrainer:
             "epoch": self.step // self.config.steps_per_epoch,
             "rays_per_batch": self.config.rays_per_batch,
             "voxel_statistics": self._training.statistics.tensors(),
-            "hyper_parameters": {
-                "format_version": FORMAT_VERSION,
-                "family": "svraster",
-                "model_config": asdict(self.model.config),
-                "lightning_config": self._shared_config(),
-                "scene": to_dict(self.scene),
-                "metrics": metrics or {},
-            },
+            "hyper_parameters": {**record, "metrics": metrics or {}},
             # Lightning opens no checkpoint without it.
             "pytorch-lightning_version": version("pytorch-lightning"),
         }
-        torch.save(content, path)
+        write_content(content, Path(path))
 
     def load(self, path: str | Path) -> None:
         """Go on from a checkpoint that `save` or Lightning's training wrote.
@@ -198,12 +191,6 @@ class SVRasterTrainer:
         kept = kept_average(self.step, self.config.ema_decay)
         if self.average is not None and kept is not None:
             update_average([*self.average.parameters()], [*self.model.parameters()], kept)
-
-    def _shared_config(self) -> dict[str, Any]:
-        """The configuration as Lightning's training has it."""
-        fields = asdict(self.config)
-        del fields["max_steps"], fields["model_config"]
-        return fields
 
 
 def _prefixed(model: SVRaster) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from typing import Any, TypeVar, cast
 
 import pytorch_lightning as pl
@@ -15,7 +14,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from neurocity.checkpoint import FORMAT_VERSION
+from neurocity.checkpoint import hyper_parameters
 from neurocity.contract import SceneInfo, scene_info_from_dict, to_dict
 from neurocity.data.datasets import BatchIndex, RayBatch, TrainingRays, ViewBatch, Views, uncollated
 from neurocity.data.scene_info import scene_info
@@ -86,16 +85,7 @@ class RadianceFieldModule(pl.LightningModule):
         self.validation_metrics: dict[str, float] = {}
         self._fresh = True
         self._finite: Tensor | None = None
-        self.save_hyperparameters(
-            {
-                "format_version": FORMAT_VERSION,
-                "family": self.family,
-                "model_config": asdict(configs[0]),
-                "lightning_config": asdict(replace(self.config, model_config=None)),
-                "scene": None if self.scene is None else to_dict(self.scene),
-                "metrics": {},
-            }
-        )
+        self.save_hyperparameters(hyper_parameters(self.family, configs[0], self.config, self.scene))
 
     def __init_subclass__(cls, **options: Any) -> None:
         """What a step computes has another shape each time, which `torch.compile` would compile anew or break

@@ -11,9 +11,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from neurocity.checkpoint import write_content
 from neurocity.errors import ConfigError, MissingDependencyError, TrainingError, TrainingInterruptedError
-from neurocity.training.checkpoints import WholeCheckpointIO
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.interruption import Interruption
@@ -31,6 +32,18 @@ _EXPECTED_WARNINGS = (
 )
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes as `write_content` does; Lightning's own way leaves a part of a file where the disk is full."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ARG002
+    ) -> None:
+        write_content(checkpoint, Path(path))
 
 
 class ConfiguredTrainer(pl.Trainer):
