@@ -164,8 +164,8 @@ class TrainingRays(Dataset[RayBatch]):
     def _draw_squares(self, count: int, side: int, generator: torch.Generator) -> Tensor:
         """As `_draw`, in squares of pixels.
 
-        A square that leaves its image comes in again on the other side, and other pixels stand in for those
-        that a mask excludes, so that all pixels are equally likely.
+        Squares wrap around at the edges of their image, and masked pixels are drawn anew, so that all pixels
+        are equally likely.
         """
         device = self.rgba.device
         corner = torch.randint(len(self.rgba), (-(-count // side**2), 1), generator=generator, device=device)
@@ -238,7 +238,7 @@ def training_datasets(
 
 
 def uncollated(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A `RayBatch` or `ViewBatch` from a loader with or without a batch axis, without it.
+    """A `RayBatch` or `ViewBatch` without the batch axis that a DataLoader may have put before it.
 
     Batches of rays are joined to one. Raises DataError for more than one view: views differ in size.
     """

@@ -51,7 +51,7 @@ class SVRasterLightningModule(RadianceFieldModule):
 
     @property
     def training_of_voxels(self) -> VoxelTraining:
-        """What the steps do; made for the voxels that the model has when it is first asked for."""
+        """What a step does; made at first use, for the voxels that the model has by then."""
         if self._training is None:
             datamodule = getattr(self.trainer, "datamodule", None)
             in_squares = isinstance(datamodule, SceneDataModule) and self.trainer.world_size == 1

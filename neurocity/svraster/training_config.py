@@ -74,8 +74,8 @@ class SVRasterTrainingConfig(
     rays_per_batch: int = 2**16
     """Rays of a batch."""
     square_side: int = 16
-    """Rays come in squares of so many pixels a side, which meet the same voxels. Loaders of one's own decide
-    for themselves."""
+    """Pixels along a side of the squares in which rays come: neighbours meet the same voxels. Loaders of one's
+    own decide for themselves."""
     hull_resolution: int | None = None
     """Cells along an axis of the visual hull that a bounded scene starts from, a power of two; None is the
     model's `base_resolution`."""
@@ -110,7 +110,7 @@ class SVRasterTrainingConfig(
     subdivision_share: float = 0.05
     """At most this share of the voxels is split at a time, those of the highest priority first."""
     full_subdivisions: int = 1
-    """So many first subdivisions split all voxels that are large enough, whatever their priority."""
+    """The first so many subdivisions split all voxels that are large enough, whatever their priority."""
     subdivision_end: float = 0.75
     """Share of training after which no voxel is split."""
     smallest_voxel: float = 1.0

@@ -109,7 +109,7 @@ class VoxelTraining:
         return Objective(loss, mse.detach(), render.evaluated)
 
     def start(self, rays: TrainingRays, optimizer: Optimizer, averages: Sequence[SVRaster]) -> None:
-        """Begin with the voxels that can hold something; for a model that was never trained.
+        """Give a model that was never trained the voxels that can hold something.
 
         Raises TrainingError when there are none.
         """

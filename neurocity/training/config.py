@@ -58,7 +58,7 @@ class TrainingConfig(Presets):
     ema_decay: float = 0.999
     """Decay of the average per step."""
     steps_per_epoch: int = 1000
-    """Training batches of an epoch, where this configuration decides on them; a validation follows each."""
+    """Training batches of an epoch, which ends with a validation; loaders of one's own have their own."""
     seed: int = 0
     """Seed of initial weights, rays, jitter and backgrounds."""
 

@@ -35,11 +35,11 @@ _Kind = TypeVar("_Kind")
 WHITE = (1.0, 1.0, 1.0)
 
 FINITE_CHECK_STEPS = 50
-"""On a GPU the loss is looked at this often, and before a checkpoint: to look at it waits for the GPU."""
+"""On a GPU the loss is checked every so many steps and before a checkpoint: a check waits for the GPU."""
 
 
 class RadianceFieldModule(pl.LightningModule):
-    """Trains `self.model`, a family's render model. A family has a name and overrides `training_step`.
+    """Trains `self.model`, a family's render model. A family sets `family` and overrides `training_step`.
 
     model_config, lightning_config: the family's configurations, or plain dictionaries as a checkpoint has
     them; `lightning_config.model_config` may stand in for the first. scene: what the model is trained on;
@@ -88,9 +88,7 @@ class RadianceFieldModule(pl.LightningModule):
         self.save_hyperparameters(hyper_parameters(self.family, configs[0], self.config, self.scene))
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """What a step computes has another shape each time, which `torch.compile` would compile anew or break
-        up, without our kernels: of a compiled module, `forward` is compiled and the steps run as they are.
-        """
+        """Keep `torch.compile` out of training steps: their shapes change. `forward` is compiled."""
         super().__init_subclass__(**options)
         if "training_step" in vars(cls):
             cls.training_step = torch.compiler.disable(cls.training_step)  # type: ignore[method-assign]
@@ -124,7 +122,7 @@ class RadianceFieldModule(pl.LightningModule):
         return torch.Generator(self.device).manual_seed(seed)
 
     def ask_for_rays(self, number: float) -> None:
-        """Have about so many rays in the next batch, in sixty-fours: several processes take equal parts."""
+        """Ask for about `number` rays in the next batch: a multiple of 64, which processes share equally."""
         self.rays_per_batch = 64 * max(1, min(round(number), MAX_RAYS) // 64)
 
     def next_batch(self) -> BatchIndex:
@@ -148,7 +146,7 @@ class RadianceFieldModule(pl.LightningModule):
         return [cast(nn.Module, average.module.model) for average in averages if average is not None]
 
     def parameters_replaced(self) -> None:
-        """To be called in every process after parameters became other tensors: DDP starts anew with them."""
+        """Call this in every process after parameters were replaced by other tensors: DDP starts anew."""
         strategy = self.trainer.strategy
         if isinstance(strategy, DDPStrategy):
             strategy.model = self

@@ -26,14 +26,14 @@ class MarchedTrainingConfig(TrainingConfig):
     samples_per_batch: int = 2**18
     """Samples that a batch is evaluated at; the number of rays adapts to meet it."""
     visible_transmittance: float = 1e-4
-    """Samples that less light than this reaches are not evaluated."""
+    """Samples behind a transmittance below this are not evaluated."""
     occupancy_interval: int = 16
     """Steps between updates of the occupancy grid."""
     occupancy_warmup: int = 256
     """Steps in which updates draw from all cells alike."""
     occupancy_share: float = 1.0
-    """Share of the possible cells that an update draws; a quarter of it after the warm-up, and as many
-    occupied cells."""
+    """Share of the possible cells that an update draws. After the warm-up it draws a quarter of that, and as
+    many occupied cells."""
     occupancy_decay: float = 0.95
     """Decay of a cell's density at an update."""
     occupancy_threshold: float = 0.01

@@ -40,9 +40,8 @@ def train(
 ) -> Path:
     """Train a family on a scene and return the last checkpoint, `<out>/checkpoints/last.ckpt`.
 
-    Beside it stand the three best by `val/psnr`. A resumed run equals one that was never stopped; with a
-    longer budget than before it goes on too, and only the learning rate's schedule, which is stretched to the
-    new end, is another than in a run that was that long from the start.
+    Beside it stand the three best by `val/psnr`. A resumed run equals one that was never stopped. A longer
+    budget lengthens it, and stretches the learning rate's schedule to the new end.
 
     data: what the scene was loaded by; when given, `<out>/config.yaml` says all that the run was asked for.
     callbacks: beside those that every run has. lightning: further options of `pl.Trainer`.

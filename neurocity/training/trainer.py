@@ -20,8 +20,7 @@ from neurocity.training.data import SceneDataModule
 from neurocity.training.interruption import Interruption
 from neurocity.training.module import RadianceFieldModule
 
-# What Lightning says of its own use of torch, of a run that goes on in its folder or in another, and of a
-# hook that it takes from the module, as it should.
+# Lightning warns of its own use of torch, of resumed runs, and of a hook that the module has on purpose.
 _EXPECTED_WARNINGS = (
     ("`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning),
     ("Checkpoint directory .* exists and is not empty", UserWarning),
@@ -47,10 +46,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 class ConfiguredTrainer(pl.Trainer):
-    """A Lightning trainer that knows what it trains and on what: `fit()` needs no arguments.
-
-    What is given to `fit` replaces what it knows.
-    """
+    """A Lightning trainer that knows what it trains and on what: `fit()` needs no arguments."""
 
     def __init__(self, module: RadianceFieldModule, data: SceneDataModule, **lightning: Any) -> None:
         self.interruption = Interruption()
