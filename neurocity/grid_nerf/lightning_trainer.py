@@ -69,6 +69,7 @@ class GridNeRFLightningConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_at_least(0, "network_learning_rate", "sparsity_weight", "variation_weight")
         shares = self.growth_shares
         if not shares or sorted(shares) != list(shares) or not all(0.0 <= share < 1.0 for share in shares):
             raise ConfigError(
@@ -76,9 +77,6 @@ class GridNeRFLightningConfig(
             )
         if not 0.0 <= self.joint_share <= 1.0:
             raise ConfigError(f"joint_share: got {self.joint_share}, expected 0 <= share <= 1")
-        for name in ("network_learning_rate", "sparsity_weight", "variation_weight"):
-            if getattr(self, name) < 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
 
 
 class GridNeRFLightningModule(MarchedFieldModule):

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
-from neurocity.errors import ConfigError
 from neurocity.mip_nerf.core import MipNeRF, PassRender
 from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.config import TrainingConfig
@@ -67,11 +66,8 @@ class MipNeRFLightningConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("cones_per_batch", "coarse_interval"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
-        if self.coarse_weight < 0.0:
-            raise ConfigError(f"coarse_weight: got {self.coarse_weight}, expected >= 0")
+        self.check_at_least(1, "cones_per_batch", "coarse_interval")
+        self.check_at_least(0, "coarse_weight")
 
 
 class MipNeRFLightningModule(RadianceFieldModule):

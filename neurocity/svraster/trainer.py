@@ -39,8 +39,7 @@ class SVRasterTrainerConfig(SVRasterTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_steps < 1:
-            raise ConfigError(f"max_steps: got {self.max_steps}, expected at least 1")
+        self.check_at_least(1, "max_steps")
 
 
 class SVRasterTrainer:

@@ -74,8 +74,8 @@ class SVRasterTrainingConfig(
     rays_per_batch: int = 2**16
     """Rays of a batch."""
     square_side: int = 16
-    """Pixels along a side of the squares in which rays come: neighbours meet the same voxels. Loaders of one's
-    own decide for themselves."""
+    """Pixels along a side of the squares in which rays come: neighbours meet the same voxels. A loader of
+    one's own decides for itself."""
     hull_resolution: int | None = None
     """Cells along an axis of the visual hull that a bounded scene starts from, a power of two; None is the
     model's `base_resolution`."""
@@ -131,19 +131,15 @@ class SVRasterTrainingConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("rays_per_batch", "square_side", "subdivision_interval", "pruning_interval"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
+        self.check_at_least(1, "rays_per_batch", "square_side", "subdivision_interval", "pruning_interval")
+        weights = [name for name in vars(self) if name.endswith("_weight")]
+        self.check_at_least(0, *weights, "smallest_voxel", "density_rate", "color_rate", "harmonics_rate")
         for name in ("subdivision_share", "subdivision_threshold", "pruning_threshold", "degree_interval"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 to 1")
         resolution = self.hull_resolution
         if resolution is not None and (resolution < 2 or resolution & (resolution - 1)):
             raise ConfigError(f"hull_resolution: got {resolution}, expected a power of two, or None")
-        weights = [name for name in vars(self) if name.endswith("_weight")]
-        for name in (*weights, "smallest_voxel", "density_rate", "color_rate", "harmonics_rate"):
-            if getattr(self, name) < 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
 
     def subdivides(self, epoch: int, progress: float) -> bool:
         """Whether voxels are split at the end of `epoch`, counted from 1."""

@@ -7,12 +7,6 @@ from typing import Any, Literal
 from neurocity.errors import ConfigError
 from neurocity.presets import Presets
 
-_CHOICES = {
-    "optimizer_type": ("adam", "adamw"),
-    "scheduler_type": ("cosine", "exponential", "step", "none"),
-    "gradient_clip_algorithm": ("norm", "value"),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Presets):
@@ -63,15 +57,11 @@ class TrainingConfig(Presets):
     """Seed of initial weights, rays, jitter and backgrounds."""
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: got {getattr(self, name)!r}, expected {' or '.join(choices)}")
+        self.check_choices()
+        self.check_at_least(0, "weight_decay", "warmup_steps")
         for name in ("learning_rate", "final_learning_rate", "steps_per_epoch", "epsilon"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected more than 0")
-        for name in ("weight_decay", "warmup_steps"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
         for name, share in (("ema_decay", self.ema_decay), *(("betas", beta) for beta in self.betas)):
             if not 0.0 <= share < 1.0:
                 raise ConfigError(f"{name}: got {share}, expected 0 <= {name} < 1")

@@ -41,8 +41,7 @@ class MarchedTrainingConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.samples_per_batch < 1024:
-            raise ConfigError(f"samples_per_batch: got {self.samples_per_batch}, expected at least 1024")
+        self.check_at_least(1024, "samples_per_batch")
         if not 0.0 < self.occupancy_share <= 1.0:
             raise ConfigError(f"occupancy_share: got {self.occupancy_share}, expected 0 < share <= 1")
 
