@@ -32,3 +32,15 @@ class Presets:
         for name in names:
             if not (value := getattr(self, name)) >= least:
                 raise ConfigError(f"{name}: got {value}, expected at least {least}")
+
+    def check_positive(self, *names: str) -> None:
+        """Raises ConfigError for a field that is 0 or less."""
+        for name in names:
+            if not (value := getattr(self, name)) > 0:
+                raise ConfigError(f"{name}: got {value}, expected more than 0")
+
+    def check_within(self, least: float, most: float, *names: str) -> None:
+        """Raises ConfigError for a field that is less or more."""
+        for name in names:
+            if not least <= (value := getattr(self, name)) <= most:
+                raise ConfigError(f"{name}: got {value}, expected {least} to {most}")

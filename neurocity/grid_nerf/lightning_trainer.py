@@ -70,13 +70,12 @@ class GridNeRFLightningConfig(
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_at_least(0, "network_learning_rate", "sparsity_weight", "variation_weight")
+        self.check_within(0, 1, "joint_share")
         shares = self.growth_shares
         if not shares or sorted(shares) != list(shares) or not all(0.0 <= share < 1.0 for share in shares):
             raise ConfigError(
                 f"growth_shares: got {shares}, expected one or more rising shares of training below 1"
             )
-        if not 0.0 <= self.joint_share <= 1.0:
-            raise ConfigError(f"joint_share: got {self.joint_share}, expected 0 <= share <= 1")
 
 
 class GridNeRFLightningModule(MarchedFieldModule):

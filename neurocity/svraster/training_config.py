@@ -134,9 +134,8 @@ class SVRasterTrainingConfig(
         self.check_at_least(1, "rays_per_batch", "square_side", "subdivision_interval", "pruning_interval")
         weights = [name for name in vars(self) if name.endswith("_weight")]
         self.check_at_least(0, *weights, "smallest_voxel", "density_rate", "color_rate", "harmonics_rate")
-        for name in ("subdivision_share", "subdivision_threshold", "pruning_threshold", "degree_interval"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 to 1")
+        shares = ("subdivision_share", "subdivision_threshold", "pruning_threshold", "degree_interval")
+        self.check_within(0, 1, *shares)
         resolution = self.hull_resolution
         if resolution is not None and (resolution < 2 or resolution & (resolution - 1)):
             raise ConfigError(f"hull_resolution: got {resolution}, expected a power of two, or None")

@@ -59,9 +59,7 @@ class TrainingConfig(Presets):
     def __post_init__(self) -> None:
         self.check_choices()
         self.check_at_least(0, "weight_decay", "warmup_steps")
-        for name in ("learning_rate", "final_learning_rate", "steps_per_epoch", "epsilon"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected more than 0")
+        self.check_positive("learning_rate", "final_learning_rate", "steps_per_epoch", "epsilon")
         for name, share in (("ema_decay", self.ema_decay), *(("betas", beta) for beta in self.betas)):
             if not 0.0 <= share < 1.0:
                 raise ConfigError(f"{name}: got {share}, expected 0 <= {name} < 1")
