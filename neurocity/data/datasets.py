@@ -127,8 +127,7 @@ class TrainingRays(Dataset[RayBatch]):
         return self.batches
 
     def __getitem__(self, index: int | BatchIndex) -> RayBatch:
-        wanted = index if isinstance(index, BatchIndex) else BatchIndex(index, self.rays_per_batch)
-        return self.batch(*wanted)
+        return self.batch(*index) if isinstance(index, tuple) else self.batch(index, self.rays_per_batch)
 
     def batch(self, step: int, count: int, square_side: int = 1) -> RayBatch:
         """Random rays, in squares of `square_side` by `square_side` pixels, which meet the same places.
