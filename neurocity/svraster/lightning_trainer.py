@@ -10,8 +10,8 @@ from torch import Tensor
 from neurocity.contract import SceneInfo
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.training_config import SVRasterTrainingConfig
-from neurocity.svraster.voxel_training import VoxelTraining, parameter_groups
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.steps import VoxelTraining, parameter_groups
 from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.callbacks import VoxelStatisticsCallback
 from neurocity.training.data import SceneDataModule

@@ -16,8 +16,8 @@ from neurocity.data.datasets import TrainingRays, Views
 from neurocity.data.scene_info import scene_info
 from neurocity.errors import CheckpointError, ConfigError, TrainingError
 from neurocity.svraster.core import SVRaster, SVRasterConfig
-from neurocity.svraster.training_config import SVRasterTrainingConfig
-from neurocity.svraster.voxel_training import Objective, VoxelTraining, parameter_groups
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.steps import Objective, VoxelTraining, parameter_groups
 from neurocity.training.metrics import psnr
 from neurocity.training.optimization import (
     build_optimizer,

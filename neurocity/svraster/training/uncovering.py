@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from neurocity.data.datasets import TrainingRays
-from neurocity.svraster.adaptation import AdaptationPlan, plan
 from neurocity.svraster.config import MAX_LEVELS
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.octree import paths
+from neurocity.svraster.training.adaptation import AdaptationPlan, plan
 
 RAYS: Final = 2**18
 CHUNK: Final = 2**13

@@ -10,13 +10,13 @@ from torch.optim import Optimizer
 from neurocity.data.datasets import TrainingRays
 from neurocity.light import SSIM_WINDOW
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
-from neurocity.svraster import losses
-from neurocity.svraster.adaptation import AdaptationPlan, decide, replace_voxels
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.statistics import VoxelStatistics
-from neurocity.svraster.training_config import SVRasterTrainingConfig
-from neurocity.svraster.training_pass import TrainingPass
-from neurocity.svraster.uncovering import begin_clear, uncover
+from neurocity.svraster.training import losses
+from neurocity.svraster.training.adaptation import AdaptationPlan, decide, replace_voxels
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.differentiable import TrainingPass
+from neurocity.svraster.training.statistics import VoxelStatistics
+from neurocity.svraster.training.uncovering import begin_clear, uncover
 from neurocity.training.hull import visual_hull
 
 PIXEL_WIDTHS = 12.0**0.5 / 2.0
