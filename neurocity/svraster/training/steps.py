@@ -16,7 +16,7 @@ from neurocity.svraster.training.adaptation import AdaptationPlan, decide, repla
 from neurocity.svraster.training.config import SVRasterTrainingConfig
 from neurocity.svraster.training.differentiable import TrainingPass
 from neurocity.svraster.training.statistics import VoxelStatistics
-from neurocity.svraster.training.uncovering import begin_clear, uncover
+from neurocity.svraster.training.unbounded_init import begin_clear, uncover
 from neurocity.training.hull import visual_hull
 
 PIXEL_WIDTHS = 12.0**0.5 / 2.0
