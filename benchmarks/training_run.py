@@ -24,9 +24,10 @@ from neurocity.rendering.views import render_rays
 from neurocity.training.budget import TrainingBudget, TrainingClock
 from neurocity.training.metrics import image_metrics, psnr
 from neurocity.training.module import RadianceFieldModule
-from neurocity.training.run import RunOptions, train
+from neurocity.training.options import RunOptions
+from neurocity.training.run import train
 from neurocity.training.run_config import assignments, with_values
-from neurocity.training.views import render_view
+from neurocity.training.views import on_device, render_view
 
 CURVE_POINTS = 8
 # The curve tells more, and epochs of few steps would be validated for longer than they train.
@@ -166,14 +167,6 @@ def _quality(checkpoint: Checkpoint, views: Views, device: str) -> dict[str, flo
         view = on_device(views[index], torch.device(device))
         rows.append(image_metrics(*render_view(checkpoint.model, view, checkpoint.info.background)))
     return {name: statistics.mean(row[name] for row in rows) for name in rows[0]}
-
-
-def on_device(view: ViewBatch, device: torch.device) -> ViewBatch:
-    """A view with its tensors on `device`."""
-    moved = {
-        name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in view.items()
-    }
-    return ViewBatch(**moved)  # type: ignore[typeddict-item]
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
-"""Opens a training checkpoint for rendering and export, without Lightning.
+"""Training checkpoints as files, without Lightning: written whole, and opened for rendering and export.
 
 A checkpoint is a Lightning `.ckpt` whose hyper-parameters are plain data:
 `{format_version, family, model_config, lightning_config, scene, metrics}`. Its weights are the averaged (EMA)
 ones where training kept an average.
 """
 
-from dataclasses import dataclass
+import io
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from neurocity.contract import SceneInfo, file_sha256, scene_info_from_dict
-from neurocity.errors import CheckpointError, ConfigError, ManifestError
+from neurocity.contract import SceneInfo, file_sha256, scene_info_from_dict, to_dict
+from neurocity.errors import CheckpointError, ConfigError, ManifestError, TrainingError
 from neurocity.families import find_family
 
 FORMAT_VERSION = 1
@@ -105,3 +107,43 @@ def read_content(path: Path) -> dict[str, Any]:
             f"{record['metrics']!r}; expected a whole number, and figures by name)"
         )
     return content
+
+
+def hyper_parameters(
+    family: str, model_config: Any, lightning_config: Any, scene: SceneInfo | None
+) -> dict[str, Any]:
+    """What a checkpoint says of its model and training beside the weights; metrics come with validation."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "family": family,
+        "model_config": asdict(model_config),
+        "lightning_config": asdict(replace(lightning_config, model_config=None)),
+        "scene": None if scene is None else to_dict(scene),
+        "metrics": {},
+    }
+
+
+def write_content(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint's dictionary: `path` is the former file or the new one, never a part.
+
+    Raises TrainingError when the file cannot be written, for want of space or of permission.
+    """
+    # In memory first: torch ends the process when a file that it writes itself cannot take more.
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(stream.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        megabytes = stream.getbuffer().nbytes / 1e6
+        raise TrainingError(
+            f"{path}: a checkpoint of {megabytes:.1f} MB cannot be written ({error.strerror}); what was "
+            "saved before is intact. Make room, and resume from it"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

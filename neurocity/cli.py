@@ -3,103 +3,74 @@
 0 done, 1 failure, 2 wrong usage, 5 a package or device that is missing, 130 interrupted.
 """
 
+import difflib
 import sys
-from collections.abc import Sequence
+from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
 
 from neurocity.data.city.config import CityConfig
 from neurocity.errors import MissingDependencyError, NeuroCityError
 from neurocity.exit_codes import INTERRUPTED, exit_code
 from neurocity.families import FAMILIES
 from neurocity.presets import PresetName
-
-_FamilyName: TypeAlias = Literal[tuple(FAMILIES)]  # type: ignore[valid-type]
-
-
-def _unless_configured(values: str, otherwise: str) -> Any:
-    """Help for an option whose value may come from --config."""
-    return tyro.conf.arg(metavar=values, help_behavior_hint=f"({otherwise})")
+from neurocity.training.options import DataOptions, RunOptions
 
 
-_Required = "required without --config"
+def _hint(text: str) -> Any:
+    """What help says of the default of an option that takes it from elsewhere."""
+    return tyro.conf.arg(help_behavior_hint=f"({text})")
+
+
+def _one_of(names: Iterable[str]) -> PrimitiveConstructorSpec[str]:
+    """An option with a fixed set of values, whose error lists them and guesses which one was meant."""
+    known = tuple(names)
+
+    def choose(words: list[str]) -> str:
+        if words[0] in known:
+            return words[0]
+        meant = "".join(f"; {name}?" for name in difflib.get_close_matches(words[0], known, n=1))
+        raise ValueError(f"got {words[0]!r}, expected {', '.join(known[:-1])} or {known[-1]}{meant}")
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(known)}}}",
+        instance_from_str=choose,
+        is_instance=lambda value: value is None or value in known,
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a model family on a dataset; ends with checkpoints under OUT/checkpoints.
 
-    OUT/config.yaml holds the resolved configuration; --config gives one back, and options that are named
-    win over it. Ctrl-C saves, and says how to go on.
+    OUT/config.yaml holds the resolved configuration. --config gives one back: its values are the defaults of
+    all options. Ctrl-C saves, and says how to go on.
     """
 
-    family: Annotated[
-        _FamilyName | None,
-        tyro.conf.Positional,
-        _unless_configured(f"{{{','.join(FAMILIES)}}}", _Required),
-    ] = None
+    family: Annotated[str, tyro.conf.Positional, _one_of(FAMILIES)]
     """Model family."""
-    data: Annotated[Path | None, _unless_configured("FOLDER", _Required)] = None
-    """Folder of the dataset: Blender synthetic, transforms.json (nerfstudio, instant-ngp) or COLMAP."""
-    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
-    """Folder for checkpoints, logs, validation pictures and config.yaml."""
+    data: Annotated[DataOptions, tyro.conf.OmitArgPrefixes]
+    run: Annotated[RunOptions, tyro.conf.OmitArgPrefixes]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """Configuration to start from: the config.yaml of a run, or parts of one."""
-    preset: Annotated[
-        PresetName | None, _unless_configured("{paper,cpu}", "default: cpu, or as --config")
-    ] = None
+    preset: Annotated[str | None, _hint("default: cpu, or as --config"), _one_of(get_args(PresetName))] = None
     """Size of model and batches: `cpu` learns in minutes on two cores, `paper` wants a GPU."""
     set_: Annotated[
         tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="")
     ] = ()
     """Single values of the configuration, as model.NAME=VALUE or training.NAME=VALUE."""
-    max_minutes: Annotated[float | None, _unless_configured("FLOAT", "default: no limit")] = None
-    """End after so many minutes of training; validation is not counted."""
-    max_steps: Annotated[int | None, _unless_configured("INT", "default: no limit")] = None
-    """End after so many steps; the same seed then gives the same weights."""
-    early_stopping_patience: Annotated[int | None, _unless_configured("INT", "default: never")] = None
-    """End after so many validations without a better PSNR."""
-    steps_per_epoch: Annotated[int | None, _unless_configured("INT", "default: the preset's")] = None
+    steps_per_epoch: Annotated[int | None, _hint("default: the preset's")] = None
     """Steps between validations."""
-    seed: Annotated[int | None, _unless_configured("INT", "default: 0")] = None
+    seed: Annotated[int | None, _hint("default: 0")] = None
     """Seed of initial weights, rays, jitter and backgrounds."""
-    downscale: Annotated[int | None, _unless_configured("INT", "default: 1")] = None
-    """Divide image sizes by this whole number, with area filtering."""
-    bounds: Annotated[
-        tuple[float, float, float, float, float, float] | None,
-        _unless_configured("X0 Y0 Z0 X1 Y1 Z1", "default: the dataset's own, or an estimate"),
-    ] = None
-    """Box of the content, world units."""
-    unbounded: Annotated[
-        bool | None, _unless_configured("{True,False}", "default: by the rule in docs/conventions.md")
-    ] = None
-    """Whether the images show more than the bounds hold."""
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None, _unless_configured("{auto,cpu,cuda}", "default: auto")
-    ] = None
-    """Where to train; `auto` takes a GPU if there is one."""
-    devices: Annotated[int | None, _unless_configured("INT", "default: 1")] = None
-    """GPUs, or processes on the CPU, of each machine."""
-    num_nodes: Annotated[int | None, _unless_configured("INT", "default: 1")] = None
-    """Machines."""
-    strategy: Annotated[str | None, _unless_configured("NAME", "default: auto")] = None
-    """How several devices train together, as Lightning names it: ddp, ..."""
-    precision: Annotated[
-        Literal["32-true", "16-mixed", "bf16-mixed"] | None,
-        _unless_configured("{32-true,16-mixed,bf16-mixed}", "default: 32-true"),
-    ] = None
-    """Precision of training; the weights stay float32."""
-    logger: Annotated[
-        Literal["tensorboard", "wandb"] | None,
-        _unless_configured("{tensorboard,wandb}", "default: tensorboard"),
-    ] = None
-    """Where figures and pictures go besides OUT."""
-    resume: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Checkpoint (last.ckpt) to go on from, exactly; a larger budget lengthens the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +127,11 @@ _COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     try:
-        parsed = tyro.cli(
-            Train | Evaluate | Render | DemoData,
-            args=arguments,
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        train = tyro.conf.subcommand(default=_train_defaults(words))
+        parsed: Any = tyro.cli(
+            Annotated[Train, train] | Evaluate | Render | DemoData,
+            args=words,
             prog="neurocity",
             description="Train radiance fields, judge and render them.",
             config=(tyro.conf.FlagCreatePairsOff,),
@@ -170,6 +143,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def _train_defaults(arguments: Sequence[str]) -> Train:
+    """What `train` takes where an option is not named: what the file of --config says, if one is given."""
+    data, run = DataOptions(path=tyro.MISSING), RunOptions(out=tyro.MISSING)
+    scan = ArgumentParser(add_help=False, allow_abbrev=False)
+    scan.add_argument("--config", nargs="?", type=Path)
+    file = scan.parse_known_args(arguments)[0].config if arguments[:1] == ["train"] else None
+    if file is None:
+        return Train(family=tyro.MISSING, data=data, run=run)
+    run_config = _command("neurocity.training.run_config")
+    given = run_config.read_run_config(file)
+    return Train(
+        family=given.family or tyro.MISSING,
+        data=run_config.with_values(data, given.data, where="data"),
+        run=run_config.with_values(run, given.run, where="run", known=run_config.RUN_FIELDS),
+        config=file,
+    )
 
 
 def _command(module: str) -> Any:

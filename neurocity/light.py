@@ -13,6 +13,9 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
+SSIM_WINDOW = 11
+"""Pixels along a side of the Gaussian window of SSIM (Wang et al. 2004)."""
+
 Background = tuple[float, float, float]
 """An sRGB colour in [0, 1]."""
 

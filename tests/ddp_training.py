@@ -15,7 +15,7 @@ from tiny_families import tiny_training
 from neurocity.data.datasets import training_datasets
 from neurocity.data.load import load_scene
 from neurocity.families import FAMILIES
-from neurocity.training.one_call import train_any_model
+from neurocity.training.api import train_any_model
 
 EPOCHS, STEPS_PER_EPOCH = 2, 6
 

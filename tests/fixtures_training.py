@@ -45,7 +45,8 @@ def train_instant_ngp(
     import torch  # noqa: PLC0415, torch and Lightning only where a test trains
 
     from neurocity.families import find_family  # noqa: PLC0415
-    from neurocity.training.run import RunOptions, train  # noqa: PLC0415
+    from neurocity.training.options import RunOptions  # noqa: PLC0415
+    from neurocity.training.run import train  # noqa: PLC0415
 
     family = find_family("instant_ngp")
     before = torch.get_num_threads()

@@ -260,6 +260,25 @@ def test_wrong_usage_and_missing_inputs(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["svrasters"], "got 'svrasters', expected grid_nerf, instant_ngp, mip_nerf or svraster; svraster?"),
+        (["nerf"], "got 'nerf', expected grid_nerf, instant_ngp, mip_nerf or svraster; mip_nerf?"),
+        (["svraster", "--preset", "gpu"], "got 'gpu', expected paper or cpu; cpu?"),
+        (["svraster", "--device", "tpu"], "Expected one of ('auto', 'cpu', 'cuda')"),
+    ],
+)
+def test_a_wrong_choice_names_those_there_are_and_the_nearest(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run("train", *arguments, "--data", "absent", "--out", "o") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "None" not in error
+
+
 def test_a_missing_gpu_is_exit_code_5(
     checkpoint: Path, sphere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

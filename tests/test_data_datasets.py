@@ -34,7 +34,7 @@ def known_pixels(frames: tuple[Frame, ...]) -> dict[tuple[float, ...], tuple[np.
 
 
 def test_every_ray_of_a_batch_is_the_ray_of_its_pixel(frames: tuple[Frame, ...]) -> None:
-    batch = TrainingRays(frames, seed=3)[5, 400]
+    batch = TrainingRays(frames, seed=3).batch(5, 400)
     known = known_pixels(frames)
     assert len(known) == sum(frame.camera.width * frame.camera.height for frame in frames)
     seen = set()
@@ -59,13 +59,13 @@ def test_every_ray_of_a_batch_is_the_ray_of_its_pixel(frames: tuple[Frame, ...])
 
 def test_a_batch_depends_on_seed_and_step_alone(frames: tuple[Frame, ...]) -> None:
     rays = TrainingRays(frames, seed=3)
-    first = rays[7, 50]
-    rays[8, 70]
-    again, fresh = rays[7, 50], TrainingRays(frames, seed=3)[7, 50]
+    first = rays.batch(7, 50)
+    rays.batch(8, 70)
+    again, fresh = rays.batch(7, 50), TrainingRays(frames, seed=3).batch(7, 50)
     for name in first:
         assert torch.equal(first[name], again[name])
         assert torch.equal(first[name], fresh[name])
-    for other in (rays[8, 50], TrainingRays(frames, seed=4)[7, 50]):
+    for other in (rays.batch(8, 50), TrainingRays(frames, seed=4).batch(7, 50)):
         assert not torch.equal(first["noise"], other["noise"])
         assert not torch.equal(first["ray_directions"], other["ray_directions"])
 
@@ -82,7 +82,7 @@ def test_masked_pixels_are_never_drawn(tmp_path: Path) -> None:
     frames = load_scene(root, bounds=(-1, -1, -1, 1, 1, 1)).splits["train"]
     allowed = {tuple(color) for frame in frames for color in frame.load_image()[:, 5].tolist()}
     for side in (1, 3):
-        batch = TrainingRays(frames)[0, 300, side]
+        batch = TrainingRays(frames).batch(0, 300, side)
         drawn = {tuple(color) for color in (batch["rgba"] * 255.0).round().int().tolist()}
         assert drawn <= allowed
         assert len(drawn) > 40
@@ -97,7 +97,7 @@ def test_batches_work_in_a_plain_dataloader(frames: tuple[Frame, ...]) -> None:
 
 def test_parts_of_a_batch_make_the_batch(frames: tuple[Frame, ...]) -> None:
     rays = TrainingRays(frames, seed=3)
-    whole, parts = rays[5, 48], [rays.part(rank, 3)[5, 46] for rank in range(3)]
+    whole, parts = rays.batch(5, 48), [rays.part(rank, 3).batch(5, 46) for rank in range(3)]
     for name, value in whole.items():
         assert torch.equal(torch.cat([part[name] for part in parts]), value), name  # type: ignore[literal-required]
 
@@ -154,6 +154,6 @@ def test_squares_hold_neighbouring_pixels_and_all_pixels_alike(frames: tuple[Fra
 
 
 def test_a_batch_of_squares_has_the_size_that_is_asked_for(frames: tuple[Frame, ...]) -> None:
-    batch = TrainingRays(frames, seed=3)[5, 50, 3]
+    batch = TrainingRays(frames, seed=3).batch(5, 50, 3)
     assert batch["rgba"].shape == (50, 4)
     assert torch.equal(batch["ray_origins"][0].expand(9, 3), batch["ray_origins"][:9])

@@ -248,18 +248,14 @@ def test_masks_are_apart_from_alpha(tmp_path):
         load_scene(root).splits["train"][0].load_mask()
 
 
-def test_masks_and_depths_for_all_frames_or_none(tmp_path):
+def test_masks_for_all_frames_or_none(tmp_path):
     entries = frames()
     entries[2]["mask_path"] = "masks/002.png"
     assert "has no `mask_path`, but 1 of 10" in error_of(
         write_transforms(tmp_path / "a", {"frames": entries})
     )
-    entries = with_frames(depth_file_path=lambda i: f"depth/{i:03}.png")
-    root = write_transforms(tmp_path / "b", {"frames": entries})
-    assert "`depth_file_path`" in error_of(root)
-    for i in range(10):
-        write_image(root / f"depth/{i:03}.png")
-    assert load_scene(root).splits["train"][0].depth_path == root / "depth/001.png"
+    entries = with_frames(mask_path=lambda i: f"masks/{i:03}.png")
+    assert "`mask_path`" in error_of(write_transforms(tmp_path / "b", {"frames": entries}))
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary"])

@@ -198,7 +198,7 @@ def test_the_paper_preset_is_that_of_the_paper() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mode": "village"}, "mode: got 'village', expected one of city, objects"),
+        ({"mode": "village"}, "mode: got 'village', expected city or objects"),
         ({"up_axis": "w"}, "up_axis: got 'w'"),
         ({"render_branch": "both"}, "render_branch: got 'both'"),
         ({"initial_resolution": 13}, "got 13 and 12, expected 2 <= initial <= final"),

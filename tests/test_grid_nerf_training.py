@@ -18,7 +18,8 @@ from neurocity.grid_nerf.lightning_trainer import GridNeRFLightningConfig, GridN
 from neurocity.grid_nerf.planes import resampled
 from neurocity.grid_nerf.regularizers import sparsity, total_variation
 from neurocity.training.metrics import psnr
-from neurocity.training.run import RunOptions, train
+from neurocity.training.options import RunOptions
+from neurocity.training.run import train
 from neurocity.training.views import render_view
 
 MODEL: dict[str, Any] = {

@@ -81,7 +81,7 @@ def test_training_starts_from_the_cameras_and_the_hull(
     share = float(space.possible.float().mean())
     volume = 4 / 3 * torch.pi * 0.8**3 / 3.0**3
     assert volume < share < 3.0 * volume
-    batch = rays[0, 2000]
+    batch = rays.batch(0, 2000)
     hit, _ = trained.model.cast(batch["ray_origins"], batch["ray_directions"], batch["ray_radii"])
     missed = torch.ones(2000, dtype=torch.bool)
     missed[hit] = False
@@ -90,7 +90,7 @@ def test_training_starts_from_the_cameras_and_the_hull(
 
 
 def test_as_many_rays_are_drawn_as_meet_the_hull_often_enough(trained: MipNeRFLightningModule) -> None:
-    batch = trained.trainer.train_dataloader.dataset[0, trained.rays_per_batch]
+    batch = trained.trainer.train_dataloader.dataset.batch(0, trained.rays_per_batch)
     hit, _ = trained.model.cast(batch["ray_origins"], batch["ray_directions"], batch["ray_radii"])
     assert 0.8 * 256 < len(hit) < 1.25 * 256
 

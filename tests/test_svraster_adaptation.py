@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from svraster_scene import random_model, random_rays
 
 from neurocity.errors import ConfigError, TrainingError
-from neurocity.svraster.adaptation import decide, plan
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.octree import grid_points
-from neurocity.svraster.statistics import VoxelStatistics
-from neurocity.svraster.training_config import SVRasterTrainingConfig
+from neurocity.svraster.training.adaptation import decide, plan
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.statistics import VoxelStatistics
 
 
 def choice(model: SVRaster, keep: float, split: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

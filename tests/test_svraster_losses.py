@@ -8,7 +8,7 @@ from reference import svraster_losses as reference
 from svraster_scene import random_model
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from neurocity.svraster import losses
+from neurocity.svraster.training import losses
 
 COUNTS = (3, 0, 1, 7, 2)
 """Intervals of each ray: several, none, one."""

@@ -20,6 +20,7 @@ from neurocity.svraster.lightning_trainer import (
     train_svraster_lightning,
 )
 from neurocity.svraster.trainer import SVRasterTrainer, SVRasterTrainerConfig
+from neurocity.training.callbacks import VoxelStatisticsCallback
 from neurocity.training.data import SceneDataModule
 
 STEPS = 8
@@ -121,6 +122,12 @@ def test_a_stopped_run_goes_on_exactly_across_adaptations(
     assert not same(whole, content(uninterrupted / f"step={3 * STEPS}.ckpt")), "the check can fail"
 
 
+def test_voxels_are_counted_without_being_asked(datasets: tuple[TrainingRays, Views], tmp_path: Path) -> None:
+    trainer = trainer_of(datasets, tmp_path, 1)
+    trainer.fit()
+    assert any(isinstance(callback, VoxelStatisticsCallback) for callback in trainer.callbacks)
+
+
 def test_averages_have_the_voxels_of_the_model(uninterrupted: Path) -> None:
     end = content(uninterrupted / f"step={4 * STEPS}.ckpt")
     average, current = end["state_dict"], end["current_model_state"]
@@ -142,6 +149,21 @@ def test_the_classic_loop_takes_the_steps_that_lightning_takes(
     weights = content(uninterrupted / f"step={4 * STEPS}.ckpt")["current_model_state"]
     for name, value in classic.model.state_dict().items():
         assert torch.equal(value, weights[f"model.{name}"]), name
+
+
+def test_both_loops_average_the_weights_alike(sphere: Path, tmp_path: Path) -> None:
+    """Over the first ten steps, which all count, later ones, and voxels that change in between."""
+    steps, epochs = 5, 5
+    rays, views = training_datasets(load_scene(sphere), batches=steps)
+    trainer_of((rays, views), tmp_path, epochs, config=lightning_config(ema_decay=0.6)).fit()
+    lightning = content(tmp_path / "last.ckpt")
+    config = trainer_config(max_steps=epochs * steps, steps_per_epoch=steps, ema_decay=0.6)
+    classic = SVRasterTrainer(MODEL, config, rays, views)
+    classic.train()
+    assert classic.average is not None
+    for name, value in classic.average.state_dict().items():
+        assert torch.equal(value, lightning["state_dict"][f"model.{name}"]), name
+    assert not torch.equal(classic.average.sh0, classic.model.sh0), "the check can fail"
 
 
 def test_checkpoints_of_one_loop_open_in_the_other(

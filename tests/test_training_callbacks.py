@@ -19,8 +19,8 @@ from neurocity.errors import ConfigError
 from neurocity.families import find_family
 from neurocity.instant_ngp.core import InstantNGP
 from neurocity.instant_ngp.lightning_trainer import InstantNGPLightningModule
+from neurocity.training.api import create_lightning_trainer
 from neurocity.training.callbacks import RenderingCallback, VoxelStatisticsCallback
-from neurocity.training.one_call import create_lightning_trainer
 
 SHORT = {"steps_per_epoch": 6}
 
@@ -94,7 +94,8 @@ def test_training_time_is_logged_and_survives_resuming(sphere: Path, tmp_path: P
 
 @pytest.mark.usefixtures("_voxels")
 def test_voxel_statistics_of_every_epoch_are_written(sphere: Path, tmp_path: Path) -> None:
-    train_instant_ngp(sphere, tmp_path / "all", training=SHORT, max_steps=18)
+    every = [VoxelStatisticsCallback()]
+    train_instant_ngp(sphere, tmp_path / "all", training=SHORT, max_steps=18, callbacks=every)
     assert scalars(tmp_path / "all", "voxel_stats/voxels") == [32**3] * 3
     assert all(0.0 < share < 1.0 for share in scalars(tmp_path / "all", "voxel_stats/occupied_share"))
     own = [VoxelStatisticsCallback(every_n_epochs=2)]
@@ -149,7 +150,7 @@ def test_wandb_gets_figures_statistics_and_pictures(sphere: Path, tmp_path: Path
         gpus=0,
         max_epochs=2,
         logger=logger,
-        callbacks=[RenderingCallback(tmp_path / "pictures")],
+        callbacks=[RenderingCallback(tmp_path / "pictures"), VoxelStatisticsCallback()],
         checkpoint_dir=tmp_path / "checkpoints",
         enable_progress_bar=False,
     )

@@ -1,10 +1,12 @@
 """The configuration of a run: written, given back, overridden by name, and refused when it makes no sense."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import tyro
 import yaml
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 from test_training_resume import differences, state
@@ -12,6 +14,7 @@ from test_training_resume import differences, state
 from neurocity.cli import main
 from neurocity.errors import ConfigError
 from neurocity.families import find_family
+from neurocity.training.config import TrainingConfig
 from neurocity.training.run_config import assignments, read_run_config, with_values
 
 MODEL = find_family("instant_ngp").config_class()
@@ -19,7 +22,10 @@ TRAINING = find_family("instant_ngp").lightning_config_class()
 
 
 def train(out: Path, *options: str) -> int:
-    return main(["train", "--out", str(out), *options])
+    try:
+        return main(["train", "--out", str(out), *options])
+    except SystemExit as end:
+        return int(end.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +76,16 @@ def test_named_options_win_over_the_file(configured: Path, sphere: Path, tmp_pat
     assert now["data"]["path"] == str(sphere)
 
 
+def test_the_files_values_are_the_defaults(
+    configured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", "--config", str(configured / "config.yaml"), "--help") == 0
+    shown = capsys.readouterr().out
+    values = {"Model family": "instant_ngp", "--device": "cpu", "--max-steps": 3, "--early-stopping": 9}
+    for name, value in values.items():
+        assert f"(default: {value})" in shown[shown.index(name) :][:300], name
+
+
 def test_parts_of_a_file_change_the_preset(sphere: Path, tmp_path: Path) -> None:
     part = tmp_path / "part.yaml"
     part.write_text("model: {num_levels: 3}\ntraining: {learning_rate: 1e-3}\n")
@@ -78,7 +94,7 @@ def test_parts_of_a_file_change_the_preset(sphere: Path, tmp_path: Path) -> None
     assert model == MODEL.preset("cpu", num_levels=3)
     training = with_values(TRAINING.preset("cpu"), sections.training, where="training")
     assert training == TRAINING.preset("cpu", learning_rate=1e-3)
-    assert main(["train", "--config", str(part), "--data", str(sphere), "--out", str(tmp_path / "run")]) == 2
+    assert train(tmp_path / "run", "--config", str(part), "--data", str(sphere)) == 2, "no family"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +129,23 @@ def test_unknown_names_and_wrong_types_are_errors(values: dict[str, Any], messag
         with_values(MODEL.preset("cpu"), values, where="model")
 
 
+def test_a_family_names_only_the_defaults_that_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Own(TrainingConfig, ema_decay=0.5):
+        extra: int = 1
+
+    names = [item.name for item in dataclasses.fields(TrainingConfig)]
+    assert [item.name for item in dataclasses.fields(Own)] == [*names, "extra"]
+    assert (Own().ema_decay, TrainingConfig().ema_decay) == (0.5, 0.999)
+    with pytest.raises(SystemExit):
+        tyro.cli(Own, args=["--help"])
+    assert "Decay of the average per step. (default: 0.5)" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"ema_decay: got 1\.0"):
+        Own(ema_decay=1.0)
+    with pytest.raises(KeyError, match="ema"):
+        type("Other", (TrainingConfig,), {}, ema=0.5)
+
+
 @pytest.mark.parametrize("text", ["num_levels=3", "model.num_levels", "data.path=x", "model=3", "="])
 def test_assignments_name_a_section(text: str) -> None:
     with pytest.raises(ConfigError, match=r"expected model\.NAME=VALUE or training\.NAME=VALUE"):
@@ -139,8 +172,8 @@ def test_files_that_are_no_configuration(text: str, message: str, tmp_path: Path
     ("options", "message"),
     [
         (["--config", "absent.yaml"], "absent.yaml cannot be read"),
-        ([], "family: name one, or give a --config that does"),
-        (["instant_ngp"], "data: name a folder, or give a --config that does"),
+        ([], "Model family. (required)"),
+        (["instant_ngp"], "--data FOLDER"),
         (["instant_ngp", "--config", "other.yaml"], "got instant_ngp, but other.yaml is of svraster"),
         (["--config", "run.yaml"], "run.device: got 'tpu'; input should be 'auto', 'cpu' or 'cuda'"),
         (["--config", "out.yaml"], "run.out: unknown; run has max_steps, max_minutes"),
@@ -155,7 +188,7 @@ def test_wrong_usage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("other.yaml").write_text("family: svraster")
+    Path("other.yaml").write_text(f"family: svraster\ndata: {{path: {sphere}}}")
     for name, section in (("run", "{device: tpu}"), ("out", "{out: here}")):
         Path(f"{name}.yaml").write_text(f"family: instant_ngp\ndata: {{path: {sphere}}}\nrun: {section}")
     assert train(tmp_path / "run", *options) == 2

@@ -15,11 +15,11 @@ import torch
 from fixtures_training import TINY_MODEL, TINY_TRAINING, train_instant_ngp
 from test_training_resume import differences, state
 
+from neurocity import checkpoint
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import main
 from neurocity.errors import ConfigError, TrainingInterruptedError
 from neurocity.instant_ngp.lightning_trainer import InstantNGPLightningModule
-from neurocity.training import checkpoints
 
 TRAINING = {"steps_per_epoch": 8, "occupancy_interval": 4, "occupancy_warmup": 8}
 LAST = Path("checkpoints") / "last.ckpt"
@@ -123,7 +123,7 @@ def test_a_second_ctrl_c_while_writing_leaves_the_former_file(
         sync(file)
 
     writes: list[int] = []
-    monkeypatch.setattr(checkpoints.os, "fsync", interrupted)
+    monkeypatch.setattr(checkpoint.os, "fsync", interrupted)
     with pytest.raises(TrainingInterruptedError):
         train_instant_ngp(
             sphere, tmp_path, training=TRAINING, max_steps=24, callbacks=[Signals(11, "on_before_backward")]

@@ -27,8 +27,8 @@ from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import FAMILIES
 from neurocity.svraster.core import SVRasterConfig
 from neurocity.svraster.lightning_trainer import SVRasterLightningConfig
+from neurocity.training.api import train_any_model
 from neurocity.training.callbacks import RenderingCallback, VoxelStatisticsCallback
-from neurocity.training.one_call import train_any_model
 
 STEPS = 4
 

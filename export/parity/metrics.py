@@ -7,11 +7,10 @@ import numpy as np
 
 from neurocity.contract import View
 from neurocity.errors import ExportError, ParityError
-from neurocity.light import Float32, Light, psnr
+from neurocity.light import SSIM_WINDOW, Float32, Light, psnr
 
 PSNR_CAP = 200.0
 """PSNR in dB that stands for equal images: JSON has no infinity."""
-SSIM_WINDOW = 11
 _SIGMA = 1.5
 """SSIM (Wang et al. 2004) compares Gaussian windows of 11 x 11 pixels, sigma in pixels."""
 

@@ -8,12 +8,12 @@ import torch
 
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import Evaluate
-from neurocity.commands.device import check_device
 from neurocity.data.datasets import Views
 from neurocity.data.load import load_scene
+from neurocity.device import check_device
 from neurocity.errors import DataError
 from neurocity.training.metrics import image_metrics
-from neurocity.training.views import render_view
+from neurocity.training.views import on_device, render_view
 
 
 def run(arguments: Evaluate) -> None:
@@ -26,9 +26,7 @@ def run(arguments: Evaluate) -> None:
         raise DataError(f"{arguments.data}: has no val or test frames to evaluate on")
     rows: list[dict[str, Any]] = []
     for index in range(len(views)):
-        view = views[index]
-        for key in ("ray_origins", "ray_directions", "ray_radii", "rgba"):
-            view[key] = view[key].to(arguments.device)
+        view = on_device(views[index], arguments.device)
         began = time.perf_counter()
         image, truth = (picture.cpu() for picture in render_view(model, view, checkpoint.info.background))
         seconds = time.perf_counter() - began

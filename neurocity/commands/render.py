@@ -10,10 +10,11 @@ from PIL import Image
 from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import Render
-from neurocity.commands.device import check_device
 from neurocity.contract import View
+from neurocity.device import check_device
 from neurocity.errors import CameraError, ConfigError, DataError
-from neurocity.rendering.views import over_background, render_rays
+from neurocity.light import Light, over_background, to_bytes
+from neurocity.rendering.views import render_rays
 
 _INTRINSICS = ("width", "height", "fl_x", "fl_y", "cx", "cy")
 
@@ -38,11 +39,11 @@ def run(arguments: Render) -> None:
     )
     rays = camera.rays(radii=True).arrays()
     render = render_rays(checkpoint.model, *(torch.from_numpy(part).to(arguments.device) for part in rays))
-    image = over_background(render.rgb, render.opacity, checkpoint.info.background)
-    pixels = (image.view(camera.height, camera.width, 3) * 255.0 + 0.5).to(torch.uint8).cpu().numpy()
-    Image.fromarray(pixels).save(arguments.out)
+    light = Light(*(plane.cpu().numpy() for plane in render)).as_image(camera.height, camera.width)
+    image = over_background(light.rgb, light.opacity, checkpoint.info.background)
+    Image.fromarray(to_bytes(image)).save(arguments.out)
     if arguments.depth is not None:
-        np.save(arguments.depth, render.depth.view(camera.height, camera.width).cpu().numpy())
+        np.save(arguments.depth, light.depth)
 
 
 def _find_view(views: tuple[View, ...], index: int) -> View:

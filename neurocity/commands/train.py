@@ -4,24 +4,20 @@ import logging
 import shlex
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from neurocity.cli import Train
 from neurocity.data.load import load_scene
+from neurocity.data.scene import Scene
 from neurocity.errors import ConfigError, TrainingInterruptedError
-from neurocity.families import find_family
-from neurocity.training.run import RunOptions, is_first_process, prepare_folder, train
+from neurocity.families import Family, find_family
+from neurocity.training.run import is_first_process, train
 from neurocity.training.run_config import (
     FILE_NAME,
-    RUN_FIELDS,
-    DataOptions,
     RunConfig,
     assignments,
     read_run_config,
-    run_values,
     with_values,
-    write_run_config,
 )
 
 
@@ -31,30 +27,14 @@ def run(arguments: Train) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     given = RunConfig() if arguments.config is None else read_run_config(arguments.config)
-    family = find_family(_agreed_family(arguments, given))
-    data = _data_options(arguments, given)
+    if given.family not in (None, arguments.family):
+        raise ConfigError(f"family: got {arguments.family}, but {arguments.config} is of {given.family}")
+    family, data = find_family(arguments.family), arguments.data
     scene = load_scene(data.path, downscale=data.downscale, bounds=data.bounds, unbounded=data.unbounded)
-    changes = assignments(arguments.set_)
-
-    preset = arguments.preset or "cpu"
-    model = family.config_class().preset(preset).for_scene(scene.bounds, scene.unbounded, scene.up)
-    training = family.lightning_config_class().preset(preset)
-    if arguments.preset is None:
-        model = with_values(model, given.model, where="model")
-        training = with_values(training, given.training, where="training")
-        if given.data and data != _data_options(Train(out=arguments.out), given):
-            model = model.for_scene(scene.bounds, scene.unbounded, scene.up)
-    model = with_values(model, changes["model"], where="model")
-    named = {name: getattr(arguments, name) for name in ("seed", "steps_per_epoch")}
-    named = {name: value for name, value in named.items() if value is not None}
-    training = with_values(training, {**named, **changes["training"]}, where="training")
-
-    options = _run_options(arguments, given)
-    prepare_folder(options)
-    if is_first_process():
-        write_run_config(family.name, data, model=model, training=training, options=options)
+    model, training = _configurations(arguments, given, family, scene)
+    options = replace(arguments.run, progress="bar" if sys.stderr.isatty() else "lines")
     try:
-        last = train(family, scene, model, config=training, options=options)
+        last = train(family, scene, model, config=training, options=options, data=data)
     except TrainingInterruptedError as error:
         if not options.last_checkpoint.exists():
             raise
@@ -65,28 +45,22 @@ def run(arguments: Train) -> None:
         print(last)
 
 
-def _agreed_family(arguments: Train, given: RunConfig) -> str:
-    family = arguments.family or given.family
-    if family is None:
-        raise ConfigError("family: name one, or give a --config that does")
-    if given.family not in (None, family):
-        raise ConfigError(f"family: got {family}, but {arguments.config} is of {given.family}")
-    return family
-
-
-def _data_options(arguments: Train, given: RunConfig) -> DataOptions:
-    named = {"path": arguments.data} | {
-        name: getattr(arguments, name) for name in ("downscale", "bounds", "unbounded")
-    }
-    named = {name: value for name, value in named.items() if value is not None}
-    if "path" not in given.data and "path" not in named:
-        raise ConfigError("data: name a folder, or give a --config that does")
-    options = with_values(DataOptions(path=Path()), given.data, where="data")
-    return replace(options, **named)
-
-
-def _run_options(arguments: Train, given: RunConfig) -> RunOptions:
-    progress: Any = "bar" if sys.stderr.isatty() else "lines"
-    options = run_values(given, RunOptions(out=arguments.out, resume=arguments.resume, progress=progress))
-    named = {name: getattr(arguments, name) for name in RUN_FIELDS}
-    return replace(options, **{name: value for name, value in named.items() if value is not None})
+def _configurations(arguments: Train, given: RunConfig, family: Family, scene: Scene) -> tuple[Any, Any]:
+    """Of model and training: a preset, the file's values unless the preset was named, and named values."""
+    kinds, preset = (family.config_class(), family.lightning_config_class()), arguments.preset or "cpu"
+    model, training = (kind.preset(preset) for kind in kinds)
+    place = (scene.bounds, scene.unbounded, scene.up)
+    model = model.for_scene(*place)
+    if arguments.preset is None:
+        model = with_values(model, given.model, where="model")
+        training = with_values(training, given.training, where="training")
+        if given.data and arguments.data != with_values(arguments.data, given.data, where="data"):
+            model = model.for_scene(*place)
+    changes = assignments(arguments.set_)
+    for name in ("seed", "steps_per_epoch"):
+        if (value := getattr(arguments, name)) is not None:
+            changes["training"].setdefault(name, value)
+    return (
+        with_values(model, changes["model"], where="model"),
+        with_values(training, changes["training"], where="training"),
+    )

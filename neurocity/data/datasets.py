@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypedDict
+from typing import Any, NamedTuple, Self, TypedDict
 
 import torch
 from torch import Tensor
@@ -41,12 +41,19 @@ class ViewBatch(TypedDict):
     name: str
 
 
+class BatchIndex(NamedTuple):
+    """Which batch a model wants: of which step, with how many rays, in squares of how many pixels a side."""
+
+    step: int
+    rays: int
+    square_side: int = 1
+
+
 class TrainingRays(Dataset[RayBatch]):
     """Batches of rays drawn uniformly, with replacement, from all trainable pixels of some frames.
 
-    Item (step, count) is a batch of `count` rays that depends on nothing but the seed and the step, so that a
-    resumed run sees what an uninterrupted one sees. An item of one number takes `rays_per_batch` rays. Item
-    (step, count, side) is one of rays in squares of `side` by `side` pixels, which meet the same places.
+    A batch depends on nothing but the seed and its index, so that a resumed run sees what an uninterrupted
+    one sees. A plain number as index stands for a step's batch of `rays_per_batch` rays.
 
     frames: a scene's training frames. scene: where they are from; `training_datasets` gives it. seed: of the
     random rays. batches: how many items an epoch has. on_frame: called once per decoded image.
@@ -119,13 +126,22 @@ class TrainingRays(Dataset[RayBatch]):
     def __len__(self) -> int:
         return self.batches
 
-    def __getitem__(self, index: int | tuple[int, int] | tuple[int, int, int]) -> RayBatch:
-        step, count, *rest = index if isinstance(index, tuple) else (index, self.rays_per_batch)
+    def __getitem__(self, index: int | BatchIndex) -> RayBatch:
+        return self.batch(*index) if isinstance(index, tuple) else self.batch(index, self.rays_per_batch)
+
+    def batch(self, step: int, count: int, square_side: int = 1) -> RayBatch:
+        """Random rays, in squares of `square_side` by `square_side` pixels, which meet the same places.
+
+        Several processes take equal parts of a batch, which then has a few rays more where it must.
+        """
         count = -(-count // self.ranks) * self.ranks
         device = self.rgba.device
         generator = torch.Generator(device).manual_seed(hash((self.seed, step)) % 2**63)
-        side = rest[0] if rest else 1
-        pixels = self._draw(count, generator) if side == 1 else self._draw_squares(count, side, generator)
+        pixels = (
+            self._draw(count, generator)
+            if square_side == 1
+            else self._draw_squares(count, square_side, generator)
+        )
         noise = torch.rand(count, 4, generator=generator, device=device)
         size = count // self.ranks
         part = slice(self.rank * size, (self.rank + 1) * size)
@@ -147,8 +163,8 @@ class TrainingRays(Dataset[RayBatch]):
     def _draw_squares(self, count: int, side: int, generator: torch.Generator) -> Tensor:
         """As `_draw`, in squares of pixels.
 
-        A square that leaves its image comes in again on the other side, and other pixels stand in for those
-        that a mask excludes, so that all pixels are equally likely.
+        Squares wrap around at the edges of their image, and masked pixels are drawn anew, so that all pixels
+        are equally likely.
         """
         device = self.rgba.device
         corner = torch.randint(len(self.rgba), (-(-count // side**2), 1), generator=generator, device=device)
@@ -221,7 +237,7 @@ def training_datasets(
 
 
 def uncollated(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A `RayBatch` or `ViewBatch` from a loader with or without a batch axis, without it.
+    """A `RayBatch` or `ViewBatch` without the batch axis that a DataLoader may have put before it.
 
     Batches of rays are joined to one. Raises DataError for more than one view: views differ in size.
     """

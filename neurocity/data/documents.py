@@ -18,7 +18,8 @@ from neurocity.errors import DataError
 
 _ALL_OR_NONE = (
     *("w", "h", "fl_x", "fl_y", "x_fov", "y_fov", "camera_angle_x", "camera_angle_y", "cx", "cy"),
-    *("camera_model", "mask_path", "depth_file_path", "depth_path"),
+    "camera_model",
+    "mask_path",
 )
 
 

@@ -39,17 +39,15 @@ def read_frames(document: TransformsDocument, downscale: int) -> dict[str, Frame
             camera=read_camera(document, entry, image, downscale=downscale),
             has_alpha=image.has_alpha,
             downscale=downscale,
-            mask_path=_companion(document, entry, "mask_path"),
-            depth_path=_companion(document, entry, "depth_file_path")
-            or _companion(document, entry, "depth_path"),
+            mask_path=_mask_path(document, entry),
         )
     return frames
 
 
-def _companion(document: TransformsDocument, entry: dict[str, Any], key: str) -> Path | None:
-    if entry.get(key) is None:
+def _mask_path(document: TransformsDocument, entry: dict[str, Any]) -> Path | None:
+    if entry.get("mask_path") is None:
         return None
-    path = document.path.parent / str(entry[key])
+    path = document.path.parent / str(entry["mask_path"])
     if not path.is_file():
-        raise DataError(f"{document.label(entry)}: `{key}` {path} is missing")
+        raise DataError(f"{document.label(entry)}: `mask_path` {path} is missing")
     return path

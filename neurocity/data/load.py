@@ -21,7 +21,9 @@ def load_scene(
     bounds: Sequence[float] | None = None,
     unbounded: bool | None = None,
 ) -> Scene:
-    """Read the dataset in folder `path` (Blender synthetic, transforms.json or COLMAP) without its pixels.
+    """Read the dataset in folder `path`: Blender synthetic, transforms.json or COLMAP.
+
+    Images are not decoded, but for the first where an alpha channel leaves open whether the scene is bounded.
 
     downscale: whole number by which image sizes are divided.
     bounds: (x0, y0, z0, x1, y1, z1) in world units, instead of the dataset's own or an estimate.

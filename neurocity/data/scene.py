@@ -27,7 +27,6 @@ class Frame:
     downscale: the whole number by which the file's size is divided when it is loaded.
     mask_path: image whose zeros mark pixels that are not to be trained on (people, the own car); unlike
         alpha, which says that nothing is there.
-    depth_path: depth image, as the dataset names it.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Frame:
     has_alpha: bool
     downscale: int = 1
     mask_path: Path | None = None
-    depth_path: Path | None = None
 
     def load_image(self) -> npt.NDArray[np.uint8]:
         """The pixels, uint8 [height, width, 4], RGBA with straight alpha (255 where the file has none).

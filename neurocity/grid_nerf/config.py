@@ -68,25 +68,11 @@ class GridNeRFConfig(MarchedFieldConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (
-            ("mode", ("city", "objects")),
-            ("up_axis", ("x", "y", "z")),
-            ("render_branch", ("grid", "nerf")),
-        ):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name}: got {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        for name, least in (
-            ("density_components", 1),
-            ("appearance_components", 1),
-            ("hidden_dim", 1),
-            ("density_layers", 1),
-            ("color_layers", 1),
-            ("nerf_frequencies", 1),
-            ("nerf_width", 1),
-            ("nerf_layers", 2),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {least}")
+        self.check_choices()
+        self.check_at_least(1, "density_components", "appearance_components", "hidden_dim", "density_layers")
+        self.check_at_least(1, "color_layers", "nerf_frequencies", "nerf_width")
+        self.check_at_least(2, "nerf_layers")
+        self.check_positive("guide_weight")
         if not 2 <= self.initial_resolution <= self.final_resolution:
             raise ConfigError(
                 f"initial_resolution and final_resolution: got {self.initial_resolution} and "
@@ -96,8 +82,6 @@ class GridNeRFConfig(MarchedFieldConfig):
             raise ConfigError(
                 f"resolution_divisors: got {self.resolution_divisors}, expected whole numbers from 1"
             )
-        if self.guide_weight <= 0.0:
-            raise ConfigError(f"guide_weight: got {self.guide_weight}, expected > 0")
 
     def for_scene(self, bounds: Box, unbounded: bool, up: Vector = (0.0, 0.0, 1.0)) -> Self:
         """This configuration for a scene's box; the axis nearest to `up` becomes the vertical one."""

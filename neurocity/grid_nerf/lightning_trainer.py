@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -13,8 +13,8 @@ from neurocity.errors import ConfigError
 from neurocity.grid_nerf.core import GridNeRF
 from neurocity.grid_nerf.regularizers import sparsity, total_variation
 from neurocity.rendering.marched_field import TrainingRender
+from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.occupancy import MarchedFieldModule, MarchedTrainingConfig
-from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
     "GridNeRFLightningConfig",
@@ -25,7 +25,21 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridNeRFLightningConfig(MarchedTrainingConfig):
+class GridNeRFLightningConfig(
+    MarchedTrainingConfig,
+    # Of planes and lines; networks have their own.
+    learning_rate=2e-2,
+    weight_decay=0.0,
+    optimizer_type="adam",
+    betas=(0.9, 0.99),
+    # So small that a feature which is rarely met learns as fast as others.
+    epsilon=1e-15,
+    scheduler_type="exponential",
+    final_learning_rate=0.1,
+    warmup_steps=20,
+    gradient_clip_val=None,
+    ema_decay=0.98,
+):
     """Training of Grid-NeRF; defaults are the paper's, where it states them.
 
     Shares are shares of training: the paper's first stage has 10,000 iterations of 110,000.
@@ -41,28 +55,8 @@ class GridNeRFLightningConfig(MarchedTrainingConfig):
         },
     }
 
-    learning_rate: float = 2e-2
-    """Peak learning rate of planes and lines."""
     network_learning_rate: float = 1e-2
     """Peak learning rate of the networks."""
-    weight_decay: float = 0.0
-    """Weight decay of network matrices."""
-    optimizer_type: Literal["adam", "adamw"] = "adam"
-    """Optimiser."""
-    betas: tuple[float, float] = (0.9, 0.99)
-    """Decay of the optimiser's running means of the gradient and its square."""
-    epsilon: float = 1e-15
-    """So small that a feature which is rarely met learns as fast as others."""
-    scheduler_type: Literal["cosine", "exponential", "step", "none"] = "exponential"
-    """How the learning rate falls from its peak to `final_learning_rate`."""
-    final_learning_rate: float = 0.1
-    """Learning rate at the end, as a share of the peak."""
-    warmup_steps: int = 20
-    """Steps over which the learning rate rises to its peak."""
-    gradient_clip_val: float | None = None
-    """Gradients are not clipped."""
-    ema_decay: float = 0.98
-    """Decay of the average per step."""
     growth_shares: tuple[float, ...] = (0.02, 0.03, 0.04, 0.05, 0.065)
     """When planes and lines grow: the resolution rises to its final one in as many equal ratios."""
     joint_share: float = 1.0 / 11.0
@@ -75,16 +69,13 @@ class GridNeRFLightningConfig(MarchedTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_at_least(0, "network_learning_rate", "sparsity_weight", "variation_weight")
+        self.check_within(0, 1, "joint_share")
         shares = self.growth_shares
         if not shares or sorted(shares) != list(shares) or not all(0.0 <= share < 1.0 for share in shares):
             raise ConfigError(
                 f"growth_shares: got {shares}, expected one or more rising shares of training below 1"
             )
-        if not 0.0 <= self.joint_share <= 1.0:
-            raise ConfigError(f"joint_share: got {self.joint_share}, expected 0 <= share <= 1")
-        for name in ("network_learning_rate", "sparsity_weight", "variation_weight"):
-            if getattr(self, name) < 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
 
 
 class GridNeRFLightningModule(MarchedFieldModule):
@@ -164,4 +155,4 @@ class GridNeRFLightningModule(MarchedFieldModule):
 
 
 train_grid_nerf_lightning = partial(train_any_model, GridNeRFLightningModule.family)
-"""Train a `GridNeRF` in one call, as `neurocity.training.one_call.train_any_model` does."""
+"""Train a `GridNeRF` in one call, as `neurocity.training.api.train_any_model` does."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from neurocity.errors import ConfigError
 from neurocity.rendering.hash_grid import HashKind
 from neurocity.rendering.marched_field import MarchedFieldConfig
 
@@ -45,6 +44,4 @@ class InstantNGPConfig(MarchedFieldConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("hidden_dim", "geometry_dim", "color_layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
+        self.check_at_least(1, "hidden_dim", "geometry_dim", "color_layers")

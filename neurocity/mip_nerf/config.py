@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from neurocity.errors import ConfigError
 from neurocity.rendering.field_config import Box, FieldConfig, Vector
 
 PAPER_INITIAL_DENSITY = math.log1p(math.exp(-1.0))
@@ -64,27 +63,11 @@ class MipNeRFConfig(FieldConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = {
-            "position_degrees": 1,
-            "direction_degrees": 0,
-            "depth": 1,
-            "width": 1,
-            "skip_layer": 0,
-            "bottleneck_width": 1,
-            "color_width": 1,
-            "coarse_samples": 2,
-            "fine_samples": 2,
-        }
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {value}")
-        if self.color_padding < 0.0:
-            raise ConfigError(f"color_padding: got {self.color_padding}, expected >= 0")
-        for name in ("resampling_padding", "density_scale"):
-            if getattr(self, name) <= 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected > 0")
-        if not 8 <= self.hull_resolution <= 512:
-            raise ConfigError(f"hull_resolution: got {self.hull_resolution}, expected 8 to 512")
+        self.check_at_least(0, "direction_degrees", "skip_layer", "color_padding")
+        self.check_at_least(1, "position_degrees", "depth", "width", "bottleneck_width", "color_width")
+        self.check_at_least(2, "coarse_samples", "fine_samples")
+        self.check_positive("resampling_padding", "density_scale")
+        self.check_within(8, 512, "hull_resolution")
 
     def for_scene(self, bounds: Box, unbounded: bool, up: Vector = (0.0, 0.0, 1.0)) -> Self:
         """This configuration for a scene's box; an unbounded scene gets contraction and a sky.

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
-from neurocity.errors import ConfigError, TrainingError
 from neurocity.mip_nerf.core import MipNeRF, PassRender
-from neurocity.rendering.hull import possible_cells
+from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.config import TrainingConfig
+from neurocity.training.hull import visual_hull
 from neurocity.training.module import RadianceFieldModule
-from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
     "MipNeRFLightningConfig",
@@ -26,7 +25,15 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class MipNeRFLightningConfig(TrainingConfig):
+class MipNeRFLightningConfig(
+    TrainingConfig,
+    learning_rate=5e-4,
+    weight_decay=0.0,
+    optimizer_type="adam",
+    scheduler_type="exponential",
+    warmup_steps=2500,
+    gradient_clip_val=None,
+):
     """Training of Mip-NeRF; defaults are the paper's."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -44,18 +51,6 @@ class MipNeRFLightningConfig(TrainingConfig):
         },
     }
 
-    learning_rate: float = 5e-4
-    """Peak learning rate."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay of network matrices; none."""
-    optimizer_type: Literal["adam", "adamw"] = "adam"
-    """Optimiser."""
-    scheduler_type: Literal["cosine", "exponential", "step", "none"] = "exponential"
-    """How the learning rate falls from its peak to `final_learning_rate`."""
-    warmup_steps: int = 2500
-    """Steps over which the learning rate rises to its peak."""
-    gradient_clip_val: float | None = None
-    """Gradients are not clipped."""
     cones_per_batch: int = 4096
     """Rays of a batch that can meet matter; the number of rays that are drawn adapts to give as many."""
     coarse_weight: float = 0.1
@@ -71,11 +66,8 @@ class MipNeRFLightningConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("cones_per_batch", "coarse_interval"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
-        if self.coarse_weight < 0.0:
-            raise ConfigError(f"coarse_weight: got {self.coarse_weight}, expected >= 0")
+        self.check_at_least(1, "cones_per_batch", "coarse_interval")
+        self.check_at_least(0, "coarse_weight")
 
 
 class MipNeRFLightningModule(RadianceFieldModule):
@@ -94,18 +86,9 @@ class MipNeRFLightningModule(RadianceFieldModule):
         if self.model.config.unbounded:
             return
         space = self.model.space
-        possible = possible_cells(
-            rays.alpha_views(),
-            low=space.low.tolist(),
-            side=2.0 * space.half_side,
-            resolution=space.resolution,
-        )
-        if not bool(possible.any()):
-            raise TrainingError(
-                f"no part of the scene's bounds {[*space.low.tolist(), *space.high.tolist()]} is seen by the "
-                "cameras as opaque; check the bounds and the poses' convention"
-            )
-        space.restrict(possible.to(self.device))
+        side, resolution = 2.0 * space.half_side, space.resolution
+        hull = visual_hull(rays, self.model, low=space.low, side=side, resolution=resolution)
+        space.restrict(hull.to(self.device))
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
         hit, cones = self.model.cast(batch["ray_origins"], batch["ray_directions"], batch["ray_radii"])
@@ -164,4 +147,4 @@ def squared_error(render: PassRender, rgba: Tensor, weights: Tensor) -> Tensor:
 
 
 train_mip_nerf_lightning = partial(train_any_model, MipNeRFLightningModule.family)
-"""Train a `MipNeRF` in one call, as `neurocity.training.one_call.train_any_model` does."""
+"""Train a `MipNeRF` in one call, as `neurocity.training.api.train_any_model` does."""

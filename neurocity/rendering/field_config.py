@@ -27,8 +27,7 @@ class FieldConfig(Presets):
         low, high = self.scene_bounds[:3], self.scene_bounds[3:]
         if len(self.scene_bounds) != 6 or not all(a < b for a, b in zip(low, high, strict=True)):
             raise ConfigError(f"scene_bounds: got {self.scene_bounds}, expected x0 < x1, y0 < y1, z0 < z1")
-        if self.near < 0.0:
-            raise ConfigError(f"near: got {self.near}, expected >= 0")
+        self.check_at_least(0, "near")
 
     def for_scene(self, bounds: Box, unbounded: bool, up: Vector = (0.0, 0.0, 1.0)) -> Self:  # noqa: ARG002, most families know no direction that is special
         """This configuration for a scene's box and upward direction; an unbounded scene gets a sky."""

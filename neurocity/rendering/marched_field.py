@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
 from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples
@@ -48,13 +47,9 @@ class MarchedFieldConfig(FieldConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 8 <= self.occupancy_resolution <= 512:
-            raise ConfigError(f"occupancy_resolution: got {self.occupancy_resolution}, expected 8 to 512")
-        if self.march_steps < 1:
-            raise ConfigError(f"march_steps: got {self.march_steps}, expected at least 1")
-        for name in ("initial_density", "step_growth"):
-            if getattr(self, name) <= 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected > 0")
+        self.check_within(8, 512, "occupancy_resolution")
+        self.check_at_least(1, "march_steps")
+        self.check_positive("initial_density", "step_growth")
 
 
 class TrainingRender(NamedTuple):

@@ -49,8 +49,7 @@ class SVRasterConfig(FieldConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.max_octree_levels <= MAX_LEVELS:
-            raise ConfigError(f"max_octree_levels: got {self.max_octree_levels}, expected 1 to {MAX_LEVELS}")
+        self.check_within(1, MAX_LEVELS, "max_octree_levels")
         base = self.base_resolution
         if base < 2 or base & (base - 1) or base > 2**self.max_octree_levels:
             raise ConfigError(
@@ -62,16 +61,10 @@ class SVRasterConfig(FieldConfig):
                 f"outside_levels: got {self.outside_levels} with max_octree_levels {self.max_octree_levels}, "
                 f"expected at least 1 and at most {MAX_LEVELS} together"
             )
-        if not 0 <= self.sh_degree <= 3:
-            raise ConfigError(f"sh_degree: got {self.sh_degree}, expected 0 to 3")
-        if not 1 <= self.samples_per_voxel <= 3:
-            raise ConfigError(f"samples_per_voxel: got {self.samples_per_voxel}, expected 1 to 3")
-        if not self.depth_per_side > 0.0:
-            raise ConfigError(f"depth_per_side: got {self.depth_per_side}, expected > 0")
-        if not self.brightest >= 1.0:
-            raise ConfigError(f"brightest: got {self.brightest}, expected at least 1")
-        if self.max_voxels < 1:
-            raise ConfigError(f"max_voxels: got {self.max_voxels}, expected at least 1")
+        self.check_within(0, 3, "sh_degree")
+        self.check_within(1, 3, "samples_per_voxel")
+        self.check_positive("depth_per_side")
+        self.check_at_least(1, "brightest", "max_voxels")
 
     @property
     def octree_levels(self) -> int:

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from neurocity.contract import SceneInfo
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.training_config import SVRasterTrainingConfig
-from neurocity.svraster.voxel_training import VoxelTraining, parameter_groups
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.steps import VoxelTraining, parameter_groups
+from neurocity.training.api import create_lightning_trainer, train_any_model
+from neurocity.training.callbacks import VoxelStatisticsCallback
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
-from neurocity.training.one_call import create_lightning_trainer, train_any_model
 
 __all__ = [
     "SVRasterLightningConfig",
@@ -49,7 +51,7 @@ class SVRasterLightningModule(RadianceFieldModule):
 
     @property
     def training_of_voxels(self) -> VoxelTraining:
-        """What the steps do; made for the voxels that the model has when it is first asked for."""
+        """What a step does; made at first use, for the voxels that the model has by then."""
         if self._training is None:
             datamodule = getattr(self.trainer, "datamodule", None)
             in_squares = isinstance(datamodule, SceneDataModule) and self.trainer.world_size == 1
@@ -62,6 +64,9 @@ class SVRasterLightningModule(RadianceFieldModule):
             if self._seen is not None:
                 self._training.statistics.load(self._seen)
         return self._training
+
+    def figures(self) -> list[Callback]:
+        return [*super().figures(), VoxelStatisticsCallback()]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         return parameter_groups(self.model, self.config)
@@ -98,4 +103,4 @@ class SVRasterLightningModule(RadianceFieldModule):
 
 
 train_svraster_lightning = partial(train_any_model, SVRasterLightningModule.family)
-"""Train an `SVRaster` in one call, as `neurocity.training.one_call.train_any_model` does."""
+"""Train an `SVRaster` in one call, as `neurocity.training.api.train_any_model` does."""

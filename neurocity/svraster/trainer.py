@@ -6,25 +6,27 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
-from neurocity.checkpoint import FORMAT_VERSION, read_content
-from neurocity.contract import to_dict
+from neurocity.checkpoint import hyper_parameters, read_content, write_content
 from neurocity.data.datasets import TrainingRays, Views
 from neurocity.data.scene_info import scene_info
 from neurocity.errors import CheckpointError, ConfigError, TrainingError
 from neurocity.svraster.core import SVRaster, SVRasterConfig
-from neurocity.svraster.training_config import SVRasterTrainingConfig
-from neurocity.svraster.voxel_training import Objective, VoxelTraining, parameter_groups
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.steps import Objective, VoxelTraining, parameter_groups
 from neurocity.training.metrics import psnr
-from neurocity.training.schedules import learning_rate_factor
-from neurocity.training.views import render_view
+from neurocity.training.optimization import (
+    build_optimizer,
+    kept_average,
+    learning_rate_factor,
+    update_average,
+)
+from neurocity.training.views import on_device, render_view
 
-AVERAGE_EVERY = 10
-"""Steps between updates of the averaged weights."""
 _PREFIX = "model."
 
 
@@ -37,8 +39,7 @@ class SVRasterTrainerConfig(SVRasterTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_steps < 1:
-            raise ConfigError(f"max_steps: got {self.max_steps}, expected at least 1")
+        self.check_at_least(1, "max_steps")
 
 
 class SVRasterTrainer:
@@ -87,9 +88,10 @@ class SVRasterTrainer:
     def train_step(self) -> Objective:
         """One step of the optimiser, and what is due after it."""
         config = self.config
-        batch = self.rays[self.step, config.rays_per_batch, config.square_side]
+        batch = self.rays.batch(self.step, config.rays_per_batch, config.square_side)
+        factor = learning_rate_factor(config, step=self.step, progress=self.progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self._learning_rate_factor()
+            group["lr"] = group["initial_lr"] * factor
         result = self._training.objective(batch, batch["noise"][:, :3], self.progress)
         if not math.isfinite(result.loss.item()):
             raise TrainingError(
@@ -101,8 +103,7 @@ class SVRasterTrainer:
         self._clip_gradients()
         self.optimizer.step()
         self.step += 1
-        if self.average is not None and self.step % AVERAGE_EVERY == 0:
-            self._update_average(self.average)
+        self._update_average()
         epoch, rest = divmod(self.step, config.steps_per_epoch)
         if rest == 0:
             self._training.adapt(epoch, self.progress, self.optimizer, self._averages())
@@ -118,19 +119,17 @@ class SVRasterTrainer:
         if self.views is None:
             raise ConfigError("val_dataset: got None, expected the views to evaluate on")
         model = (self.average or self.model).eval()
-        values = []
-        for index in range(len(self.views)):
-            view = self.views[index]
-            rays = {name: x.to(self.device) if isinstance(x, Tensor) else x for name, x in view.items()}
-            values.append(psnr(*render_view(model, rays, self.scene.background)))  # type: ignore[arg-type]
-        return sum(values) / len(values)
+        views = (on_device(self.views[index], self.device) for index in range(len(self.views)))
+        return fmean(psnr(*render_view(model, view, self.scene.background)) for view in views)
 
     def save(self, path: str | Path, metrics: dict[str, float] | None = None) -> None:
         """Write a checkpoint, which `load`, `SVRasterLightningModule` and `neurocity-export` open.
 
-        metrics: figures to note in it, by name.
+        metrics: figures to note in it, by name. Raises TrainingError when the file cannot be written.
         """
         current = _prefixed(self.model)
+        record = hyper_parameters("svraster", self.model.config, self.config, self.scene)
+        del record["lightning_config"]["max_steps"]  # Lightning's configuration has none
         content = {
             "state_dict": current if self.average is None else _prefixed(self.average),
             "current_model_state": current,
@@ -139,18 +138,11 @@ class SVRasterTrainer:
             "epoch": self.step // self.config.steps_per_epoch,
             "rays_per_batch": self.config.rays_per_batch,
             "voxel_statistics": self._training.statistics.tensors(),
-            "hyper_parameters": {
-                "format_version": FORMAT_VERSION,
-                "family": "svraster",
-                "model_config": asdict(self.model.config),
-                "lightning_config": self._shared_config(),
-                "scene": to_dict(self.scene),
-                "metrics": metrics or {},
-            },
+            "hyper_parameters": {**record, "metrics": metrics or {}},
             # Lightning opens no checkpoint without it.
             "pytorch-lightning_version": version("pytorch-lightning"),
         }
-        torch.save(content, path)
+        write_content(content, Path(path))
 
     def load(self, path: str | Path) -> None:
         """Go on from a checkpoint that `save` or Lightning's training wrote.
@@ -180,45 +172,24 @@ class SVRasterTrainer:
         self._training = VoxelTraining(
             self.model, config, squares=config.square_side, transparent=self.scene.background is not None
         )
-        kind = torch.optim.Adam if config.optimizer_type == "adam" else torch.optim.AdamW
-        self.optimizer = kind(
-            parameter_groups(self.model, config),
-            lr=config.learning_rate,
-            betas=config.betas,
-            eps=config.epsilon,
-            fused=True,
-        )
+        self.optimizer = build_optimizer(config, parameter_groups(self.model, config))
         for group in self.optimizer.param_groups:
             group["initial_lr"] = group["lr"]
 
     def _averages(self) -> list[SVRaster]:
         return [] if self.average is None else [self.average]
 
-    def _learning_rate_factor(self) -> float:
-        return learning_rate_factor(self.config, step=self.step, progress=self.progress)
-
     def _clip_gradients(self) -> None:
-        limit, parameters = self.config.gradient_clip_val, list(self.model.parameters())
-        if limit is None:
-            return
-        if self.config.gradient_clip_algorithm == "norm":
-            torch.nn.utils.clip_grad_norm_(parameters, limit)
-        else:
-            torch.nn.utils.clip_grad_value_(parameters, limit)
+        limit, by_norm = self.config.gradient_clip_val, self.config.gradient_clip_algorithm == "norm"
+        if limit is not None:
+            clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
+            clip(self.model.parameters(), limit)
 
     @torch.no_grad()
-    def _update_average(self, average: SVRaster) -> None:
-        # Young averages follow the weights more closely, so that the first weights do not stay for long.
-        updates = self.step // AVERAGE_EVERY
-        kept = min(self.config.ema_decay**AVERAGE_EVERY, (1 + updates) / (10 + updates))
-        for mean, weight in zip(average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(weight, 1.0 - kept)
-
-    def _shared_config(self) -> dict[str, Any]:
-        """The configuration as Lightning's training has it."""
-        fields = asdict(self.config)
-        del fields["max_steps"], fields["model_config"]
-        return fields
+    def _update_average(self) -> None:
+        kept = kept_average(self.step, self.config.ema_decay)
+        if self.average is not None and kept is not None:
+            update_average([*self.average.parameters()], [*self.model.parameters()], kept)
 
 
 def _prefixed(model: SVRaster) -> dict[str, Tensor]:

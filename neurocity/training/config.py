@@ -1,21 +1,27 @@
 """What the families share of a training configuration."""
 
 from dataclasses import dataclass
+from inspect import get_annotations
 from typing import Any, Literal
 
 from neurocity.errors import ConfigError
 from neurocity.presets import Presets
 
-_CHOICES = {
-    "optimizer_type": ("adam", "adamw"),
-    "scheduler_type": ("cosine", "exponential", "step", "none"),
-    "gradient_clip_algorithm": ("norm", "value"),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Presets):
-    """Optimiser, schedule and averaging; a family's configuration adds its own fields."""
+    """Optimiser, schedule and averaging; a family's configuration adds its own fields.
+
+    A family names what it sets differently as keywords of its class, `class MyConfig(TrainingConfig,
+    ema_decay=0.98)`: type, place and documentation of the field stay those of this class.
+    """
+
+    def __init_subclass__(cls, **defaults: Any) -> None:
+        super().__init_subclass__()
+        kinds = {name: kind for base in cls.__mro__[1:] for name, kind in get_annotations(base).items()}
+        for name, value in defaults.items():
+            cls.__annotations__[name] = kinds[name]
+            setattr(cls, name, value)
 
     model_config: Any = None
     """The model's configuration, for modules that are made from this one alone."""
@@ -30,7 +36,7 @@ class TrainingConfig(Presets):
     epsilon: float = 1e-8
     """What the optimiser adds to the root of the mean squared gradient."""
     scheduler_type: Literal["cosine", "exponential", "step", "none"] = "cosine"
-    """How the learning rate falls from its peak to `final_learning_rate`; see `training.schedules`."""
+    """How the learning rate falls from its peak to `final_learning_rate`; see `training.optimization`."""
     final_learning_rate: float = 0.01
     """Learning rate at the end, as a share of the peak; "none" keeps the peak."""
     step_milestones: tuple[float, ...] = (0.5, 0.75, 0.9)
@@ -46,20 +52,14 @@ class TrainingConfig(Presets):
     ema_decay: float = 0.999
     """Decay of the average per step."""
     steps_per_epoch: int = 1000
-    """Training batches of an epoch, where this configuration decides on them; a validation follows each."""
+    """Training batches of an epoch, which ends with a validation; loaders of one's own have their own."""
     seed: int = 0
     """Seed of initial weights, rays, jitter and backgrounds."""
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: got {getattr(self, name)!r}, expected {' or '.join(choices)}")
-        for name in ("learning_rate", "final_learning_rate", "steps_per_epoch", "epsilon"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected more than 0")
-        for name in ("weight_decay", "warmup_steps"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
+        self.check_choices()
+        self.check_at_least(0, "weight_decay", "warmup_steps")
+        self.check_positive("learning_rate", "final_learning_rate", "steps_per_epoch", "epsilon")
         for name, share in (("ema_decay", self.ema_decay), *(("betas", beta) for beta in self.betas)):
             if not 0.0 <= share < 1.0:
                 raise ConfigError(f"{name}: got {share}, expected 0 <= {name} < 1")

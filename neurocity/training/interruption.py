@@ -21,8 +21,7 @@ class Interruption(Callback):
     """On SIGINT or SIGTERM, saves `last.ckpt` after the running step and raises TrainingInterruptedError.
 
     The file goes where the trainer's first ModelCheckpoint keeps its own. A running validation is broken off.
-    A second signal leaves at once, without saving. Of several processes all end with the first that is told
-    to.
+    A second signal leaves at once, without saving. A signal to one process ends all of them.
 
     requested: whether there was a signal. outcome: what is saved, in words.
     """

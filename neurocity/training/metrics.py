@@ -1,15 +1,11 @@
 """Image quality: PSNR with peak 1, SSIM, and LPIPS where its weights are."""
 
-import math
-
-import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from neurocity import light
 from neurocity.errors import DataError
 from neurocity.training.perceptual import lpips
-
-SSIM_WINDOW = 11
 
 
 def image_metrics(image: Tensor, truth: Tensor) -> dict[str, float]:
@@ -20,9 +16,8 @@ def image_metrics(image: Tensor, truth: Tensor) -> dict[str, float]:
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of images of equal shape with values in [0, 1]; equal images: inf."""
-    error = torch.mean((image.double() - truth.double()) ** 2).item()
-    return -10.0 * math.log10(error) if error > 0.0 else math.inf
+    """Peak signal-to-noise ratio in dB of images of equal shape, see `neurocity.light.psnr`."""
+    return light.psnr(image.cpu().numpy(), truth.cpu().numpy())
 
 
 def ssim(image: Tensor, truth: Tensor) -> float:
@@ -30,9 +25,9 @@ def ssim(image: Tensor, truth: Tensor) -> float:
 
     Raises DataError for images that are smaller than the window.
     """
-    if min(image.shape[:2]) < SSIM_WINDOW:
+    if min(image.shape[:2]) < light.SSIM_WINDOW:
         raise DataError(
-            f"SSIM needs images of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got "
+            f"SSIM needs images of at least {light.SSIM_WINDOW}x{light.SSIM_WINDOW} pixels, got "
             f"{image.shape[1]}x{image.shape[0]}; a smaller downscale would help"
         )
     planes = [picture.permute(2, 0, 1)[None].float() for picture in (image, truth)]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from typing import Any, TypeVar, cast
 
 import pytorch_lightning as pl
@@ -15,19 +14,20 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from neurocity.checkpoint import FORMAT_VERSION
+from neurocity.checkpoint import hyper_parameters
 from neurocity.contract import SceneInfo, scene_info_from_dict, to_dict
-from neurocity.data.datasets import RayBatch, TrainingRays, ViewBatch, Views, uncollated
+from neurocity.data.datasets import BatchIndex, RayBatch, TrainingRays, ViewBatch, Views, uncollated
 from neurocity.data.scene_info import scene_info
 from neurocity.errors import ConfigError, TrainingError
 from neurocity.families import find_family
 from neurocity.training.budget import TrainingBudget
+from neurocity.training.callbacks import GradientNorm, Throughput, WeightAverage
 from neurocity.training.config import TrainingConfig
 from neurocity.training.metrics import image_metrics
-from neurocity.training.schedules import learning_rate_factor
+from neurocity.training.optimization import build_optimizer, learning_rate_factor
 from neurocity.training.views import render_view
 
-MOST_RAYS = 2**18
+MAX_RAYS = 2**18
 """A batch is never larger, however empty the scene."""
 
 _Kind = TypeVar("_Kind")
@@ -35,11 +35,11 @@ _Kind = TypeVar("_Kind")
 WHITE = (1.0, 1.0, 1.0)
 
 FINITE_CHECK_STEPS = 50
-"""On a GPU the loss is looked at this often, and before a checkpoint: to look at it waits for the GPU."""
+"""On a GPU the loss is checked every so many steps and before a checkpoint: a check waits for the GPU."""
 
 
 class RadianceFieldModule(pl.LightningModule):
-    """Trains `self.model`, a family's render model. A family has a name and overrides `training_step`.
+    """Trains `self.model`, a family's render model. A family sets `family` and overrides `training_step`.
 
     model_config, lightning_config: the family's configurations, or plain dictionaries as a checkpoint has
     them; `lightning_config.model_config` may stand in for the first. scene: what the model is trained on;
@@ -85,21 +85,10 @@ class RadianceFieldModule(pl.LightningModule):
         self.validation_metrics: dict[str, float] = {}
         self._fresh = True
         self._finite: Tensor | None = None
-        self.save_hyperparameters(
-            {
-                "format_version": FORMAT_VERSION,
-                "family": self.family,
-                "model_config": asdict(configs[0]),
-                "lightning_config": asdict(replace(self.config, model_config=None)),
-                "scene": None if self.scene is None else to_dict(self.scene),
-                "metrics": {},
-            }
-        )
+        self.save_hyperparameters(hyper_parameters(self.family, configs[0], self.config, self.scene))
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """What a step computes has another shape each time, which `torch.compile` would compile anew or break
-        up, without our kernels: of a compiled module, `forward` is compiled and the steps run as they are.
-        """
+        """Keep `torch.compile` out of training steps: their shapes change. `forward` is compiled."""
         super().__init_subclass__(**options)
         if "training_step" in vars(cls):
             cls.training_step = torch.compiler.disable(cls.training_step)  # type: ignore[method-assign]
@@ -133,8 +122,12 @@ class RadianceFieldModule(pl.LightningModule):
         return torch.Generator(self.device).manual_seed(seed)
 
     def ask_for_rays(self, number: float) -> None:
-        """Have about so many rays in the next batch, in sixty-fours: several processes take equal parts."""
-        self.rays_per_batch = 64 * max(1, min(round(number), MOST_RAYS) // 64)
+        """Ask for about `number` rays in the next batch: a multiple of 64, which processes share equally."""
+        self.rays_per_batch = 64 * max(1, min(round(number), MAX_RAYS) // 64)
+
+    def next_batch(self) -> BatchIndex:
+        """Which rays are to come next."""
+        return BatchIndex(self.trainer.global_step, self.rays_per_batch, self.square_side)
 
     def sum_over_processes(self, value: float) -> float:
         """The sum of what every process gives; all of them must call this."""
@@ -153,24 +146,24 @@ class RadianceFieldModule(pl.LightningModule):
         return [cast(nn.Module, average.module.model) for average in averages if average is not None]
 
     def parameters_replaced(self) -> None:
-        """To be called in every process after parameters became other tensors: DDP starts anew with them."""
+        """Call this in every process after parameters were replaced by other tensors: DDP starts anew."""
         strategy = self.trainer.strategy
         if isinstance(strategy, DDPStrategy):
             strategy.model = self
             strategy.configure_ddp()
 
+    def figures(self) -> list[Callback]:
+        """What logs figures of a run beside its loss and metrics; a family adds its own."""
+        return [GradientNorm(), Throughput()]
+
     def configure_callbacks(self) -> list[Callback]:
         """What every trainer gets unless it has its own: figures, and the average of the weights."""
-        from neurocity.training import callbacks as ours  # noqa: PLC0415, cycle
-
-        callbacks: list[Callback] = [ours.GradientNorm(), ours.Throughput()]
-        if ours.has_voxel_statistics(self):
-            callbacks.append(ours.VoxelStatisticsCallback())
+        callbacks = self.figures()
         if self.trainer.loggers:
             callbacks.append(LearningRateMonitor())
         present = [type(callback) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
         if self.config.use_ema and not any(issubclass(kind, WeightAveraging) for kind in present):
-            callbacks.append(ours.WeightAverage(self.config.ema_decay))
+            callbacks.append(WeightAverage(self.config.ema_decay))
         return [callback for callback in callbacks if type(callback) not in present]
 
     def setup(self, stage: str) -> None:
@@ -191,15 +184,9 @@ class RadianceFieldModule(pl.LightningModule):
         ]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        kind = torch.optim.Adam if self.config.optimizer_type == "adam" else torch.optim.AdamW
-        optimizer = kind(
-            self.parameter_groups(),
-            lr=self.config.learning_rate,
-            betas=self.config.betas,
-            eps=self.config.epsilon,
-            # In mixed precision Lightning clips no gradients of a fused optimiser.
-            fused=not isinstance(self.trainer.precision_plugin, MixedPrecision),
-        )
+        # In mixed precision Lightning clips no gradients of a fused optimiser.
+        fused = not isinstance(self.trainer.precision_plugin, MixedPrecision)
+        optimizer = build_optimizer(self.config, self.parameter_groups(), fused=fused)
 
         def factor(step: int) -> float:
             return learning_rate_factor(self.config, step=step, progress=self.progress())

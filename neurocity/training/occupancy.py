@@ -12,10 +12,10 @@ from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.errors import ConfigError, TrainingError
-from neurocity.rendering.hull import possible_cells
 from neurocity.rendering.marched_field import MarchedField, TrainingRender
 from neurocity.rendering.occupancy import NEVER, OCCUPIED
 from neurocity.training.config import TrainingConfig
+from neurocity.training.hull import visual_hull
 from neurocity.training.module import RadianceFieldModule
 
 
@@ -26,14 +26,14 @@ class MarchedTrainingConfig(TrainingConfig):
     samples_per_batch: int = 2**18
     """Samples that a batch is evaluated at; the number of rays adapts to meet it."""
     visible_transmittance: float = 1e-4
-    """Samples that less light than this reaches are not evaluated."""
+    """Samples behind a transmittance below this are not evaluated."""
     occupancy_interval: int = 16
     """Steps between updates of the occupancy grid."""
     occupancy_warmup: int = 256
     """Steps in which updates draw from all cells alike."""
     occupancy_share: float = 1.0
-    """Share of the possible cells that an update draws; a quarter of it after the warm-up, and as many
-    occupied cells."""
+    """Share of the possible cells that an update draws. After the warm-up it draws a quarter of that, and as
+    many occupied cells."""
     occupancy_decay: float = 0.95
     """Decay of a cell's density at an update."""
     occupancy_threshold: float = 0.01
@@ -41,8 +41,7 @@ class MarchedTrainingConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.samples_per_batch < 1024:
-            raise ConfigError(f"samples_per_batch: got {self.samples_per_batch}, expected at least 1024")
+        self.check_at_least(1024, "samples_per_batch")
         if not 0.0 < self.occupancy_share <= 1.0:
             raise ConfigError(f"occupancy_share: got {self.occupancy_share}, expected 0 < share <= 1")
 
@@ -55,23 +54,12 @@ class MarchedFieldModule(RadianceFieldModule):
 
     def start(self, rays: TrainingRays) -> None:
         """Start from the visual hull, or else from the sparse points."""
-        if not self.model.marcher.unbounded:
-            self.start_from_hull(rays)
+        marcher = self.model.marcher
+        if not marcher.unbounded:
+            hull = visual_hull(rays, self.model, low=marcher.low, side=marcher.side, resolution=marcher.grid)
+            self.model.occupancy.restrict(hull.to(self.device))
         if self.background is None and rays.points is not None:
             self.model.start_from_points(rays.points.to(self.device))
-
-    def start_from_hull(self, rays: TrainingRays) -> None:
-        """Exclude what no camera sees and what some camera sees through."""
-        marcher = self.model.marcher
-        possible = possible_cells(
-            rays.alpha_views(), low=marcher.low.tolist(), side=marcher.side, resolution=marcher.grid
-        )
-        self.model.occupancy.restrict(possible.to(self.device))
-        if self.model.occupancy.occupied_share() == 0.0:
-            raise TrainingError(
-                f"no part of the scene's bounds {[*marcher.low.tolist(), *marcher.high.tolist()]} is seen by "
-                "the cameras as opaque; check the bounds and the poses' convention"
-            )
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
         target, background = self.target(batch)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 WEIGHTS_FILE = "alexnet-owt-7be5be79.pth"
 """The file of torchvision's `AlexNet_Weights.IMAGENET1K_V1`."""
-SMALLEST_SIDE = 31
+MIN_SIDE = 31
 """Images with a shorter side leave AlexNet's last layers nothing."""
 
 _log = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ def lpips(image: Tensor, truth: Tensor) -> float | None:
     None where it cannot be measured: the weights are missing or damaged, or the images are too small. The
     reason, and how to mend it, is logged as a warning, once.
     """
-    if min(image.shape[:2]) < SMALLEST_SIDE:
+    if min(image.shape[:2]) < MIN_SIDE:
         size = f"{image.shape[1]}x{image.shape[0]}"
-        _warn_once(f"needs images of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got {size}")
+        _warn_once(f"needs images of at least {MIN_SIDE}x{MIN_SIDE} pixels, got {size}")
         return None
     network = _network(weights_file(), image.device)
     if network is None:

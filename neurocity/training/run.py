@@ -1,9 +1,8 @@
 """A training run: scene in, checkpoints, logs and pictures out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +14,7 @@ from neurocity.checkpoint import read_content
 from neurocity.data.datasets import training_datasets
 from neurocity.data.scene import Scene
 from neurocity.data.scene_info import scene_info
+from neurocity.device import check_device
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import Family
 from neurocity.training.budget import TrainingBudget
@@ -22,38 +22,9 @@ from neurocity.training.callbacks import ProgressBar, ProgressLines, RenderingCa
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
+from neurocity.training.options import DataOptions, RunOptions
+from neurocity.training.run_config import write_run_config
 from neurocity.training.trainer import build_trainer
-
-Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
-LoggerName = Literal["tensorboard", "wandb"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Where, how long and on what a run goes.
-
-    out: folder of checkpoints, logs and validation pictures. resume: checkpoint to go on from. progress: a
-    bar for terminals, plain lines for logs. devices, num_nodes, strategy, precision: as Lightning's trainer
-    takes them. early_stopping_patience: end after so many validations without a better `val/psnr`.
-    """
-
-    out: Path
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: Precision = "32-true"
-    logger: LoggerName = "tensorboard"
-    early_stopping_patience: int | None = None
-    resume: Path | None = None
-    progress: Literal["bar", "lines", "none"] = "bar"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        """What `resume` takes to go on with this run."""
-        return self.out / "checkpoints" / "last.ckpt"
 
 
 def train(
@@ -63,15 +34,16 @@ def train(
     *,
     config: TrainingConfig,
     options: RunOptions,
+    data: DataOptions | None = None,
     callbacks: Sequence[Callback] = (),
     **lightning: Any,
 ) -> Path:
     """Train a family on a scene and return the last checkpoint, `<out>/checkpoints/last.ckpt`.
 
-    Beside it stand the three best by `val/psnr`. A resumed run equals one that was never stopped; with a
-    longer budget than before it goes on too, and only the learning rate's schedule, which is stretched to the
-    new end, is another than in a run that was that long from the start.
+    Beside it stand the three best by `val/psnr`. A resumed run equals one that was never stopped. A longer
+    budget lengthens it, and stretches the learning rate's schedule to the new end.
 
+    data: what the scene was loaded by; when given, `<out>/config.yaml` says all that the run was asked for.
     callbacks: beside those that every run has. lightning: further options of `pl.Trainer`.
 
     Raises ConfigError, DataError, TrainingError (loss not finite, disk full), TrainingInterruptedError after
@@ -80,7 +52,9 @@ def train(
     """
     gpus = _gpus(options)
     budget = TrainingBudget(max_steps=options.max_steps, max_minutes=options.max_minutes)
-    prepare_folder(options)
+    _prepare_folder(options)
+    if data is not None and is_first_process():
+        write_run_config(family.name, data, model=model_config, training=config, options=options)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     rays, views = training_datasets(scene, seed=config.seed, batches=config.steps_per_epoch)
     info = scene_info(rays, views, model_config.scene_bounds)
@@ -113,7 +87,7 @@ def train(
     return options.last_checkpoint
 
 
-def prepare_folder(options: RunOptions) -> None:
+def _prepare_folder(options: RunOptions) -> None:
     """Make the folder of a run. Raises ConfigError when it cannot be written, or holds another run."""
     checkpoints = options.last_checkpoint.parent
     try:
@@ -151,8 +125,7 @@ def _gpus(options: RunOptions) -> int:
     """How many GPUs the device stands for; never a silent other device."""
     if options.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device: got {options.device!r}, expected auto, cpu or cuda")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError("device cuda: torch finds no CUDA device here; use --device cpu")
+    check_device(options.device)
     on_cpu = options.device == "cpu" or not torch.cuda.is_available()
     return 0 if on_cpu else options.devices
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from neurocity.errors import ConfigError
 from neurocity.training.config import TrainingConfig
-from neurocity.training.run import RunOptions
+from neurocity.training.options import DataOptions, RunOptions
 
 FILE_NAME = "config.yaml"
 _PACKAGES = ("neurocity", "torch", "pytorch-lightning")
@@ -21,16 +21,6 @@ _PACKAGES = ("neurocity", "torch", "pytorch-lightning")
 RUN_FIELDS = tuple(f.name for f in fields(RunOptions) if f.name not in ("out", "resume", "progress"))
 
 _Config = TypeVar("_Config")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """What `load_scene` is asked for."""
-
-    path: Path
-    downscale: int = 1
-    bounds: tuple[float, float, float, float, float, float] | None = None
-    unbounded: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +85,6 @@ def with_values(
             raise ConfigError(f"{where}.{name}: unknown; {where} has {', '.join(names)}")
     changes = {name: _typed(value, hints[name], f"{where}.{name}") for name, value in values.items()}
     return replace(config, **changes)  # type: ignore[type-var]
-
-
-def run_values(config: RunConfig, options: RunOptions) -> RunOptions:
-    """Options with the values of the file's section `run`. Raises ConfigError as `with_values` does."""
-    return with_values(options, config.run, where="run", known=RUN_FIELDS)
 
 
 def assignments(texts: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from neurocity.data.datasets import TrainingRays, Views
 from neurocity.errors import ConfigError, TrainingInterruptedError
+from neurocity.training.api import create_lightning_trainer
 from neurocity.training.budget import TrainingClock
 from neurocity.training.config import TrainingConfig
-from neurocity.training.one_call import create_lightning_trainer
 
 SUMMARY = "summary.csv"
 

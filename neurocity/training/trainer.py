@@ -11,16 +11,16 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from neurocity.checkpoint import write_content
 from neurocity.errors import ConfigError, MissingDependencyError, TrainingError, TrainingInterruptedError
-from neurocity.training.checkpoints import WholeCheckpointIO
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.interruption import Interruption
 from neurocity.training.module import RadianceFieldModule
 
-# What Lightning says of its own use of torch, of a run that goes on in its folder or in another, and of a
-# hook that it takes from the module, as it should.
+# Lightning warns of its own use of torch, of resumed runs, and of a hook that the module has on purpose.
 _EXPECTED_WARNINGS = (
     ("`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning),
     ("Checkpoint directory .* exists and is not empty", UserWarning),
@@ -33,11 +33,20 @@ _EXPECTED_WARNINGS = (
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class ConfiguredTrainer(pl.Trainer):
-    """A Lightning trainer that knows what it trains and on what: `fit()` needs no arguments.
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes as `write_content` does; Lightning's own way leaves a part of a file where the disk is full."""
 
-    What is given to `fit` replaces what it knows.
-    """
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ARG002
+    ) -> None:
+        write_content(checkpoint, Path(path))
+
+
+class ConfiguredTrainer(pl.Trainer):
+    """A Lightning trainer that knows what it trains and on what: `fit()` needs no arguments."""
 
     def __init__(self, module: RadianceFieldModule, data: SceneDataModule, **lightning: Any) -> None:
         self.interruption = Interruption()

@@ -1,11 +1,19 @@
 """Held-out views as a model renders them, beside what was photographed."""
 
 from collections.abc import Sequence
+from typing import cast
 
+import torch
 from torch import Tensor
 
 from neurocity.data.datasets import ViewBatch
 from neurocity.rendering.views import RaysToLight, over_background, render_rays
+
+
+def on_device(view: ViewBatch, device: torch.device | str) -> ViewBatch:
+    """The view with its tensors on `device`."""
+    moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in view.items()}
+    return cast(ViewBatch, moved)
 
 
 def render_view(

@@ -1,12 +1,7 @@
 """What a run shows and leaves behind: figures, pictures of validation views, the averaged weights."""
 
 from neurocity.training.callbacks.averaging import WeightAverage
-from neurocity.training.callbacks.figures import (
-    GradientNorm,
-    Throughput,
-    VoxelStatisticsCallback,
-    has_voxel_statistics,
-)
+from neurocity.training.callbacks.figures import GradientNorm, Throughput, VoxelStatisticsCallback
 from neurocity.training.callbacks.progress import ProgressBar, ProgressLines
 from neurocity.training.callbacks.rendering import RenderingCallback
 
@@ -18,5 +13,4 @@ __all__ = [
     "Throughput",
     "VoxelStatisticsCallback",
     "WeightAverage",
-    "has_voxel_statistics",
 ]

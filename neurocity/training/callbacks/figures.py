@@ -9,21 +9,23 @@ from torch.optim import Optimizer
 
 from neurocity.errors import ConfigError
 from neurocity.training.budget import TrainingClock
-from neurocity.training.module import RadianceFieldModule
 
 
 class Throughput(TrainingClock):
-    """Logs `train/seconds`, and rays/s and samples/s between log steps; validation is not counted."""
+    """Logs `train/seconds`, and rays/s and samples/s between log steps; validation is not counted.
+
+    The module counts `trained_rays` and `trained_samples`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._logged = (0, 0, 0.0)
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         super().on_train_start(trainer, module)
         self._logged = self._counts(module)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         super().on_train_batch_end(trainer, module)
         if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
@@ -34,8 +36,7 @@ class Throughput(TrainingClock):
         module.log("train/seconds", self.seconds)
         self._logged = counts
 
-    def _counts(self, module: pl.LightningModule) -> tuple[int, int, float]:
-        assert isinstance(module, RadianceFieldModule)
+    def _counts(self, module: Any) -> tuple[int, int, float]:
         return module.trained_rays, module.trained_samples, self.seconds
 
 
@@ -66,7 +67,7 @@ class VoxelStatisticsCallback(Callback):
         self.every_n_epochs = every_n_epochs
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        if not has_voxel_statistics(pl_module):
+        if not callable(getattr(pl_module.model, "get_voxel_statistics", None)):
             raise ConfigError(
                 f"VoxelStatisticsCallback: {type(pl_module.model).__name__} has no get_voxel_statistics()"
             )
@@ -79,8 +80,3 @@ class VoxelStatisticsCallback(Callback):
         figures = {f"voxel_stats/{name}": value for name, value in statistics.items()}
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
-
-
-def has_voxel_statistics(module: pl.LightningModule) -> bool:
-    """Whether a module's model is made of voxels that it can count."""
-    return callable(getattr(module.model, "get_voxel_statistics", None))

@@ -6,16 +6,13 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
-from neurocity.training.module import RadianceFieldModule
-
 
 class ProgressBar(TQDMProgressBar):
-    """One line for a whole run: the share of the training budget that is spent, and the last figures."""
+    """One line for a whole run: the share of training that is done, and the last figures."""
 
-    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+    def get_metrics(self, trainer: pl.Trainer, module: Any) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, module)
         metrics.pop("v_num", None)
-        assert isinstance(module, RadianceFieldModule)
         shown: dict[str, Any] = {"done": f"{100.0 * module.progress():.0f}%"}
         for name, value in metrics.items():
             shown[name] = f"{value:.3g}" if name.endswith("/s") else value
@@ -30,11 +27,10 @@ class ProgressLines(Callback):
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if not trainer.is_global_zero or time.monotonic() - self._last < self.SECONDS:
             return
         self._last = time.monotonic()
-        assert isinstance(module, RadianceFieldModule)
         figures = "  ".join(f"{name} {value:.4g}" for name, value in trainer.progress_bar_metrics.items())
         print(
             f"training {100.0 * module.progress():3.0f}%  step {trainer.global_step}  {figures}", flush=True

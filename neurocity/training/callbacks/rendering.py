@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from PIL import Image
@@ -12,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from neurocity.errors import ConfigError
+from neurocity.light import Bytes, to_bytes
 
 
 class RenderingCallback(Callback):
@@ -45,13 +44,13 @@ class RenderingCallback(Callback):
         if batch_idx >= self.views or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         both = torch.cat([outputs["truth"], outputs["image"]], dim=1)
-        pixels = (both * 255.0 + 0.5).to(torch.uint8).cpu().numpy()
+        pixels = to_bytes(both.cpu().numpy())
         folder = self.folder or Path(trainer.default_root_dir) / "validation"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"step-{trainer.global_step:06d}-view-{batch_idx}.png")
         self._log(trainer, f"validation/view-{batch_idx}", pixels)
 
-    def _log(self, trainer: pl.Trainer, name: str, pixels: npt.NDArray[np.uint8]) -> None:
+    def _log(self, trainer: pl.Trainer, name: str, pixels: Bytes) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(name, pixels, trainer.global_step, dataformats="HWC")

@@ -31,8 +31,8 @@ def train_any_model(
     """Train a model and return its module in eval mode, with the averaged weights where it keeps them.
 
     family: a name of `neurocity.families.FAMILIES`. train_dataset, val_dataset: `training_datasets` makes
-    both of a scene. model_config, lightning_config: the family's; the first may be the second's
-    `model_config`. resume_from: a checkpoint to go on from, exactly. gpus, options: as
+    both of a scene. model_config, lightning_config: the family's; `lightning_config.model_config` may stand
+    in for the first. resume_from: a checkpoint to go on from, exactly. gpus, options: as
     `create_lightning_trainer` takes them.
     Raises ConfigError, DataError, TrainingError, and MissingDependencyError when GPUs are asked for that are
     not there.

@@ -1,4 +1,4 @@
-"""The device that a command was asked to render on."""
+"""The device that was asked for."""
 
 import torch
 

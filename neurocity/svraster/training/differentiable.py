@@ -12,9 +12,10 @@ from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply, run_parallel, thread_shares
-from neurocity.svraster import losses, shading, voxel_kernels
+from neurocity.svraster import shading, voxel_kernels
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.statistics import VoxelStatistics
+from neurocity.svraster.training import losses
+from neurocity.svraster.training.statistics import VoxelStatistics
 from neurocity.svraster.traversal import inverse_directions
 
 

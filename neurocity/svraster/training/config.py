@@ -9,7 +9,13 @@ from neurocity.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SVRasterTrainingConfig(TrainingConfig):
+class SVRasterTrainingConfig(
+    TrainingConfig,
+    # Directions are forgotten at once.
+    betas=(0.1, 0.99),
+    # So small that a voxel which is rarely met learns as fast as others.
+    epsilon=1e-15,
+):
     """Rays, losses and adaptation of SVRaster (Sun et al. 2024, section 3.3 and supplement).
 
     Times are shares of training, and epochs. An epoch has `steps_per_epoch` steps where this configuration
@@ -59,10 +65,6 @@ class SVRasterTrainingConfig(TrainingConfig):
         },
     }
 
-    betas: tuple[float, float] = (0.1, 0.99)
-    """Decay of the optimiser's running means: directions are forgotten at once."""
-    epsilon: float = 1e-15
-    """So small that a voxel which is rarely met learns as fast as others."""
     density_rate: float = 25.0
     """Learning rate of densities, as a multiple of `learning_rate`."""
     color_rate: float = 10.0
@@ -72,8 +74,8 @@ class SVRasterTrainingConfig(TrainingConfig):
     rays_per_batch: int = 2**16
     """Rays of a batch."""
     square_side: int = 16
-    """Rays come in squares of so many pixels a side, which meet the same voxels. Loaders of one's own decide
-    for themselves."""
+    """Pixels along a side of the squares in which rays come: neighbours meet the same voxels. A loader of
+    one's own decides for itself."""
     hull_resolution: int | None = None
     """Cells along an axis of the visual hull that a bounded scene starts from, a power of two; None is the
     model's `base_resolution`."""
@@ -108,7 +110,7 @@ class SVRasterTrainingConfig(TrainingConfig):
     subdivision_share: float = 0.05
     """At most this share of the voxels is split at a time, those of the highest priority first."""
     full_subdivisions: int = 1
-    """So many first subdivisions split all voxels that are large enough, whatever their priority."""
+    """The first so many subdivisions split all voxels that are large enough, whatever their priority."""
     subdivision_end: float = 0.75
     """Share of training after which no voxel is split."""
     smallest_voxel: float = 1.0
@@ -129,19 +131,14 @@ class SVRasterTrainingConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("rays_per_batch", "square_side", "subdivision_interval", "pruning_interval"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
-        for name in ("subdivision_share", "subdivision_threshold", "pruning_threshold", "degree_interval"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 to 1")
+        self.check_at_least(1, "rays_per_batch", "square_side", "subdivision_interval", "pruning_interval")
+        weights = [name for name in vars(self) if name.endswith("_weight")]
+        self.check_at_least(0, *weights, "smallest_voxel", "density_rate", "color_rate", "harmonics_rate")
+        shares = ("subdivision_share", "subdivision_threshold", "pruning_threshold", "degree_interval")
+        self.check_within(0, 1, *shares)
         resolution = self.hull_resolution
         if resolution is not None and (resolution < 2 or resolution & (resolution - 1)):
             raise ConfigError(f"hull_resolution: got {resolution}, expected a power of two, or None")
-        weights = [name for name in vars(self) if name.endswith("_weight")]
-        for name in (*weights, "smallest_voxel", "density_rate", "color_rate", "harmonics_rate"):
-            if getattr(self, name) < 0.0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 0")
 
     def subdivides(self, epoch: int, progress: float) -> bool:
         """Whether voxels are split at the end of `epoch`, counted from 1."""

@@ -10,8 +10,8 @@ from reference import svraster_losses as reference
 from svraster_scene import random_model, random_rays
 
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.statistics import VoxelStatistics
-from neurocity.svraster.training_pass import Recycled, TrainingPass, TrainingRender
+from neurocity.svraster.training.differentiable import Recycled, TrainingPass, TrainingRender
+from neurocity.svraster.training.statistics import VoxelStatistics
 
 NAMES = ("rgb", "opacity", "concentration", "distortion")
 

@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 from neurocity.errors import TrainingError
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.octree import grid_points
-from neurocity.svraster.statistics import VoxelStatistics
-from neurocity.svraster.training_config import SVRasterTrainingConfig
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.statistics import VoxelStatistics
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

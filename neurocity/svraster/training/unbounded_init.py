@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from neurocity.data.datasets import TrainingRays
-from neurocity.svraster.adaptation import AdaptationPlan, plan
 from neurocity.svraster.config import MAX_LEVELS
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.octree import paths
+from neurocity.svraster.training.adaptation import AdaptationPlan, plan
 
 RAYS: Final = 2**18
 CHUNK: Final = 2**13
@@ -31,7 +31,7 @@ def footprints(model: SVRaster, rays: TrainingRays) -> Tensor:
     """Smallest radius of a pixel's cone at each voxel [N] over many training rays; else infinite."""
     smallest = torch.full((len(model.voxel_level),), torch.inf, device=model.voxel_level.device)
     for step in range(RAYS // CHUNK):
-        batch = rays[-1 - step, CHUNK]
+        batch = rays.batch(-1 - step, CHUNK)
         intervals = model.traverse(batch["ray_origins"].t(), batch["ray_directions"].t())
         middle = (intervals.near + intervals.far) * 0.5
         radius = middle * batch["ray_radii"][:, 0].index_select(0, intervals.ray_index)

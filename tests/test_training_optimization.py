@@ -1,4 +1,4 @@
-"""Learning rates fall as their schedules say, from the peak to the share of it that is left at the end."""
+"""Learning rates fall, and averages follow their weights, as the schedules say."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 
 from neurocity.errors import ConfigError
 from neurocity.training.config import TrainingConfig
-from neurocity.training.schedules import learning_rate_factor
+from neurocity.training.optimization import kept_average, learning_rate_factor
 
 
 def factors(scheduler: str, *shares: float, **fields: object) -> list[float]:
@@ -28,6 +28,14 @@ def test_the_rate_rises_over_the_warm_up() -> None:
     config = TrainingConfig(scheduler_type="none", warmup_steps=4)
     rates = [learning_rate_factor(config, step=step, progress=0.0) for step in range(6)]
     assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_averages_are_updated_after_the_first_steps_and_then_every_tenth() -> None:
+    kept = {step: kept_average(step, 0.999) for step in range(1, 50)}
+    assert [step for step, share in kept.items() if share is not None] == [*range(1, 11), 20, 30, 40]
+    assert (kept[1], kept[2], kept[10], kept[20]) == (0.0, 2 / 11, 10 / 19, 11 / 20)
+    assert kept_average(10, 0.3) == 0.3
+    assert kept_average(10**6, 0.999) == 0.999**10
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,19 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from neurocity.data.datasets import TrainingRays
-from neurocity.errors import TrainingError
-from neurocity.rendering.hull import possible_cells
+from neurocity.light import SSIM_WINDOW
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
-from neurocity.svraster import losses
-from neurocity.svraster.adaptation import AdaptationPlan, decide, replace_voxels
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.statistics import VoxelStatistics
-from neurocity.svraster.training_config import SVRasterTrainingConfig
-from neurocity.svraster.training_pass import TrainingPass
-from neurocity.svraster.uncovering import begin_clear, uncover
+from neurocity.svraster.training import losses
+from neurocity.svraster.training.adaptation import AdaptationPlan, decide, replace_voxels
+from neurocity.svraster.training.config import SVRasterTrainingConfig
+from neurocity.svraster.training.differentiable import TrainingPass
+from neurocity.svraster.training.statistics import VoxelStatistics
+from neurocity.svraster.training.unbounded_init import begin_clear, uncover
+from neurocity.training.hull import visual_hull
 
 PIXEL_WIDTHS = 12.0**0.5 / 2.0
 """Widths of a pixel per radius of its cone (Barron et al. 2021, section 3.1)."""
-SSIM_WINDOW = 11
 
 
 class Objective(NamedTuple):
@@ -110,7 +109,7 @@ class VoxelTraining:
         return Objective(loss, mse.detach(), render.evaluated)
 
     def start(self, rays: TrainingRays, optimizer: Optimizer, averages: Sequence[SVRaster]) -> None:
-        """Begin with the voxels that can hold something; for a model that was never trained.
+        """Give a model that was never trained the voxels that can hold something.
 
         Raises TrainingError when there are none.
         """
@@ -122,17 +121,10 @@ class VoxelTraining:
                 begin_clear(one, rays.points)
             return
         resolution = self.config.hull_resolution or model.config.base_resolution
-        possible = possible_cells(
-            rays.alpha_views(), low=model.root_low.tolist(), side=model.root_side, resolution=resolution
-        )
-        if not bool(possible.any()):
-            raise TrainingError(
-                f"no part of the scene's bounds {model.config.scene_bounds} is seen by the cameras as "
-                "opaque; check the bounds and the poses' convention"
-            )
-        replace_voxels(model, lambda: model.start_from_hull(possible), optimizer)
+        hull = visual_hull(rays, model, low=model.root_low, side=model.root_side, resolution=resolution)
+        replace_voxels(model, lambda: model.start_from_hull(hull), optimizer)
         for average in averages:
-            average.start_from_hull(possible)
+            average.start_from_hull(hull)
         self.rays = TrainingPass(model)
 
     def adapt(self, epoch: int, progress: float, optimizer: Optimizer, averages: Sequence[SVRaster]) -> bool:
