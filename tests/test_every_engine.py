@@ -180,5 +180,12 @@ def test_cancelling_leaves_the_engine_usable(opened):
     assert opened[1](use).opacity.max() == pytest.approx(analytic_scene.ALPHA)
 
 
-def test_it_is_ready(opened):
-    opened[1](lambda engine: engine.ready())
+def test_what_is_ready_renders_every_scene(opened):
+    async def use(engine):
+        await engine.ready()
+        return {scene: await engine.render(scene, *rays(), None) for scene in engine.scenes()}
+
+    rendered = opened[1](use)
+    assert sorted(rendered) == ["second", SCENE]
+    for light in rendered.values():
+        np.testing.assert_allclose(light.rgb, analytic_scene.render(*rays())[0], atol=2e-5)
