@@ -1,8 +1,11 @@
 """What all tests share: data sets that may be absent, the gpu marker, fixed seeds."""
 
+import fcntl
 import os
 import random
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -42,6 +45,30 @@ def _data_set(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the data set {folder} is absent; NEUROCITY_DATA names another parent folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`made_once(name, make)`: the folder that `make` fills in one process of the run, to be read by all.
+
+    Where it fails, the next process that asks tries again.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    common = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "made_once"
+    common.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, whole = common / name, common / f"{name}.whole"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                whole.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(autouse=True)
