@@ -80,7 +80,12 @@ def _same_chance_in_every_run() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are skipped without a CUDA device."""
+    """Files with slow tests come first, so that no process is left alone with one at the end.
+
+    Tests marked `gpu` are skipped without a CUDA device.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not needs_gpu:
         return
