@@ -1,8 +1,11 @@
 """What all tests share: data sets that may be absent, the gpu marker, fixed seeds."""
 
+import fcntl
 import os
 import random
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -44,6 +47,30 @@ def _data_set(name: str) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`made_once(name, make)`: the folder that `make` fills in one process of the run, to be read by all.
+
+    Where it fails, the next process that asks tries again.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    common = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "made_once"
+    common.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, whole = common / name, common / f"{name}.whole"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                whole.touch()
+        return folder
+
+    return made
+
+
 @pytest.fixture(autouse=True)
 def _same_chance_in_every_run() -> None:
     random.seed(0)
@@ -53,7 +80,12 @@ def _same_chance_in_every_run() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are skipped without a CUDA device."""
+    """Files with slow tests come first, so that no process is left alone with one at the end.
+
+    Tests marked `gpu` are skipped without a CUDA device.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not needs_gpu:
         return

@@ -1,5 +1,6 @@
-"""Fixtures of exported repositories, one export for the whole test session."""
+"""Fixtures of exported repositories, one export for the whole test run."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from export.job.outcome import Outcome
 
 TINY_BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+"""See the fixture `made_once`."""
 
 
 def tiny_info(**changes: Any) -> SceneInfo:
@@ -67,19 +71,21 @@ def export_tiny(
 
 
 @pytest.fixture(scope="session")
-def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_repository(made_once: MadeOnce) -> Path:
     """A model repository with the tiny scene in every format."""
-    from export.formats.registry import format_names  # noqa: PLC0415
 
-    repository = tmp_path_factory.mktemp("repository")
-    for name in format_names():
-        outcome = export_tiny(repository, name, rays_per_call=2048)
-        assert not outcome.error, outcome.error
-    return repository
+    def export(repository: Path) -> None:
+        from export.formats.registry import format_names  # noqa: PLC0415
+
+        for name in format_names():
+            outcome = export_tiny(repository, name, rays_per_call=2048)
+            assert not outcome.error, outcome.error
+
+    return made_once("tiny_repository", export)
 
 
 @pytest.fixture(scope="session")
-def ngp_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ngp_checkpoint(made_once: MadeOnce) -> Path:
     """A small Instant-NGP, random weights in a hollow ball of cells, as `neurocity train` saves it."""
     config = InstantNGPConfig(
         scene_bounds=TINY_BOUNDS,
@@ -110,18 +116,17 @@ def ngp_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "metrics": {"val/psnr": 10.0},
         },
     }
-    path = tmp_path_factory.mktemp("checkpoint") / "last.ckpt"
-    torch.save(content, path)
-    return path
+    return made_once("ngp_checkpoint", lambda folder: torch.save(content, folder / "last.ckpt")) / "last.ckpt"
 
 
 @pytest.fixture(scope="session")
-def ngp_repository(ngp_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ngp_repository(ngp_checkpoint: Path, made_once: MadeOnce) -> Path:
     """A model repository with `ngp_checkpoint` as the scene `ngp`, in ONNX and TorchScript."""
-    from export.cli import main  # noqa: PLC0415
 
-    repository = tmp_path_factory.mktemp("models")
-    command = [str(ngp_checkpoint), "--out", str(repository), "--name", "ngp", "--rays-per-call", "2048"]
-    command += ["--profile-seconds", "0"]
-    assert main(command) == 0
-    return repository
+    def export(repository: Path) -> None:
+        from export.cli import main  # noqa: PLC0415
+
+        command = [str(ngp_checkpoint), "--out", str(repository), "--name", "ngp", "--rays-per-call", "2048"]
+        assert main([*command, "--profile-seconds", "0"]) == 0
+
+    return made_once("ngp_repository", export)

@@ -1,6 +1,6 @@
-"""Fixtures of a small scene and of an Instant-NGP trained on it, once for the whole test session."""
+"""Fixtures of a small scene and of an Instant-NGP trained on it, once for the whole test run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,12 @@ def train_instant_ngp(
 
 
 @pytest.fixture(scope="session")
-def sphere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sphere(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """Folder of the photographs of a sphere."""
-    return write_photographs(tmp_path_factory.mktemp("photographs") / "sphere")
+    return made_once("sphere", write_photographs)
 
 
 @pytest.fixture(scope="session")
-def trained_run(sphere: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(sphere: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """Folder of a run of 240 steps on the sphere, with a validation every 60."""
-    out = tmp_path_factory.mktemp("runs") / "sphere"
-    train_instant_ngp(sphere, out, max_steps=240)
-    return out
+    return made_once("trained_run", lambda out: train_instant_ngp(sphere, out, max_steps=240))

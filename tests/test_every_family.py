@@ -1,71 +1,20 @@
 """What holds for every registered family: its parts, its presets, its render graph as `contract` has it."""
 
 import copy
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
-from functools import cache
 
 import onnxruntime
 import pytest
 import torch
+from family_models import assert_equal_renders, deprecations_known, model_of, rays
 
-from neurocity.cameras import Camera, look_at
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES, find_family
 from neurocity.rendering.graph_target import recording_for_compiler
 from neurocity.rendering.native_kernel import NATIVE_KERNELS
 
-BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
-
 pytestmark = pytest.mark.parametrize("family", FAMILIES)
-
-
-@cache
-def model_of(family: str, unbounded: bool) -> torch.nn.Module:
-    """The family's `cpu` model with random weights that are large enough to show colours and surfaces."""
-    parts = FAMILIES[family]
-    config = parts.config_class().preset("cpu").for_scene(BOUNDS, unbounded)
-    torch.manual_seed(0)
-    model = parts.model_class()(config)
-    for parameter in model.parameters():
-        fan_in = parameter.shape[-1] if parameter.dim() == 2 else 1
-        parameter.data = torch.randn(parameter.shape) * (2.0 / fan_in) ** 0.5
-    return model.eval().requires_grad_(False)
-
-
-@cache
-def rays() -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture of 13 x 11 rays, and rays that miss, start inside and run along axes: 167, a prime."""
-    camera = Camera.from_fov_y(look_at((2.6, 0.4, 1.0), (0, 0, 0), (0, 0, 1)), 13, 11, 45.0)
-    seen = [torch.from_numpy(part) for part in camera.rays().arrays()]
-    axes = torch.cat([torch.eye(3), -torch.eye(3)])
-    inside = torch.tensor([[0.1, -0.2, 0.3]]).expand(6, 3)
-    away = torch.nn.functional.normalize(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]]), dim=1).repeat(
-        6, 1
-    )
-    origins = torch.cat([seen[0], inside, inside - 4.0 * axes, 5.0 * away])
-    directions = torch.cat([seen[1], axes, axes, away])
-    return origins.contiguous(), directions.contiguous()
-
-
-@contextmanager
-def deprecations_known() -> Iterator[None]:
-    """TorchScript is deprecated and still asked for; the exporter uses what torch deprecates."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
-        warnings.filterwarnings("ignore", "# The axis name: rays will not be used", UserWarning)
-        yield
-
-
-def assert_equal_renders(one: object, two: object, tolerance: float = 1e-5) -> None:
-    for name, a, b in zip(("rgb", "depth", "opacity"), one, two, strict=True):  # type: ignore[call-overload]
-        torch.testing.assert_close(
-            a, b, atol=tolerance, rtol=tolerance, msg=lambda text, n=name: f"{n}: {text}"
-        )
 
 
 def test_the_registry_finds_its_parts(family: str) -> None:

@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 import tensorrt_rtx
 import torch
+from family_models import assert_equal_renders, rays
 from fixtures_export import TINY_BOUNDS
 from onnx import TensorProto, helper
-from test_every_family import assert_equal_renders, rays
 from tiny_families import tiny_model
 from torch import nn
 

@@ -2,11 +2,7 @@
 
 import pytest
 import torch
-from test_every_family import (
-    assert_equal_renders,
-    model_of,
-    rays,
-)
+from family_models import assert_equal_renders, model_of, rays
 
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES

@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from family_models import assert_equal_renders, deprecations_known
 from grid_nerf_field import grid_nerf_field
 from instant_ngp_field import BOUNDS, rays_around
 from reference import grid_nerf as oracle
-from test_every_family import assert_equal_renders, deprecations_known
 
 from neurocity.errors import ConfigError
 from neurocity.grid_nerf.core import GridNeRF, GridNeRFConfig

@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from grid_nerf_field import TINY, grid_nerf_field
-from test_training_resume import checkpoint_of, differences, state
+from training_states import checkpoint_of, differences, state
 
 from neurocity.checkpoint import load_checkpoint
 from neurocity.data.datasets import Views

@@ -9,7 +9,7 @@ import torch
 import tyro
 import yaml
 from fixtures_training import TINY_MODEL, TINY_TRAINING
-from test_training_resume import differences, state
+from training_states import differences, state
 
 from neurocity.cli import main
 from neurocity.errors import ConfigError

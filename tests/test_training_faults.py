@@ -13,7 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from fixtures_training import TINY_MODEL, TINY_TRAINING, train_instant_ngp
-from test_training_resume import differences, state
+from training_states import differences, state
 
 from neurocity import checkpoint
 from neurocity.checkpoint import load_checkpoint

@@ -16,9 +16,9 @@ from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import PyTorchProfiler
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_training_resume import differences, state
 from tiny_families import tiny_model, tiny_training
 from torch.utils.data import DataLoader
+from training_states import differences, state
 
 from neurocity.checkpoint import load_checkpoint
 from neurocity.data.datasets import TrainingRays, Views, training_datasets

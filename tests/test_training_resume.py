@@ -1,52 +1,15 @@
 """A run that was stopped goes on as if it had not been: the same weights to the last bit."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from fixtures_training import train_instant_ngp
+from training_states import checkpoint_of, differences, state
 
 from neurocity.errors import CheckpointError, ConfigError
 
 TRAINING = {"steps_per_epoch": 8, "occupancy_interval": 4, "occupancy_warmup": 8}
-
-
-def differences(one: Any, two: Any, where: str = "") -> list[str]:
-    """Places at which two checkpoints differ."""
-    if isinstance(one, torch.Tensor):
-        return [] if torch.equal(one, two) else [where]
-    if isinstance(one, dict):
-        if one.keys() != two.keys():
-            return [f"{where}: {sorted(map(str, one.keys() ^ two.keys()))}"]
-        return [place for key in one for place in differences(one[key], two[key], f"{where}.{key}")]
-    if isinstance(one, list | tuple):
-        return [
-            place
-            for index, pair in enumerate(zip(one, two, strict=True))
-            for place in differences(*pair, f"{where}[{index}]")
-        ]
-    return [] if one == two else [f"{where}: {one} and {two}"]
-
-
-def state(path: Path) -> dict[str, Any]:
-    """What decides on how training goes on, and what it has learned."""
-    content = torch.load(path, weights_only=True)
-    keys = (
-        "state_dict",
-        "current_model_state",
-        "averaging_state",
-        "optimizer_states",
-        "lr_schedulers",
-        "global_step",
-        "rays_per_batch",
-    )
-    return {key: content[key] for key in keys}
-
-
-def checkpoint_of(run: Path, step: int) -> Path:
-    (path,) = (run / "checkpoints").glob(f"step-{step:06d}-*.ckpt")
-    return path
 
 
 @pytest.fixture(scope="module")
