@@ -17,7 +17,7 @@ import torch
 import tyro
 
 from benchmarks.machine import facts
-from export.formats.base import Precision
+from export.format import Precision
 from export.formats.registry import get_format
 from export.job.graph import render_graph
 from export.parity.metrics import psnr_db

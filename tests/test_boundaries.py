@@ -324,7 +324,7 @@ EXPORT_CONTRACTS = {
     "each room of export knows only those below it": [
         ("parity/gate.py", "export.formats.registry"),
         ("parity/compare.py", "export.job.job"),
-        ("formats/base.py", "export.job.request"),
+        ("format.py", "export.job.request"),
         ("formats/registry.py", "export.repository.publish"),
         ("repository/publish.py", "export.speed.profile"),
         ("onnx/gathers.py", "export.torch_archive.records"),

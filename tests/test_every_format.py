@@ -21,7 +21,7 @@ from torch import nn
 
 import export.formats
 from export.cli import main
-from export.formats.base import BuildsEngine
+from export.format import BuildsEngine
 from export.formats.registry import format_names, get_format
 from export.job.artefact import inspect_artefact
 from export.job.graph import render_graph

@@ -8,7 +8,7 @@ import torch
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
-from export.formats.base import tolerance_of
+from export.format import tolerance_of
 from export.formats.registry import format_names, get_format
 from export.parity.gate import ParityGate
 from export.parity.rays import view_rays

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tiny_field import TinyField
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from export.formats.base import Signature
+from export.format import Signature
 from export.formats.registry import format_names, get_format
 from export.job.job import Job
 from export.job.manifest import complete, embedded_manifest

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from export.formats.base import EngineName
+from export.format import EngineName
 from export.job.console import print_error
 from export.job.rebuild import rebuild_engine, summary
 from neurocity.errors import NeuroCityError

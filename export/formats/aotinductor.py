@@ -28,7 +28,7 @@ from torch.utils._pytree import treespec_loads
 
 from export.checks import Check, equal
 from export.example_rays import example_rays, ray_axes
-from export.formats.base import Signature, TritonTarget
+from export.format import Signature, TritonTarget
 from export.parity.tolerances import FP16, FP32
 from export.renderer import Renderer
 from export.torch_archive.program import renderer, require_device, signature

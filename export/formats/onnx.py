@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from export.formats.base import TritonTarget
+from export.format import TritonTarget
 from export.onnx.file import OnnxFile
 from export.onnx.gathers import gather_by_elements
 from export.parity.tolerances import FP16, FP32

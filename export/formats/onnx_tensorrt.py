@@ -6,7 +6,7 @@ engines in a cache, and builds the first with the warm-up before the model is re
 
 from types import MappingProxyType
 
-from export.formats.base import TritonTarget
+from export.format import TritonTarget
 from export.onnx.accelerator import accelerate
 from export.parity.tolerances import FP32
 from export.tensorrt.graph_file import FixedBudgetFile

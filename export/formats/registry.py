@@ -7,14 +7,14 @@ import importlib
 import pkgutil
 
 import export.formats
-from export.formats.base import Format
+from export.format import Format
 from neurocity.errors import MissingDependencyError, UnsupportedError
 
 
 def format_names() -> tuple[str, ...]:
     """Names of the known formats, sorted."""
     modules = {module.name for module in pkgutil.iter_modules(export.formats.__path__)}
-    return tuple(sorted(modules - {"base", "registry"}))
+    return tuple(sorted(modules - {"registry"}))
 
 
 def get_format(name: str) -> Format:

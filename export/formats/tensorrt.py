@@ -7,7 +7,7 @@ outlives the library version and the graphics card that an engine is bound to. T
 from pathlib import Path
 from types import MappingProxyType
 
-from export.formats.base import Engine, EngineName
+from export.format import Engine, EngineName
 from export.parity.tolerances import FP16, FP32
 from export.ray_profile import RayProfile
 from export.tensorrt.engine_file import ENGINE_TARGET, build_engine

@@ -22,7 +22,7 @@ from torch import nn
 from torch.jit.frontend import FrontendError
 
 from export.checks import Check, equal
-from export.formats.base import Signature, TritonTarget
+from export.format import Signature, TritonTarget
 from export.parity.tolerances import FP16, FP32
 from export.renderer import Renderer
 from export.torch_archive.program import renderer, require_device, signature

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from export.checks import Check, equal
-from export.formats.base import Format, Signature
+from export.format import Format, Signature
 from neurocity.contract import SceneManifest, TensorSpec, to_json
 from neurocity.triton_names import input_name, output_name
 

@@ -7,7 +7,7 @@ its tolerances which precisions are verified; a family's model says by its metho
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from export.formats.base import BuildsEngine, ChecksMachine, Precision, tolerance_of
+from export.format import BuildsEngine, ChecksMachine, Precision, tolerance_of
 from export.formats.registry import format_names, get_format, missing_dependency
 from export.job.job import ExportOptions
 from neurocity.errors import NeuroCityError, UnsupportedError

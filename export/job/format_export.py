@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from export.checks import Check, require
-from export.formats.base import BuildsEngine, ChecksMachine, Format, Signature, tolerance_of
+from export.format import BuildsEngine, ChecksMachine, Format, Signature, tolerance_of
 from export.job.artefact import inspect_artefact
 from export.job.graph import render_graph
 from export.job.job import Job

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from export.formats.base import Precision
+from export.format import Precision
 from neurocity.errors import UnsupportedError
 
 

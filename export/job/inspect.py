@@ -7,7 +7,7 @@ that are torch's own, not for ONNX or folders.
 from pathlib import Path
 from typing import Any
 
-from export.formats.base import Format
+from export.format import Format
 from export.formats.registry import format_names, get_format
 from export.repository.inspect import describe_manifest, describe_scene, inspect_folder, inspect_version
 from neurocity.contract import (

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from export.formats.base import EngineName, Precision
+from export.format import EngineName, Precision
 from export.formats.registry import format_names
 from export.renderer import MAX_RAYS
 from neurocity.contract import model_name

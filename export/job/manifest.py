@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from export.formats.base import Format
+from export.format import Format
 from export.job.job import Job
 from export.renderer import DEFAULT_RAYS_PER_CALL
 from neurocity.contract import ArtefactFile, SceneManifest, ray_inputs

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from export.formats.base import EngineName, Signature
+from export.format import EngineName, Signature
 from export.job.manifest import with_engine
 from export.ray_profile import RayProfile
 from export.repository.publish import publish, staging, write_synced

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from export.formats.base import Precision
+from export.format import Precision
 from export.formats.registry import format_names
 from export.job.job import ExportOptions, Job
 from neurocity.errors import ConfigError

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from export.checks import Check, equal
-from export.formats.base import Signature
+from export.format import Signature
 from export.renderer import Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec

@@ -16,7 +16,7 @@ from tritonclient.grpc.model_config_pb2 import (
 )
 
 from export.checks import Check, equal
-from export.formats.base import Signature, TritonTarget
+from export.format import Signature, TritonTarget
 from export.parity.rays import counted_rays, view_rays
 from export.repository.publish import write_synced
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json

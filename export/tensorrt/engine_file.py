@@ -2,7 +2,7 @@
 
 import hashlib
 
-from export.formats.base import Engine, TritonTarget
+from export.format import Engine, TritonTarget
 from export.ray_profile import RayProfile
 from export.tensorrt.library import EngineLibrary, has_cuda_device
 from export.tensorrt.network import build, message_log

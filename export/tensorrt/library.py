@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from export.formats.base import EngineName
+from export.format import EngineName
 from neurocity.errors import MissingDependencyError
 
 _MODULES: dict[str, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from export.example_rays import example_rays
-from export.formats.base import Signature
+from export.format import Signature
 from export.renderer import Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import RENDER_OUTPUTS, TensorSpec

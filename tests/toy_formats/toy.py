@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from export.formats.base import TritonTarget
+from export.format import TritonTarget
 from export.onnx.file import OnnxFile
 from export.parity.tolerances import FP32
 from neurocity.contract import RAY_INPUTS, TensorSpec
