@@ -71,7 +71,7 @@ def _no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("export.formats.onnx", "export.onnx.file"):
+    for module in ("export.formats.onnx", "export.onnx.file", "neurocity.onnx_session"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 

@@ -155,7 +155,7 @@ def test_what_a_converter_raises_is_an_export_error_with_its_name(tmp_path, monk
 
 
 def test_a_missing_package_exits_5_and_says_what_brings_it(run_stage, tmp_path, capsys, monkeypatch):
-    for module in ("export.formats.onnx", "export.onnx.file"):
+    for module in ("export.formats.onnx", "export.onnx.file", "neurocity.onnx_session"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert run_stage("--formats", "onnx", "--out", tmp_path / "models") == 5

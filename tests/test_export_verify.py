@@ -239,7 +239,7 @@ def test_missing_packages_and_devices_exit_5(repository, monkeypatch, capsys):
     if not torch.cuda.is_available():
         assert main([str(version), "--device", "cuda"]) == 5
         assert "no CUDA device" in capsys.readouterr().err
-    for module in ("export.formats.onnx", "export.onnx.file"):
+    for module in ("export.formats.onnx", "export.onnx.file", "neurocity.onnx_session"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main([str(repository / "tiny_onnx")]) == 5

@@ -6,17 +6,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.formats.base import Format
 from export.job.job import Job
 from export.renderer import DEFAULT_RAYS_PER_CALL
-from neurocity.checkpoint import Checkpoint
 from neurocity.contract import ArtefactFile, SceneManifest, ray_inputs
+
+if TYPE_CHECKING:
+    from neurocity.checkpoint import Checkpoint
 
 
 def embedded_manifest(
-    checkpoint: Checkpoint, job: Job, target: Format, sample_budget: dict[str, float]
+    checkpoint: "Checkpoint", job: Job, target: Format, sample_budget: dict[str, float]
 ) -> SceneManifest:
     """The manifest as it stands inside the artefact.
 
