@@ -19,7 +19,7 @@ from export.checks import Check
 from export.formats.registry import get_format
 from export.parity.triton_client import open_on_server
 from export.parity.verify import verify
-from neurocity.errors import ConfigError, ExportError, NeuroCityError, ParityError
+from neurocity.errors import ConfigError, EngineError, ExportError, NeuroCityError, ParityError
 from neurocity.exit_codes import exit_code
 from neurocity.model_repository import Version, newest_version_folder, open_version
 
@@ -77,6 +77,8 @@ def _run(parsed: Arguments) -> tuple[Version, tuple[Check, ...]]:
     target = get_format(version.manifest.format)
     try:
         render = target.open(version.artefact, parsed.device or "cpu")
+    except EngineError as error:  # what a runtime raised, in our words
+        raise ExportError(f"{version.artefact}: cannot be opened here: {error}") from error
     except NeuroCityError:
         raise
     except Exception as error:  # whatever a runtime raises
