@@ -18,9 +18,9 @@ from neurocity.rendering.cpu_kernels import run_parallel, split
 
 @numba.njit(inline="always")
 def _cell(coordinate, size):  # type: ignore[no-untyped-def]
-    """Lower vertex and fraction of a coordinate in [0, 1] among `size` vertices."""
+    """Lower vertex and fraction of a coordinate in [0, 1] among `size` vertices; NaN yields vertex 0."""
     position = coordinate * np.float32(size - 1)
-    index = min(int(position), size - 2)
+    index = int(min(position, np.float32(size - 2))) if position > np.float32(0.0) else 0
     return index, position - np.float32(index)
 
 

@@ -17,10 +17,16 @@ from neurocity.rendering.cpu_kernels import run_parallel, split
 
 
 @numba.njit(inline="always")
+def _vertex(place):  # type: ignore[no-untyped-def]
+    """Lower vertex of a coordinate; 0 where it is no number, or too far for the conversion to be defined."""
+    return np.uint32(place) if np.float32(0.0) <= place < np.float32(1e9) else np.uint32(0)
+
+
+@numba.njit(inline="always")
 def _row(ix, iy, iz, resolution, dense, mask, hashing):  # type: ignore[no-untyped-def]
     factor_x, factor_y, factor_z, xor = hashing
-    if dense:
-        return ix + resolution * (iy + resolution * iz)
+    if dense:  # the mask changes nothing for points of the unit cube, and keeps others inside of the table
+        return (ix + resolution * (iy + resolution * iz)) & mask
     if xor:
         return ((ix * factor_x) ^ (iy * factor_y) ^ (iz * factor_z)) & mask
     return (ix * factor_x + iy * factor_y + iz * factor_z) & mask
@@ -46,7 +52,7 @@ def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> t
                 px = points[0, n] * scale + np.float32(0.5)
                 py = points[1, n] * scale + np.float32(0.5)
                 pz = points[2, n] * scale + np.float32(0.5)
-                ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
+                ix, iy, iz = _vertex(px), _vertex(py), _vertex(pz)
                 fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
                 sum0 = sum1 = sum2 = sum3 = np.float32(0.0)
                 for corner in range(8):
@@ -77,7 +83,7 @@ def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> t
                 px = points[0, n] * scale + np.float32(0.5)
                 py = points[1, n] * scale + np.float32(0.5)
                 pz = points[2, n] * scale + np.float32(0.5)
-                ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
+                ix, iy, iz = _vertex(px), _vertex(py), _vertex(pz)
                 fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
                 grad0 = grad_out[n, level * features]
                 grad1 = grad_out[n, level * features + 1] if features > 1 else grad0

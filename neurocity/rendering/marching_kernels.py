@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from neurocity.rendering.marching import RayMarcher
 
 
+@numba.njit(inline="always")
+def _cell(place, last):  # type: ignore[no-untyped-def]
+    """Index of an occupancy cell along an axis; NaN yields 0."""
+    return np.int64(min(place, last)) if place > np.float32(0.0) else np.int64(0)
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _walk(  # type: ignore[no-untyped-def]
     rays, jump, edges, space, constants, limits, fill, out, begin, end
@@ -26,7 +32,7 @@ def _walk(  # type: ignore[no-untyped-def]
     points_out, t_out, delta_out, ray_out, offsets = out
     one, half, quarter = np.float32(1.0), np.float32(0.5), np.float32(0.25)
     half_side = side / np.float32(2.0)
-    last = np.float32(grid - 1)
+    cells, last = np.float32(grid), np.float32(grid - 1)
     stretch = np.float32(2.0) * side / np.float32(grid) if unbounded else side / np.float32(grid)
     for r in range(begin, end):
         dx, dy, dz = directions[0, r], directions[1, r], directions[2, r]
@@ -51,6 +57,8 @@ def _walk(  # type: ignore[no-untyped-def]
                     (z - center[2]) / half_side,
                 )
                 norm = max(abs(x), abs(y), abs(z))
+                if not abs(x) + abs(y) + abs(z) < np.inf:  # nothing follows that is a place
+                    break
                 outer = max(norm, one)
                 factor = (np.float32(2.0) - one / outer) / outer
                 x, y, z = (
@@ -60,9 +68,9 @@ def _walk(  # type: ignore[no-untyped-def]
                 )
             else:
                 x, y, z = (x - low[0]) / side, (y - low[1]) / side, (z - low[2]) / side
-            ix = np.int64(min(max(np.floor(x * np.float32(grid)), np.float32(0.0)), last))
-            iy = np.int64(min(max(np.floor(y * np.float32(grid)), np.float32(0.0)), last))
-            iz = np.int64(min(max(np.floor(z * np.float32(grid)), np.float32(0.0)), last))
+            ix = _cell(x * cells, last)
+            iy = _cell(y * cells, last)
+            iz = _cell(z * cells, last)
             free = jump[ix + grid * (iy + grid * iz)]
             if free < 0.0:
                 if fill:

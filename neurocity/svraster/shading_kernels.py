@@ -1,6 +1,7 @@
 """Compiled CPU kernel of the render graph: rays from octree to light, in the arithmetic of `shading`.
 
-numba's cache does not notice when functions of another file change: touch this one with `traversal_kernels`.
+numba's cache knows a kernel by the text of its own file alone. When `traversal_kernels` changes, change this
+number here and in `voxel_kernels`, or processes go on with what they compiled before: 1.
 """
 
 from functools import partial

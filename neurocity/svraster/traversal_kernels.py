@@ -30,11 +30,14 @@ STACK: Final = 3 * MAX_LEVELS + 4
 
 @numba.njit(nogil=True, error_model="numpy")
 def enter(ray, nearest, nodes, pieces):  # type: ignore[no-untyped-def]
-    """Put a ray's piece in the root on the empty stack; the height of the stack, 0 if the ray misses."""
+    """Put a ray's piece in the root on the empty stack; the stack's height, 0 if the ray misses or is NaN."""
     ox, oy, oz, ix, iy, iz = ray
     one, half = np.float32(1.0), np.float32(0.5)
     x0, y0, z0 = -ox * ix, -oy * iy, -oz * iz
     x1, y1, z1 = (one - ox) * ix, (one - oy) * iy, (one - oz) * iz
+    for depth in (x0, y0, z0, x1, y1, z1):
+        if np.isnan(depth):
+            return 0
     a = max(min(x0, x1), min(y0, y1), min(z0, z1), nearest)
     b = min(max(x0, x1), max(y0, y1), max(z0, z1))
     if not a < b:

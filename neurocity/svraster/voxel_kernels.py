@@ -4,6 +4,8 @@ Forward, a thread descends the octree for a share of the rays and shades each in
 where too little light is left. Backward walks the recorded intervals from the last to the first, then adds up
 colour gradients with each thread owning a share of the voxels, so that equal inputs give equal sums, whatever
 the timing. The arithmetic is that of `traversal`, `shading` and `losses`.
+
+numba's cache does not see changes of `traversal_kernels` and `shading_kernels`; see there. Their number: 1.
 """
 
 import numba
