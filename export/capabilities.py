@@ -1,7 +1,8 @@
 """Which family can be exported to which format in which precision, on this machine, and why not otherwise.
 
-Nothing is listed here: a format says what it needs by what its module imports and by `check_machine`, the
-table of tolerances says which pairs are verified, and a family's model says by its methods what it offers.
+Nothing is listed here: a format says what it needs by what its module imports and by `check_machine`, and
+the table of tolerances says which pairs are verified. Families offer all of
+them, see `neurocity.family`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from export.exit_codes import exit_code
 from export.format import BuildsEngine, ChecksMachine
 from export.registry import format_names, get_format, missing_dependency
 from export.tolerances import tolerance_for
-from neurocity.errors import NeuroCityError, UnsupportedError
+from neurocity.errors import NeuroCityError
 from neurocity.families import FAMILIES, Family
 
 
@@ -60,10 +61,6 @@ def _require(family: Family, format_name: str, precision: str) -> None:
         target.check_engine(ExportConfig(name=family.name))
     tolerance_for(format_name, precision)
     try:
-        model: Any = family.model_class()
+        family.model_class()
     except ModuleNotFoundError as error:
         raise missing_dependency(error, f"family {family.name!r}") from error
-    if precision == "fp16" and not hasattr(model, "halve"):
-        raise UnsupportedError(f"{model.__name__} does not say what of it may be in half precision")
-    if target.fixed_budget and not hasattr(model, "fixed_budget"):
-        raise UnsupportedError(f"{model.__name__} has no render graph with a fixed number of samples")

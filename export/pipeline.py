@@ -1,16 +1,13 @@
 """Checkpoint to verified models in a repository: the programmatic form of `neurocity-export`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import cast
 
 from export.config import DEFAULT_RAYS_PER_CALL, ExportConfig
 from export.format_export import FormatExport
 from export.parity import ParityGate, Progress
 from export.photographs import Photographs
-from export.rays import view_rays
 from export.reference import Reference
 from export.registry import get_format
 from export.repository import refuse_overwrite
@@ -80,7 +77,6 @@ def export_model(
     with Reference(model, device=device, rays_per_call=rays_per_call, kept=kept_views) as reference:
         photographs = None if config.data is None else Photographs(config.data, checkpoint.info)
         gate = ParityGate(reference, checkpoint.info, photographs=photographs)
-        budget = _sample_budget(checkpoint, reference, progress)
         fixed_budget = cache(partial(choose_budget, reference, checkpoint.info, config.samples))
         outcomes = []
         for name in config.formats:
@@ -90,7 +86,7 @@ def export_model(
                     checkpoint=checkpoint,
                     config=config,
                     gate=gate,
-                    budget=budget,
+                    budget=model.sample_budget(),
                     fixed_budget=fixed_budget,
                     progress=progress,
                 )
@@ -105,17 +101,3 @@ def _refuse_overwrites(config: ExportConfig) -> None:
     for name in config.formats:
         model = model_name(config.name, name, config.precision)
         refuse_overwrite(config.out, model, config.version, force=config.force)
-
-
-def _sample_budget(checkpoint: Checkpoint, reference: Reference, progress: Progress) -> dict[str, float]:
-    """The model's own figures, and the share of all held-out rays that its budget cuts short."""
-    truncated = total = 0
-    views = checkpoint.info.views
-    for index, view in enumerate(views):
-        progress("counting truncated rays", index, len(views))
-        rays = view_rays(view)
-        truncated += reference.truncated_rays(rays)
-        total += len(rays.origins)
-    progress("counting truncated rays", len(views), len(views))
-    sample_budget = cast(Callable[[], dict[str, float]], checkpoint.model.sample_budget)
-    return {**sample_budget(), "truncated_ray_share": truncated / total}

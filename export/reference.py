@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from export.format import Rendered
 from export.rays import Rays, view_rays
 from neurocity.contract import View
-from neurocity.errors import MissingDependencyError, UnsupportedError
+from neurocity.errors import MissingDependencyError
+from neurocity.family import RenderModel
 
 
 class Reference:
@@ -27,7 +28,7 @@ class Reference:
     """
 
     def __init__(
-        self, model: nn.Module, *, device: str, rays_per_call: int, kept: Path | None = None
+        self, model: RenderModel, *, device: str, rays_per_call: int, kept: Path | None = None
     ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
@@ -67,22 +68,10 @@ class Reference:
         unfinished.rename(kept)
         return rendered
 
-    def truncated_rays(self, rays: Rays) -> int:
-        """How many of the rays the model's sample budget cuts short."""
-        truncated_rays = cast(Callable[[Tensor, Tensor], Tensor], self._model.truncated_rays)
-        return int(sum(truncated.sum() for truncated in self._each_chunk(rays, truncated_rays)))
-
     def samples_needed(self, rays: Rays) -> np.ndarray:
-        """How many samples of a fixed budget each ray needs to lose no light, [R] int64.
-
-        Raises UnsupportedError when the model does not say.
-        """
-        if not hasattr(self._model, "samples_needed"):
-            raise UnsupportedError(
-                f"{type(self._model).__name__} has no render graph with a fixed number of samples"
-            )
-        samples_needed = cast(Callable[[Tensor, Tensor], Tensor], self._model.samples_needed)
-        return np.concatenate([count.cpu().numpy() for count in self._each_chunk(rays, samples_needed)])
+        """How many samples of a fixed budget each ray needs to lose no light, [R] int64."""
+        chunks = self._each_chunk(rays, self._model.samples_needed)
+        return np.concatenate([count.cpu().numpy() for count in chunks])
 
     def _each_chunk(self, rays: Rays, compute: Callable[[Tensor, Tensor], Any]) -> list[Any]:
         results = []

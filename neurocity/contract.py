@@ -136,8 +136,8 @@ class Golden:
 class SceneManifest:
     """Everything about one exported artefact; `manifest.json` is its JSON form.
 
-    sample_budget: what bounds the samples of a ray in the graph (family-specific names), with the measured
-        share of held-out rays that it truncates under `truncated_ray_share`.
+    sample_budget: what bounds the samples of a ray in the graph (family-specific names); of a fixed budget
+        also the measured share of held-out rays that it cuts short, as `truncated_ray_share`.
     tools: versions of the packages that wrote the artefact.
     parity: the measured proof (plain JSON), see `export.parity`.
     golden: what the model answers, to repeat the proof from; artefacts of old releases have none.

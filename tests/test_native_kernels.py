@@ -19,6 +19,7 @@ from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import LEAST_LIGHT
 from neurocity.rendering.marching import FAR
+from neurocity.rendering.mlp import MLP
 from neurocity.rendering.native_kernel import NATIVE_KERNELS
 from neurocity.rendering.render import RayRender
 from neurocity.svraster.core import SVRaster, SVRasterConfig
@@ -94,8 +95,8 @@ def in_float32(model: nn.Module) -> nn.Module:
     """What the kernels compute of a model in float16: with its parameters, in float32."""
     model = copy.deepcopy(model).float()
     for part in model.modules():
-        if hasattr(part, "halved"):
-            part.halved = False  # type: ignore[assignment]
+        if isinstance(part, MLP):
+            part.halved = False
     return model
 
 

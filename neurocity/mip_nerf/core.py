@@ -228,7 +228,3 @@ class MipNeRF(nn.Module):
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the frustums of its two passes."""
         return {"coarse_samples": float(self.coarse_samples), "fine_samples": float(self.fine_samples)}
-
-    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
-        """Which rays [R, 3] the render graph ends too early: none, frustums cover all of a ray's span."""
-        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)

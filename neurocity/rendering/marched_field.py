@@ -211,10 +211,6 @@ class MarchedField(nn.Module):
         """What bounds the samples of a ray in the render graph: its lattice, nothing else."""
         return {"lattice_points": float(self.marcher.points)}
 
-    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
-        """Which rays [R, 3] the render graph ends too early: none, it packs every occupied lattice point."""
-        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
-
     @torch.jit.unused
     def render_training(
         self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float = 1e-4

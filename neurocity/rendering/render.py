@@ -1,6 +1,6 @@
 """What a model returns for a bundle of rays."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -16,3 +16,12 @@ class RayRender(NamedTuple):
     rgb: Tensor
     depth: Tensor
     opacity: Tensor
+
+
+class RaysToLight(Protocol):
+    """What renders rays; every `neurocity.family.RenderModel` does. See there for the radii."""
+
+    needs_ray_radii: bool
+
+    def __call__(self, *rays: Tensor) -> RayRender:
+        """Origins [R, 3], directions [R, 3] and, where they are needed, radii [R, 1] -> their render."""

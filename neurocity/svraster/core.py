@@ -52,6 +52,8 @@ class SVRaster(nn.Module):
     `octree`); everything else is derived from these two, by `set_voxels`.
     """
 
+    needs_ray_radii = False
+
     voxel_level: Tensor
     voxel_cell: Tensor
     voxel_points: Tensor
@@ -298,10 +300,6 @@ class SVRaster(nn.Module):
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""
         return {"octree_levels": float(self.rounds), "samples_per_voxel": float(self.samples)}
-
-    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
-        """Which rays [R, 3] the render graph ends too early: none, it packs every voxel that they cross."""
-        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
 
     @torch.jit.unused
     def get_voxel_statistics(self) -> dict[str, float]:

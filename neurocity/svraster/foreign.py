@@ -68,7 +68,6 @@ def load_foreign(path: Path, scene: Scene) -> Checkpoint:
             views=tuple(views),
             dataset_fingerprint=scene.fingerprint(),
         ),
-        metrics={},
         step=int(step[1]) if step else 0,
         sha256=file_sha256(path),
     )

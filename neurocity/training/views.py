@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from neurocity.data.datasets import ViewBatch
-from neurocity.rendering.views import RaysToLight, over_background, render_rays
+from neurocity.rendering.render import RaysToLight
+from neurocity.rendering.views import over_background, render_rays
 
 
 def render_view(
