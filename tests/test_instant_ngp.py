@@ -12,7 +12,7 @@ from reference import naive
 from neurocity.cameras import Camera, look_at
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
-from neurocity.rendering.fixed_budget import LEAST_LIGHT
+from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.marching import FAR
 from neurocity.rendering.occupancy import OCCUPIED
 from neurocity.rendering.render import RayRender
@@ -48,9 +48,9 @@ def test_phases_change_nothing_but_how_many_samples_are_evaluated(changes: dict[
         counts.append(sum(call.args[0].shape[1] for call in density.call_args_list))
     at_once, in_phases = renders
     for name, limit in (
-        ("rgb", LEAST_LIGHT),
-        ("opacity", LEAST_LIGHT),
-        ("depth", LEAST_LIGHT * model.marcher.far),
+        ("rgb", NEGLIGIBLE_LIGHT),
+        ("opacity", NEGLIGIBLE_LIGHT),
+        ("depth", NEGLIGIBLE_LIGHT * model.marcher.far),
     ):
         pair = getattr(in_phases, name), getattr(at_once, name)
         torch.testing.assert_close(*pair, atol=2 * limit, rtol=0.0)

@@ -17,7 +17,7 @@ from export.native_library import native_library
 from export.registry import get_format
 from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.cpu_kernels import without_kernels
-from neurocity.rendering.fixed_budget import LEAST_LIGHT
+from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.marching import FAR
 from neurocity.rendering.mlp import MLP
 from neurocity.rendering.native_kernel import NATIVE_KERNELS
@@ -116,8 +116,8 @@ def test_packages_render_what_the_graphs_render(
             expected = in_float32(model)(*rays)
         lit += int(float(expected.rgb.std()) > 0.05)
         for name, a, b in zip(expected._fields, got, expected, strict=True):
-            # Kernel and phases leave different shares of light out, both below LEAST_LIGHT.
-            tolerance = LEAST_LIGHT * FAR if name == "depth" else 2e-5
+            # Kernel and phases leave different shares of light out, both below NEGLIGIBLE_LIGHT.
+            tolerance = NEGLIGIBLE_LIGHT * FAR if name == "depth" else 2e-5
             if index >= len(models) // 2 and model.sky_enabled:
                 tolerance = 5e-3  # the sky is no part of the kernel, and computes in float16
             torch.testing.assert_close(

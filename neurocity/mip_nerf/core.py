@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurocity.errors import ConfigError
 from neurocity.mip_nerf.cones import Cones, frustum_gaussians
 from neurocity.mip_nerf.config import MipNeRFConfig
 from neurocity.mip_nerf.encoding import frequencies, integrated_encoding, positional_encoding
-from neurocity.mip_nerf.fixed_budget import FixedBudgetCones
 from neurocity.mip_nerf.network import MipNetwork
 from neurocity.mip_nerf.resampling import (
     blurred,
@@ -31,6 +31,7 @@ from neurocity.mip_nerf.resampling import (
 from neurocity.mip_nerf.scene_space import SceneSpace
 from neurocity.rendering.compositing import row_weights
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.fixed_budget import FixedBudget
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
@@ -88,13 +89,21 @@ class MipNeRF(nn.Module):
     ) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`.
 
-        ray_radii [R, 1]: cones' radii at unit distance; without them the mean of the training cameras'.
+        ray_radii [R, 1]: see `radii_or_mean`.
         """
-        radii = self.mean_radius.expand(ray_origins.shape[0], 1) if ray_radii is None else ray_radii
-        hit, cones = self.cast(ray_origins, ray_directions, radii)
+        hit, cones = self.cast(ray_origins, ray_directions, self.radii_or_mean(ray_origins, ray_radii))
         light = self.render_in_parts(cones)
         rendered = torch.zeros(ray_origins.shape[0], 5, dtype=light.dtype, device=light.device)
         return self.before_sky(rendered.index_copy(0, hit, light), ray_directions)
+
+    def radii_or_mean(self, ray_origins: Tensor, ray_radii: Tensor | None) -> Tensor:
+        """Cones' radii [R, 1] at unit distance, for rays [R, 3].
+
+        The mean of the training cameras' stands in for radii that are absent, and for each that is not
+        positive (0, negative, NaN): who knows no camera gives zeros.
+        """
+        mean = self.mean_radius.expand(ray_origins.shape[0], 1)
+        return mean if ray_radii is None else torch.where(ray_radii > 0.0, ray_radii, mean)
 
     def before_sky(self, light: Tensor, ray_directions: Tensor) -> RayRender:
         """The render of what `render_cones` gave of all rays, [R, 5], over the sky if there is one."""
@@ -218,7 +227,31 @@ class MipNeRF(nn.Module):
 
         Raises ConfigError unless `samples` is the frustums of both passes, which cannot be chosen anew.
         """
-        return FixedBudgetCones(self, samples)
+        taken = self.coarse_samples + self.fine_samples
+        if samples != taken:
+            raise ConfigError(
+                f"samples: got {samples}, Mip-NeRF takes {taken} a ray ({self.coarse_samples} coarse, "
+                f"{self.fine_samples} fine), as it was trained to; leave --samples out"
+            )
+        return FixedBudget(self, samples)
+
+    @torch.jit.unused
+    def render_rows(
+        self,
+        samples: int,  # noqa: ARG002, always those of both passes
+        ray_origins: Tensor,
+        ray_directions: Tensor,
+        ray_radii: Tensor | None = None,
+    ) -> RayRender:
+        """`forward` without packing: every ray is a cone, an empty one where it can meet nothing."""
+        origins = self.space.to_unit(ray_origins)
+        begin, end = self.space.span(origins, ray_directions)
+        hit = end > begin
+        # An empty cone has frustums without length, and so no light.
+        begin = torch.where(hit, begin, self.space.near)
+        radii = self.radii_or_mean(ray_origins, ray_radii)
+        cones = Cones(origins, ray_directions, radii, begin, torch.where(hit, end, begin))
+        return self.before_sky(self.render_cones(cones), ray_directions)
 
     @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002

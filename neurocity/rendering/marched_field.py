@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
-from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples
+from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
 from neurocity.rendering.graph_target import gathered, recorded_for_kernels, stored
 from neurocity.rendering.half_precision import halve
-from neurocity.rendering.marching import PackedSamples, RayMarcher, chosen, ranks
+from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
+from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
@@ -30,7 +31,8 @@ VISIBLE_LIGHT = 1.0 / 255.0
 """Samples whose weights cannot add up to this along a ray get no colour in eval."""
 
 PHASES: Final = (24, 48, 2**31)
-"""Samples of a ray that have been rendered after each phase of an eval render."""
+"""Samples of a ray that have been rendered after each phase of an eval render. Most rays end at a surface,
+within few samples of it; each further phase costs a pass over what is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class MarchedField(nn.Module):
         self.branches = 1  # densities that light is followed through
         # TorchScript reads attributes, not globals.
         self.phases = PHASES
-        self.least_light = LEAST_LIGHT
+        self.least_light = NEGLIGIBLE_LIGHT
         self.occupancy = OccupancyGrid(self.marcher.grid)
         self.sky_net = SkyNet()
 
@@ -115,13 +117,13 @@ class MarchedField(nn.Module):
         """Sums [5, R] of weighted colour, weight times depth, and weight along rays [3, R]."""
         midpoints = torch.full_like(origins[0], 0.5)
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
-        rank = ranks(samples)
+        rank = rank_within_ray(samples.ray_index, samples.offsets)
         arriving = torch.ones(self.branches, origins.shape[1], dtype=origins.dtype, device=origins.device)
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
         first = 0
         for last in self.phases:
-            going = gathered(arriving.amin(0) > self.least_light, samples.ray_index)
-            part = chosen(samples, going & (rank >= first) & (rank < last))
+            lit = arriving.amin(0) > self.least_light
+            part = kept_samples(samples, in_round(lit, samples.ray_index, rank, first, last))
             features, weights, arriving = self.weigh(part, arriving)
             light = self.light(part, features, weights, basis)
             values = torch.cat([light, (weights * part.t)[None], weights[None]])
@@ -197,7 +199,20 @@ class MarchedField(nn.Module):
     @torch.jit.unused
     def fixed_budget(self, samples: int) -> nn.Module:
         """The render graph with at most `samples` samples a ray, which shares this field's parameters."""
-        return FixedBudgetMarch(self, samples)
+        return FixedBudget(self, min(samples, self.marcher.points))
+
+    @torch.jit.unused
+    def render_rows(self, samples: int, *rays: Tensor) -> RayRender:
+        """`forward` with the first `samples` occupied lattice points of a ray."""
+        origins, directions = (plane.t() for plane in rays)
+        rows = first_occupied(self.marcher, origins, directions, self.occupancy.jump, samples)
+        features, weights = self.weigh_rows(rows)
+        basis = spherical_harmonics(directions)
+        basis_of_samples = basis[:, None, :].expand(-1, samples, -1).flatten(0, 1)
+        color = self.color(rows.points, features, basis_of_samples).view(-1, samples, 3)
+        seen = torch.where(weights > self.visible_weight, weights, 0.0)
+        rgb = (seen[:, :, None] * color).sum(1).t()
+        return self.before_sky(rgb, (weights * rows.t).sum(1), weights.sum(1), basis)
 
     @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
@@ -205,7 +220,7 @@ class MarchedField(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         midpoints = torch.full_like(origins[0], 0.5)
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
-        return self.visible(samples, LEAST_LIGHT).offsets.diff()
+        return self.visible(samples, NEGLIGIBLE_LIGHT).offsets.diff()
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: its lattice, nothing else."""
@@ -248,4 +263,4 @@ class MarchedField(nn.Module):
         """The samples that more than the share `least` of light reaches."""
         _, density = self.density(samples.points)
         kept = transmittance(density * samples.delta, samples.offsets, samples.ray_index) > least
-        return chosen(samples, kept)
+        return kept_samples(samples, kept)

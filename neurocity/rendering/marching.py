@@ -23,14 +23,15 @@ from torch import Tensor, nn
 
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.graph_target import gathered, stored
-from neurocity.rendering.marching_kernels import march_cpu
+from neurocity.rendering.marching_kernels import MarchSpace, march_cpu
+from neurocity.rendering.packed import compact
+from neurocity.rendering.slabs import finite_inverse, slab_span
 
-SMALLEST_COMPONENT: Final = 1e-9
-"""Direction components nearer to zero are taken as this large, which keeps the slab test finite."""
 FAR: Final = 16.0
 """End of an unbounded ray, in half sides of the scene's cube."""
 SEGMENT: Final = 8
-"""Lattice points that are tested as one before they are tested one by one."""
+"""Lattice points that are tested as one before they are tested one by one: about as many as cross a cell or
+two. Longer segments are rarely empty as a whole, shorter ones make more tests."""
 
 
 class PackedSamples(NamedTuple):
@@ -48,22 +49,16 @@ class PackedSamples(NamedTuple):
     offsets: Tensor
 
 
-def chosen(samples: PackedSamples, mask: Tensor) -> PackedSamples:
+def kept_samples(samples: PackedSamples, mask: Tensor) -> PackedSamples:
     """The samples where mask [N] is true."""
-    index = mask.nonzero().flatten()
+    index, offsets = compact(mask, samples.offsets)
     return PackedSamples(
         gathered(samples.points, index),
         gathered(samples.t, index),
         gathered(samples.delta, index),
         gathered(samples.ray_index, index),
-        nn.functional.pad(mask.cumsum(0), (1, 0)).index_select(0, samples.offsets),
+        offsets,
     )
-
-
-def ranks(samples: PackedSamples) -> Tensor:
-    """How many samples of its ray are before each [N]."""
-    count = torch.arange(samples.t.shape[0], device=samples.t.device)
-    return count - samples.offsets.index_select(0, samples.ray_index)
 
 
 def looked_up(table: Tensor, index: Tensor) -> Tensor:
@@ -103,7 +98,6 @@ class RayMarcher(nn.Module):
         low, high = torch.tensor(bounds[:3]), torch.tensor(bounds[3:])
         side = float((high - low).max())
         # TorchScript reads attributes, not globals.
-        self.smallest_component = SMALLEST_COMPONENT
         self.far = FAR * side / 2.0
         self.unbounded = unbounded
         self.near = near
@@ -130,12 +124,10 @@ class RayMarcher(nn.Module):
         if self.unbounded:
             start = torch.full_like(ray_origins[0], self.near)
             return start, torch.full_like(start, float(self.points))
-        small = torch.where(ray_directions < 0.0, -self.smallest_component, self.smallest_component)
-        inverse = 1.0 / torch.where(ray_directions.abs() < self.smallest_component, small, ray_directions)
+        inverse = finite_inverse(ray_directions)
         to_low = (self.low[:, None] - ray_origins) * inverse
         to_high = (self.high[:, None] - ray_origins) * inverse
-        start = torch.minimum(to_low, to_high).amax(0).clamp_min(self.near)
-        end = torch.maximum(to_low, to_high).amin(0)
+        start, end = slab_span(to_low, to_high, self.near, 0)
         return start, ((end - start) / self.step).floor().clamp(0.0, 1e6)
 
     def depth_at(self, start: Tensor, index: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +180,8 @@ class RayMarcher(nn.Module):
             return self.march(ray_origins, ray_directions, jump, jitter)
         elif kernels_apply(ray_origins):
             start, count = self.lattice(ray_origins, ray_directions)
-            return PackedSamples(*march_cpu(self, (ray_origins, ray_directions, start, count, jitter), jump))
+            rays = ray_origins, ray_directions, start, count, jitter
+            return PackedSamples(*march_cpu(rays, jump, self.space()))
         return self.march(ray_origins, ray_directions, jump, jitter)
 
     def march(
@@ -229,13 +222,27 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor
     ) -> tuple[Tensor | float, ...]:
         """`native_kernel.MARCH_ARGUMENTS` of rays [3, R]."""
-        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions)
-        space = self.edges, self.low, self.center, self.grid, int(self.unbounded)
-        return *rays, jump, *space, self.step, self.side, self.near, self.growth
+        return ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jump, *self.space()
+
+    @torch.jit.unused
+    def space(self) -> MarchSpace:
+        """What compiled kernels need to know of the lattice and of space."""
+        return MarchSpace(
+            edges=self.edges,
+            low=self.low,
+            center=self.center,
+            grid=self.grid,
+            unbounded=int(self.unbounded),
+            step=self.step,
+            side=self.side,
+            near=self.near,
+            growth=self.growth,
+        )
 
     def cell(self, points: Tensor) -> Tensor:
-        """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell, and so
-        do those that are no numbers: what comes out is an index, whatever rays are.
+        """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell.
+
+        NaN yields index 0, so that no ray reads outside of the grid.
         """
         x, y, z = (self.to_unit(points) * self.grid).floor().long().clamp(0, self.grid - 1).unbind(0)
         return x + self.grid * (y + self.grid * z)

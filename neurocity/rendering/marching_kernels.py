@@ -1,7 +1,7 @@
 """Compiled CPU kernel of the march: one scalar walk a ray, in the arithmetic of `RayMarcher.march`."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -10,8 +10,19 @@ from torch import Tensor
 
 from neurocity.rendering.cpu_kernels import run_parallel, split
 
-if TYPE_CHECKING:
-    from neurocity.rendering.marching import RayMarcher
+
+class MarchSpace(NamedTuple):
+    """Lattice and space of a `RayMarcher`, whose attributes these are; unbounded: 0 or 1."""
+
+    edges: Tensor
+    low: Tensor
+    center: Tensor
+    grid: int
+    unbounded: int
+    step: float
+    side: float
+    near: float
+    growth: float
 
 
 @numba.njit(inline="always")
@@ -91,16 +102,16 @@ def _walk(  # type: ignore[no-untyped-def]
             offsets[r + 1] = found
 
 
-def march_cpu(marcher: "RayMarcher", rays: tuple[Tensor, ...], jump: Tensor) -> tuple[Tensor, ...]:
+def march_cpu(rays: tuple[Tensor, ...], jump: Tensor, space: MarchSpace) -> tuple[Tensor, ...]:
     """`RayMarcher.march` for CPU tensors; rays = origins, directions [3, R], start, count, jitter [R]."""
     number = rays[0].shape[1]
     offsets = torch.zeros(number + 1, dtype=torch.int64)
     scene = (
         _arrays(*rays),
-        *_arrays(jump, marcher.edges),
-        _arrays(marcher.low, marcher.center),
-        tuple(np.float32(v) for v in (marcher.step, marcher.side, marcher.near, marcher.growth)),
-        (marcher.grid, marcher.unbounded),
+        *_arrays(jump, space.edges),
+        _arrays(space.low, space.center),
+        tuple(np.float32(v) for v in (space.step, space.side, space.near, space.growth)),
+        (space.grid, bool(space.unbounded)),
     )
 
     def walk(fill: bool, out: tuple[Tensor, ...]) -> None:

@@ -13,26 +13,27 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
-from neurocity.rendering.compositing import segment_sum
+from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.fixed_budget import FixedBudget
 from neurocity.rendering.graph_target import gathered, recorded_for_kernels, stored
 from neurocity.rendering.half_precision import halve
+from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
-from neurocity.svraster.fixed_budget import FixedBudgetVoxels, items_needed
+from neurocity.svraster.fixed_budget import Descent, descend_rows, most_items
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.native import render_voxels
 from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import (
     VoxelIntervals,
-    chosen,
     descend,
     enter,
     inverse_directions,
-    ranks,
+    kept_pieces,
     refine,
     voxels_of,
 )
@@ -41,7 +42,8 @@ from neurocity.svraster.traversal_kernels import walk_cpu
 __all__ = ["SVRaster", "SVRasterConfig"]
 
 PHASES: Final = (4, 2**31)
-"""Nodes of a ray that have been rendered after each phase of a graph."""
+"""Nodes of a ray that have been rendered after each phase of a graph: the first ones, which take most rays'
+light, and all others."""
 
 
 class SVRaster(nn.Module):
@@ -73,7 +75,7 @@ class SVRaster(nn.Module):
         self.brightest = config.brightest
         # TorchScript reads attributes, not globals.
         self.faintest = shading.FAINTEST
-        self.least_light = shading.LEAST_LIGHT
+        self.least_light = shading.END_LIGHT
         self.phases = PHASES
         self.near = config.near
         self.far = self.root_side
@@ -160,13 +162,13 @@ class SVRaster(nn.Module):
         upper = self.rounds // 2
         entered = enter(start, inverse, self.near)
         pieces = refine(entered, start, inverse, self.node_children, self.node_centers, upper)
-        rank = ranks(pieces)
+        rank = rank_within_ray(pieces.ray_index, pieces.offsets)
         arriving = torch.ones_like(origins[0])
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
         first = 0
         for last in self.phases:
-            going = (arriving > self.least_light).index_select(0, pieces.ray_index)
-            group = chosen(pieces, going & (rank >= first) & (rank < last))
+            lit = arriving > self.least_light
+            group = kept_pieces(pieces, in_round(lit, pieces.ray_index, rank, first, last))
             lower = self.rounds - upper
             group = refine(group, start, inverse, self.node_children, self.node_centers, lower)
             light, arriving = self.light(voxels_of(group), origins, directions, arriving)
@@ -290,12 +292,45 @@ class SVRaster(nn.Module):
 
         Raises ConfigError when there are no voxels.
         """
-        return FixedBudgetVoxels(self, samples)
+        if not len(self.voxel_level):
+            raise ConfigError("the model has no voxels, so there is nothing to render with a fixed budget")
+        return FixedBudget(self, samples)
+
+    @torch.jit.unused
+    def render_rows(self, samples: int, *rays: Tensor) -> RayRender:
+        """`forward` with at most `samples` octree items of a ray at a time."""
+        origins, directions = (plane.t() for plane in rays)
+        items = descend_rows(self.prepared(origins, directions), samples)
+        found = (items.near < items.far).view(-1, samples)
+        ray = torch.arange(rays[0].shape[0], device=origins.device)[:, None].expand(-1, samples).flatten()
+        intervals = VoxelIntervals((-2 - items.node).clamp_min(0), items.near, items.far, ray, ray)
+        tau = self.optical_depth(intervals, origins, directions).view(-1, samples)
+        tau = torch.where(found, tau, 0.0)
+        weights = shading.ended(row_transmittance(tau), tau)
+        colors = self.colors(intervals.voxel, origins, ray, self.basis_size).clamp(0.0, self.brightest)
+        seen = torch.where(weights > self.faintest, weights, 0.0)
+        rgb = (seen[:, :, None] * colors.view(-1, samples, 3)).sum(1)
+        middle = ((items.near + items.far) * 0.5).view(-1, samples)
+        render = shading.rendered(torch.cat([rgb.t(), (weights * middle).sum(1)[None], weights.sum(1)[None]]))
+        return self.before_sky(render, directions) if self.sky_enabled else render
+
+    @torch.jit.unused
+    def prepared(self, origins: Tensor, directions: Tensor) -> Descent:
+        """Rays [3, R] as they descend the octree."""
+        rays = self.to_unit(origins), inverse_directions(directions / self.root_side)
+        return Descent(*rays, self.near, self.node_children, self.node_centers, self.rounds)
 
     @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
         """How many items the fixed budget needs for rays [R, 3] to lose no light: [R] int64."""
-        return items_needed(self, ray_origins.t(), ray_directions.t())
+        origins, directions = ray_origins.t(), ray_directions.t()
+        intervals = self.traverse(origins, directions)
+        tau = self.optical_depth(intervals, origins, directions)
+        lit = shading.visible_weights(tau, intervals.offsets, intervals.ray_index) > 0.0
+        light_end = torch.zeros_like(origins[0]).scatter_reduce(
+            0, intervals.ray_index[lit], intervals.far[lit], "amax"
+        )
+        return most_items(self.prepared(origins, directions), light_end)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""

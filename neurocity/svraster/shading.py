@@ -19,8 +19,9 @@ from neurocity.rendering.graph_target import recorded_for_compiler, stored
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import harmonic_planes, spherical_harmonics
 
-LEAST_LIGHT: Final = 1e-4
-"""A ray ends where this share of its light is left."""
+END_LIGHT: Final = 1e-4
+"""A ray ends where this share of its light is left: training and eval alike, so that what is trained is what
+is rendered (the paper's limit)."""
 FAINTEST: Final = 1e-6
 """Intervals of less weight get no colour in eval."""
 
@@ -58,7 +59,7 @@ def visible_weights(
     tau: Tensor,
     offsets: Tensor,
     ray_index: Tensor,
-    least: float = LEAST_LIGHT,
+    least: float = END_LIGHT,
     arriving: Tensor | None = None,
 ) -> Tensor:
     """Weights [K] of intervals with optical depths [K], packed as in `rendering.compositing`.
@@ -73,7 +74,7 @@ def visible_weights(
     return ended(left, tau, least)
 
 
-def ended(left: Tensor, tau: Tensor, least: float = LEAST_LIGHT) -> Tensor:
+def ended(left: Tensor, tau: Tensor, least: float = END_LIGHT) -> Tensor:
     """`visible_weights` of intervals with optical depths tau that the share `left` of light reaches."""
     taken = torch.minimum(left * -torch.expm1(-tau), (left - least).clamp_min(0.0))
     return taken / (1.0 - least)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neurocity.rendering.cpu_kernels import run_parallel, split
 from neurocity.rendering.render import RayRender
-from neurocity.svraster.shading import FAINTEST, LEAST_LIGHT
+from neurocity.svraster.shading import END_LIGHT, FAINTEST
 from neurocity.svraster.traversal_kernels import STACK, enter, next_voxel
 
 
@@ -87,7 +87,7 @@ def _render(rays, tree, fields, constants, samples, out, begin, end):  # type: i
         top = enter(ray, nearest, nodes, pieces)
         left = 1.0
         red = green = blue = distance = covered = 0.0
-        while top > 0 and left > LEAST_LIGHT:
+        while top > 0 and left > END_LIGHT:
             voxel, near, far, top = next_voxel(children, ray, nodes, pieces, top)
             if voxel < 0:
                 break
@@ -102,7 +102,7 @@ def _render(rays, tree, fields, constants, samples, out, begin, end):  # type: i
                 t = near + (np.float32(sample) + half) * width
                 total += explin(interpolate(density, voxel_points[voxel], x + dx * t, y + dy * t, z + dz * t))
             absorbed = left * -np.expm1(-(total * width * density_scale))
-            weight = min(absorbed, left - LEAST_LIGHT) / (1.0 - LEAST_LIGHT)
+            weight = min(absorbed, left - END_LIGHT) / (1.0 - END_LIGHT)
             left -= absorbed
             covered += weight
             distance += weight * (half * (near + far))

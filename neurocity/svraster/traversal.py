@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.graph_target import gathered, stored
+from neurocity.rendering.packed import compact
+from neurocity.rendering.slabs import slab_span
 
 LARGEST_INVERSE: Final = 1e30
 """Inverse of direction components that are zero: planes are then met at once or never."""
@@ -78,9 +80,7 @@ def descend(
 
 def enter(origins: Tensor, inverse: Tensor, nearest: float) -> Pieces:
     """The pieces that lie in the root, at most one a ray; arguments as for `descend`."""
-    low, high = -origins * inverse, (1.0 - origins) * inverse
-    begin = torch.minimum(low, high).amax(0).clamp_min(nearest)
-    end = torch.maximum(low, high).amin(0)
+    begin, end = slab_span(-origins * inverse, (1.0 - origins) * inverse, nearest, 0)
     inside = begin < end
     ray = inside.nonzero().flatten()
     offsets = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
@@ -137,19 +137,13 @@ def voxels_of(pieces: Pieces) -> VoxelIntervals:
     return VoxelIntervals(-2 - pieces.node, pieces.near, pieces.far, pieces.ray_index, pieces.offsets)
 
 
-def chosen(pieces: Pieces, mask: Tensor) -> Pieces:
+def kept_pieces(pieces: Pieces, mask: Tensor) -> Pieces:
     """The pieces where mask [K] is true."""
-    index = mask.nonzero().flatten()
+    index, offsets = compact(mask, pieces.offsets)
     return Pieces(
         gathered(pieces.node, index),
         gathered(pieces.near, index),
         gathered(pieces.far, index),
         gathered(pieces.ray_index, index),
-        torch.nn.functional.pad(mask.cumsum(0), (1, 0)).index_select(0, pieces.offsets),
+        offsets,
     )
-
-
-def ranks(pieces: Pieces) -> Tensor:
-    """How many pieces of its ray are before each [K]."""
-    count = torch.arange(pieces.ray_index.shape[0], device=pieces.ray_index.device)
-    return count - pieces.offsets.index_select(0, pieces.ray_index)

@@ -11,7 +11,7 @@ numba's cache does not see changes of `traversal_kernels` and `shading_kernels`;
 import numba
 import numpy as np
 
-from neurocity.svraster.shading import LEAST_LIGHT
+from neurocity.svraster.shading import END_LIGHT
 from neurocity.svraster.shading_kernels import explin, fill_basis, interpolate
 from neurocity.svraster.traversal_kernels import STACK, enter, next_voxel
 
@@ -52,7 +52,7 @@ def trace(rays, tree, fields, constants, count, terms, out, begin, end):  # type
     samples, distorting = terms
     rgb, opacity, concentration, distortion = out
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-    least, constant = np.float32(LEAST_LIGHT), np.float32(0.28209479177387814)
+    least, constant = np.float32(END_LIGHT), np.float32(0.28209479177387814)
     room = 16 * (end - begin) + 64
     voxels = np.empty(room, np.int32)
     records = np.empty((room, RAW + samples), np.float32)
@@ -149,7 +149,7 @@ def gather(rays, tree, constants, terms, grads, tape, out, begin, end):  # type:
     grad_rgb, grad_opacity, grad_concentration, grad_distortion = grads
     voxels, records, offsets = tape
     zero, half, one, two = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
-    least = np.float32(LEAST_LIGHT)
+    least = np.float32(END_LIGHT)
     for r in range(begin, end):
         g0, g1, g2, go = grad_rgb[r, 0], grad_rgb[r, 1], grad_rgb[r, 2], grad_opacity[r]
         gc, gd = grad_concentration[r], grad_distortion[r]
