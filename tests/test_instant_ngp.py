@@ -149,7 +149,7 @@ def test_training_renders_what_eval_renders(changes: dict[str, object]) -> None:
     middle = torch.full((len(origins),), 0.5)
     evaluated = model(origins, directions)
     trained = model.render_training(origins.t(), directions.t(), middle, visible=0.0)
-    torch.testing.assert_close(trained.rgb.t(), evaluated.rgb, atol=1 / 255, rtol=0)
+    torch.testing.assert_close(trained.rgb, evaluated.rgb, atol=1 / 255, rtol=0)
     torch.testing.assert_close(trained.opacity, evaluated.opacity, atol=1e-5, rtol=0)
     assert trained.evaluated > 100
     fewer = model.render_training(origins.t(), directions.t(), middle, visible=1e-2)

@@ -80,7 +80,7 @@ def test_training_rays_that_are_not_numbers_take_no_part() -> None:
         planes = (origins.t()[:, :number], directions.t()[:, :number], rays[0][:number], rays[1][:number])
         render = step.render(*(plane.contiguous() for plane in planes))
         assert bool((render.opacity[WHOLE:] == 0.0).all())
-        loss = render.rgb.sum() + render.opacity.sum() + render.distortion.sum() + render.concentration.sum()
+        loss = sum(plane.sum() for plane in (render.rgb, render.opacity, *render.terms.values()))
         gradients.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
     for one, other in zip(*gradients, strict=True):
         assert (one is None) == (other is None)

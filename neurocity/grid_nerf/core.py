@@ -19,9 +19,10 @@ from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum
 from neurocity.rendering.fixed_budget import RowSamples
 from neurocity.rendering.graph_target import stored
-from neurocity.rendering.marched_field import MarchedField, TrainingRender
+from neurocity.rendering.marched_field import MarchedField
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
+from neurocity.rendering.render import TrainingRender
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
 
 __all__ = ["GridNeRF", "GridNeRFConfig"]

@@ -10,8 +10,6 @@ Notation
     w [R, N]    compositing weights, transmittance * (1 - exp(-tau))
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,24 +31,17 @@ from neurocity.rendering.compositing import row_weights
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
 from neurocity.rendering.half_precision import halve
-from neurocity.rendering.render import RayRender
+from neurocity.rendering.render import RayRender, TrainingRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
-__all__ = ["MipNeRF", "MipNeRFConfig", "PassRender"]
+__all__ = ["MipNeRF", "MipNeRFConfig"]
 
 UNTRAINED_RADIUS = 1e-3
 """Cone radius that stands for absent ones before training has set that of its cameras: about that of a pixel
 of a picture with 400 columns and 40 degrees."""
 SAMPLES_PER_CALL = 2**15
 """Keeps the intermediate tensors of a CPU call small enough that the allocator reuses their memory."""
-
-
-class PassRender(NamedTuple):
-    """A differentiable render of one pass over training rays: rgb [R, 3] without background, opacity [R]."""
-
-    rgb: Tensor
-    opacity: Tensor
 
 
 class MipNeRF(nn.Module):
@@ -187,7 +178,7 @@ class MipNeRF(nn.Module):
     @torch.jit.unused
     def render_training(
         self, cones: Cones, noise: tuple[Tensor, Tensor], coarse: bool
-    ) -> tuple[PassRender, PassRender | None]:
+    ) -> tuple[TrainingRender, TrainingRender | None]:
         """Render cones differentiably: the second pass, and the first one where `coarse` asks for it.
 
         noise: uniform in [0, 1), [R, coarse_samples + 1] and [R, fine_samples + 1], for the fence posts of
@@ -205,14 +196,14 @@ class MipNeRF(nn.Module):
         weights = row_weights(self.optical_depths(features, posts))
         return self.composite(features, weights, cones), first
 
-    def composite(self, features: Tensor, weights: Tensor, cones: Cones) -> PassRender:
+    def composite(self, features: Tensor, weights: Tensor, cones: Cones) -> TrainingRender:
         """Light of frustums with features [R, N, width] and weights [R, N]."""
         rgb = (weights[..., None] * self.color(features, cones.directions)).sum(1)
         opacity = weights.sum(1)
         if self.sky_net is not None:
             sky = self.sky_net(spherical_harmonics(cones.directions.t()))
             rgb, opacity = rgb + (1.0 - opacity)[:, None] * sky, torch.ones_like(opacity)
-        return PassRender(rgb, opacity)
+        return TrainingRender(rgb, opacity, weights.numel())
 
     @torch.jit.unused
     def halve(self) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.errors import ConfigError, TrainingError
-from neurocity.mip_nerf.core import MipNeRF, PassRender
+from neurocity.mip_nerf.core import MipNeRF
 from neurocity.rendering.hull import possible_cells
+from neurocity.rendering.render import TrainingRender
 from neurocity.training.config import TrainingConfig
 from neurocity.training.module import RadianceFieldModule
 from neurocity.training.one_call import create_lightning_trainer, train_any_model
@@ -150,7 +151,7 @@ class MipNeRFLightningModule(RadianceFieldModule):
         self.ask_for_rays(min(self.config.cones_per_batch / max(share, 1e-3), 2.0 * self.rays_per_batch))
 
 
-def squared_error(render: PassRender, rgba: Tensor, weights: Tensor) -> Tensor:
+def squared_error(render: TrainingRender, rgba: Tensor, weights: Tensor) -> Tensor:
     """Mean over pixels, channels and all backgrounds of the weighted squared error; 0 without pixels.
 
     rgba [R, 4] with straight alpha, weights [R, 1]. Over a background b, uniform in [0, 1], the error is

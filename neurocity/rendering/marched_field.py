@@ -9,7 +9,7 @@ Notation
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.packed import in_round, rank_within_ray
-from neurocity.rendering.render import RayRender
+from neurocity.rendering.render import RayRender, TrainingRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
@@ -57,14 +57,6 @@ class MarchedFieldConfig(FieldConfig):
         for name in ("initial_density", "step_growth"):
             if getattr(self, name) <= 0.0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected > 0")
-
-
-class TrainingRender(NamedTuple):
-    """A differentiable render of training rays: rgb [3, R], opacity [R], and how many samples it took."""
-
-    rgb: Tensor
-    opacity: Tensor
-    evaluated: int
 
 
 class MarchedField(nn.Module):
@@ -256,7 +248,7 @@ class MarchedField(nn.Module):
         rgb, opacity = summed[:3], summed[3]
         if self.sky_enabled:
             rgb, opacity = rgb + (1.0 - opacity) * self.sky_net(basis).t(), torch.ones_like(opacity)
-        return TrainingRender(rgb, opacity, len(samples.t))
+        return TrainingRender(rgb.t(), opacity, len(samples.t))
 
     @torch.no_grad()
     def visible(self, samples: PackedSamples, least: float) -> PackedSamples:

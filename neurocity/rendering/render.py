@@ -1,5 +1,7 @@
 """What a model returns for a bundle of rays."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -16,6 +18,19 @@ class RayRender(NamedTuple):
     rgb: Tensor
     depth: Tensor
     opacity: Tensor
+
+
+class TrainingRender(NamedTuple):
+    """A differentiable render of training rays.
+
+    rgb [R, 3]: accumulated radiance without background. opacity [R]. evaluated: how many samples it took.
+    terms: what a family's own losses ask for beside these, [R] each, by the names of the losses.
+    """
+
+    rgb: Tensor
+    opacity: Tensor
+    evaluated: int
+    terms: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class RaysToLight(Protocol):

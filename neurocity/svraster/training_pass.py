@@ -4,7 +4,7 @@ On the CPU this is one pass of compiled kernels; `define` says in PyTorch what t
 """
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +12,11 @@ from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply, run_parallel, thread_shares
+from neurocity.rendering.render import TrainingRender
 from neurocity.svraster import losses, shading, voxel_kernels
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.statistics import VoxelStatistics
 from neurocity.svraster.traversal import inverse_directions
-
-
-class TrainingRender(NamedTuple):
-    """Rendered rays: rgb [R, 3] without background; opacity, concentration, distortion [R], see `losses`.
-
-    evaluated: how many intervals were shaded.
-    """
-
-    rgb: Tensor
-    opacity: Tensor
-    concentration: Tensor
-    distortion: Tensor
-    evaluated: int
 
 
 class Recycled:
@@ -75,7 +63,7 @@ class TrainingPass:
         planes = _KernelPass.apply(
             model.density, model.sh0, model.shs, self, (origins, directions, photograph, pixel_widths)
         )
-        return TrainingRender(*planes)
+        return _render(*planes)
 
     def define(
         self, origins: Tensor, directions: Tensor, photograph: Tensor, pixel_widths: Tensor
@@ -100,13 +88,8 @@ class TrainingPass:
                     voxel, offsets, ray, weights=values, gradient=gradient, footprint=footprint
                 )
             )
-        return TrainingRender(
-            rgb,
-            segment_sum(weights, offsets),
-            losses.color_concentration(weights, colors, photograph, offsets),
-            apart,
-            len(voxel),
-        )
+        spread = losses.color_concentration(weights, colors, photograph, offsets)
+        return _render(rgb, segment_sum(weights, offsets), spread, apart, len(voxel))
 
     @property
     def basis_size(self) -> int:
@@ -118,6 +101,14 @@ class TrainingPass:
         """Where the contraction of distances begins: half the side of the box's cube."""
         config = self.model.config
         return self.model.root_side / 2.0 ** (config.bounds_level + 1)
+
+
+def _render(
+    rgb: Tensor, opacity: Tensor, concentration: Tensor, distortion: Tensor, evaluated: int
+) -> TrainingRender:
+    """With the terms that `losses` name so."""
+    terms = {"concentration": concentration, "distortion": distortion}
+    return TrainingRender(rgb, opacity, evaluated, terms)
 
 
 class _KernelPass(torch.autograd.Function):
