@@ -63,11 +63,11 @@ def test_the_branches_differ_and_render_in_training_what_they_render_in_eval(
 
 
 @BRANCHES
-def test_phases_change_nothing(branch: str) -> None:
+def test_rounds_change_nothing(branch: str) -> None:
     model = grid_nerf_field(render_branch=branch)
     rays = rays_around(count=60)
     expected = model(*rays)
-    model.phases = (1, 3, 7, 2**31)
+    model.termination_rounds = (1, 3, 7, 2**31)
     for got, value in zip(model(*rays), expected, strict=True):
         torch.testing.assert_close(got, value, atol=1e-4, rtol=0.0)
 

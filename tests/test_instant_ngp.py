@@ -38,21 +38,21 @@ def test_rays_equal_a_loop_in_double_precision(changes: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize("changes", SCENES, ids=["bounded", "unbounded", "xor"])
-def test_phases_change_nothing_but_how_many_samples_are_evaluated(changes: dict[str, object]) -> None:
+def test_rounds_change_nothing_but_how_many_samples_are_evaluated(changes: dict[str, object]) -> None:
     model = instant_ngp_field(seed=3, **{**changes, "initial_density": 200.0})
     rays = rays_around(count=60)
     renders, counts = list[RayRender](), list[int]()
-    for model.phases in ((2**31,), (1, 3, 7, 2**31)):
+    for model.termination_rounds in ((2**31,), (1, 3, 7, 2**31)):
         with mock.patch.object(model, "density", side_effect=model.density) as density:
             renders.append(model(*rays))
         counts.append(sum(call.args[0].shape[1] for call in density.call_args_list))
-    at_once, in_phases = renders
+    at_once, in_rounds = renders
     for name, limit in (
         ("rgb", NEGLIGIBLE_LIGHT),
         ("opacity", NEGLIGIBLE_LIGHT),
         ("depth", NEGLIGIBLE_LIGHT * model.marcher.far),
     ):
-        pair = getattr(in_phases, name), getattr(at_once, name)
+        pair = getattr(in_rounds, name), getattr(at_once, name)
         torch.testing.assert_close(*pair, atol=2 * limit, rtol=0.0)
     assert counts[1] < 0.8 * counts[0]
 

@@ -116,7 +116,7 @@ def test_packages_render_what_the_graphs_render(
             expected = in_float32(model)(*rays)
         lit += int(float(expected.rgb.std()) > 0.05)
         for name, a, b in zip(expected._fields, got, expected, strict=True):
-            # Kernel and phases leave different shares of light out, both below NEGLIGIBLE_LIGHT.
+            # Kernel and rounds leave different shares of light out, both below NEGLIGIBLE_LIGHT.
             tolerance = NEGLIGIBLE_LIGHT * FAR if name == "depth" else 2e-5
             if index >= len(models) // 2 and model.sky_enabled:
                 tolerance = 5e-3  # the sky is no part of the kernel, and computes in float16

@@ -85,7 +85,7 @@ class MipNeRF(nn.Module):
         hit, cones = self.cast(ray_origins, ray_directions, self.radii_or_mean(ray_origins, ray_radii))
         light = self.render_in_parts(cones)
         rendered = torch.zeros(ray_origins.shape[0], 5, dtype=light.dtype, device=light.device)
-        return self.before_sky(rendered.index_copy(0, hit, light), ray_directions)
+        return self.composite_over_sky(rendered.index_copy(0, hit, light), ray_directions)
 
     def radii_or_mean(self, ray_origins: Tensor, ray_radii: Tensor | None) -> Tensor:
         """Cones' radii [R, 1] at unit distance, for rays [R, 3].
@@ -96,7 +96,7 @@ class MipNeRF(nn.Module):
         mean = self.mean_radius.expand(ray_origins.shape[0], 1)
         return mean if ray_radii is None else torch.where(ray_radii > 0.0, ray_radii, mean)
 
-    def before_sky(self, light: Tensor, ray_directions: Tensor) -> RayRender:
+    def composite_over_sky(self, light: Tensor, ray_directions: Tensor) -> RayRender:
         """The render of what `render_cones` gave of all rays, [R, 5], over the sky if there is one."""
         rgb, tau, distance = light.split([3, 1, 1], dim=1)
         opacity = -torch.expm1(-tau)
@@ -242,7 +242,7 @@ class MipNeRF(nn.Module):
         begin = torch.where(hit, begin, self.space.near)
         radii = self.radii_or_mean(ray_origins, ray_radii)
         cones = Cones(origins, ray_directions, radii, begin, torch.where(hit, end, begin))
-        return self.before_sky(self.render_cones(cones), ray_directions)
+        return self.composite_over_sky(self.render_cones(cones), ray_directions)
 
     @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002

@@ -54,7 +54,7 @@ def recorded_for_kernels() -> bool:
     return torch.compiler.is_exporting() and _TARGET.get() == "kernels"
 
 
-def stored(values: Tensor) -> Tensor:
+def materialize(values: Tensor) -> Tensor:
     """`values`, which compilers compute once and keep, instead of again in each kernel that reads them."""
     if torch.jit.is_scripting():
         return values
@@ -63,7 +63,7 @@ def stored(values: Tensor) -> Tensor:
     return values
 
 
-def gathered(values: Tensor, index: Tensor) -> Tensor:
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     """The entries `index` [K] of the last axis of `values`, stored; for indices that are right whatever rays
     are: a compiler leaves their check out.
     """
@@ -71,5 +71,5 @@ def gathered(values: Tensor, index: Tensor) -> Tensor:
         return values.index_select(-1, index)
     elif recorded_for_compiler():
         places = [None] * (values.dim() - 1) + [index]
-        return stored(torch.ops.aten._unsafe_index(values, places))
+        return materialize(torch.ops.aten._unsafe_index(values, places))
     return values.index_select(-1, index)

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.graph_target import (
+    materialize,
     recorded_as_nodes,
     recorded_for_compiler,
     recorded_for_tensorrt,
-    stored,
 )
 from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
@@ -113,7 +113,7 @@ class HashGrid(nn.Module):
         """The definition, in planes of [L, N] with the eight corners unrolled."""
         levels, rows, features = self.table.shape
         count = points.shape[1]
-        points = stored(points)
+        points = materialize(points)
         x = points[0] * self.scales[:, None] + 0.5
         y = points[1] * self.scales[:, None] + 0.5
         z = points[2] * self.scales[:, None] + 0.5
@@ -160,7 +160,7 @@ class HashGrid(nn.Module):
                 else:
                     values = table[:, feature].gather(0, rows_of_corner.flatten().long()).view_as(weight)
                 planes[feature] = planes[feature] + values.to(weight.dtype) * weight
-        return torch.stack([stored(plane) for plane in planes], dim=1).flatten(0, 1).t()
+        return torch.stack([materialize(plane) for plane in planes], dim=1).flatten(0, 1).t()
 
     def row_indices(self, ix: Tensor, iy: Tensor, iz: Tensor) -> list[Tensor]:
         """Row of each of a cell's eight vertices in its level's table; integer planes [L, N].
@@ -179,10 +179,10 @@ class HashGrid(nn.Module):
                 index = torch.cat([(x + y + z)[:dense], (x ^ y ^ z)[dense:]])
             else:
                 index = x + y + z
-            indices.append(self.wrapped(index))
+            indices.append(self.modulo_rows(index))
         return indices
 
-    def wrapped(self, index: Tensor) -> Tensor:
+    def modulo_rows(self, index: Tensor) -> Tensor:
         """index modulo the rows of a table: where it can be by bits, because processors divide slowly."""
         if torch.jit.is_scripting():
             return index & (self.rows - 1)

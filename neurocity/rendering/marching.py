@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import gathered, stored
+from neurocity.rendering.graph_target import gather_rows, materialize
 from neurocity.rendering.marching_kernels import MarchSpace, march_cpu
 from neurocity.rendering.packed import compact
 from neurocity.rendering.slabs import finite_inverse, slab_span
@@ -53,20 +53,20 @@ def kept_samples(samples: PackedSamples, mask: Tensor) -> PackedSamples:
     """The samples where mask [N] is true."""
     index, offsets = compact(mask, samples.offsets)
     return PackedSamples(
-        gathered(samples.points, index),
-        gathered(samples.t, index),
-        gathered(samples.delta, index),
-        gathered(samples.ray_index, index),
+        gather_rows(samples.points, index),
+        gather_rows(samples.t, index),
+        gather_rows(samples.delta, index),
+        gather_rows(samples.ray_index, index),
         offsets,
     )
 
 
-def looked_up(table: Tensor, index: Tensor) -> Tensor:
+def look_up(table: Tensor, index: Tensor) -> Tensor:
     """The entries of a table [T] at index [...], any shape; one plain gather in every runtime."""
-    return gathered(table, index.flatten()).view(index.shape)
+    return gather_rows(table, index.flatten()).view(index.shape)
 
 
-def along(vector: Tensor, planes: Tensor) -> Tensor:
+def like_columns(vector: Tensor, planes: Tensor) -> Tensor:
     """A vector [3] shaped to broadcast against planes [3, ...]."""
     return vector.view([3] + [1] * (planes.dim() - 1))
 
@@ -134,8 +134,8 @@ class RayMarcher(nn.Module):
         """Depth and width of lattice intervals; jitter in [0, 1) places the depth in its interval."""
         if self.unbounded:
             cell = index.clamp(0.0, float(self.points - 1)).long()
-            begin = looked_up(self.edges, cell)
-            width = looked_up(self.edges, cell + 1) - begin
+            begin = look_up(self.edges, cell)
+            width = look_up(self.edges, cell + 1) - begin
             return begin + jitter * width, width
         t = start + (index + jitter) * self.step
         return t, torch.full_like(t, self.step)
@@ -143,8 +143,8 @@ class RayMarcher(nn.Module):
     def to_unit(self, points: Tensor) -> Tensor:
         """World points [3, ...] -> the unit cube, [3, ...]; bounded scenes put the box's low corner at 0."""
         if not self.unbounded:
-            return (points - along(self.low, points)) / self.side
-        relative = (points - along(self.center, points)) / (self.side / 2)
+            return (points - like_columns(self.low, points)) / self.side
+        relative = (points - like_columns(self.center, points)) / (self.side / 2)
         return relative * self.contraction(relative) * 0.25 + 0.5
 
     def contraction(self, relative: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class RayMarcher(nn.Module):
         """
         if not self.unbounded:
             return delta
-        return delta * self.contraction((points - along(self.center, points)) / (self.side / 2))
+        return delta * self.contraction((points - like_columns(self.center, points)) / (self.side / 2))
 
     def leap(self, points: Tensor, jump: Tensor, speed: Tensor) -> Tensor:
         """Distance that is empty both ways from world points [3, ...]; jump in cells, speed = max |d|."""
@@ -169,7 +169,7 @@ class RayMarcher(nn.Module):
             return cells * (self.side / self.grid)
         # The contraction stretches no length, in maximum norm, by more than 4/3, nor by more than 8 / m on a
         # way that keeps at least half of the point's norm m.
-        norm = ((points - along(self.center, points)) / (self.side / 2)).abs().amax(0)
+        norm = ((points - like_columns(self.center, points)) / (self.side / 2)).abs().amax(0)
         return cells * torch.clamp_min(norm / 8.0, 0.75) * (2.0 * self.side / self.grid)
 
     def forward(
@@ -194,26 +194,26 @@ class RayMarcher(nn.Module):
         end, _ = self.depth_at(start[:, None], first + (self.segment - 1.0), jitter[:, None])
         middle = ray_origins[:, :, None] + ray_directions[:, :, None] * ((begin + end) * 0.5)
         speed = ray_directions.abs().amax(0)[:, None]
-        reach = self.leap(middle, looked_up(jump, self.cell(middle)), speed)
+        reach = self.leap(middle, look_up(jump, self.cell(middle)), speed)
         possible = (reach <= (end - begin) * 0.5) & (first < count[:, None])
 
         ray, number = possible.nonzero().unbind(1)
         within = torch.arange(self.segment, device=start.device).to(start.dtype)
         index = number.to(start.dtype)[:, None] * self.segment + within
-        t, delta = self.depth_at(gathered(start, ray)[:, None], index, gathered(jitter, ray)[:, None])
-        points = gathered(ray_origins, ray)[:, :, None] + gathered(ray_directions, ray)[:, :, None] * t
-        hit = (looked_up(jump, self.cell(points)) < 0.0) & (index < gathered(count, ray)[:, None])
+        t, delta = self.depth_at(gather_rows(start, ray)[:, None], index, gather_rows(jitter, ray)[:, None])
+        points = gather_rows(ray_origins, ray)[:, :, None] + gather_rows(ray_directions, ray)[:, :, None] * t
+        hit = (look_up(jump, self.cell(points)) < 0.0) & (index < gather_rows(count, ray)[:, None])
 
         row, column = hit.nonzero().unbind(1)
-        kept = stored(row * self.segment + column)
+        kept = materialize(row * self.segment + column)
         segment_offsets = nn.functional.pad(possible.sum(1).cumsum(0), (1, 0))
         offsets = nn.functional.pad(hit.sum(1).cumsum(0), (1, 0)).index_select(0, segment_offsets)
-        sample_points = gathered(points.flatten(1), kept)
+        sample_points = gather_rows(points.flatten(1), kept)
         return PackedSamples(
-            stored(self.to_unit(sample_points)),
-            gathered(t.flatten(), kept),
-            stored(self.optical_width(sample_points, gathered(delta.flatten(), kept))),
-            gathered(ray, row),
+            materialize(self.to_unit(sample_points)),
+            gather_rows(t.flatten(), kept),
+            materialize(self.optical_width(sample_points, gather_rows(delta.flatten(), kept))),
+            gather_rows(ray, row),
             offsets,
         )
 

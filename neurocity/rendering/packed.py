@@ -7,7 +7,7 @@ Notation
 import torch
 from torch import Tensor
 
-from neurocity.rendering.graph_target import gathered
+from neurocity.rendering.graph_target import gather_rows
 
 
 def compact(mask: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,7 +23,7 @@ def rank_within_ray(ray_index: Tensor, offsets: Tensor) -> Tensor:
 
 def in_round(lit: Tensor, ray_index: Tensor, rank: Tensor, first: int, last: int) -> Tensor:
     """Which items [N] have ranks [N] from `first` to before `last`, on rays that are still `lit` [R] bool."""
-    return gathered(lit, ray_index) & (rank >= first) & (rank < last)
+    return gather_rows(lit, ray_index) & (rank >= first) & (rank < last)
 
 
 def first_true(mask: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
-from neurocity.rendering.graph_target import gathered, recorded_for_kernels, stored
+from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for_kernels
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
@@ -41,8 +41,8 @@ from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
 
-PHASES: Final = (4, 2**31)
-"""Nodes of a ray that have been rendered after each phase of a graph: the first ones, which take most rays'
+TERMINATION_ROUNDS: Final = (4, 2**31)
+"""Nodes of a ray that have been rendered after each round of a graph: the first ones, which take most rays'
 light, and all others."""
 
 
@@ -76,7 +76,7 @@ class SVRaster(nn.Module):
         # TorchScript reads attributes, not globals.
         self.faintest = shading.FAINTEST
         self.least_light = shading.END_LIGHT
-        self.phases = PHASES
+        self.termination_rounds = TERMINATION_ROUNDS
         self.near = config.near
         self.far = self.root_side
         self.samples = config.samples_per_voxel
@@ -132,33 +132,33 @@ class SVRaster(nn.Module):
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
         if torch.jit.is_scripting():
-            render = self.render_in_phases(origins, directions)
+            render = self.render_in_rounds(origins, directions)
         elif recorded_for_kernels():
-            render = self.render_natively(origins, directions)
-        elif self.is_kernels_turn(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
-            render = self.render_fused(origins, directions)
-        elif self.is_kernels_turn(origins):
+            render = self.render_by_native_operator(origins, directions)
+        elif self.runs_compiled(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
+            render = self.render_compiled(origins, directions)
+        elif self.runs_compiled(origins):
             render = self.render(origins, directions)
         else:
-            render = self.render_in_phases(origins, directions)
+            render = self.render_in_rounds(origins, directions)
         if self.sky_enabled:
-            return self.before_sky(render, directions)
+            return self.composite_over_sky(render, directions)
         return render
 
     def render(self, origins: Tensor, directions: Tensor) -> RayRender:
         """The voxels' light on rays [3, R], without the sky."""
         full = torch.ones_like(origins[0])
         light, _ = self.light(self.traverse(origins, directions), origins, directions, full)
-        return shading.rendered(light)
+        return shading.split_render(light)
 
-    def render_in_phases(self, origins: Tensor, directions: Tensor) -> RayRender:
+    def render_in_rounds(self, origins: Tensor, directions: Tensor) -> RayRender:
         """`render` for graphs: what lies behind the nodes that take a ray's light is not looked at.
 
         Nodes halfway down the octree are taken in groups, front to back. Weights end where rays do, see
         `shading.visible_weights`, so nothing is lost.
         """
-        start = stored(self.to_unit(origins))
-        inverse = stored(inverse_directions(directions / self.root_side))
+        start = materialize(self.to_unit(origins))
+        inverse = materialize(inverse_directions(directions / self.root_side))
         upper = self.rounds // 2
         entered = enter(start, inverse, self.near)
         pieces = refine(entered, start, inverse, self.node_children, self.node_centers, upper)
@@ -166,7 +166,7 @@ class SVRaster(nn.Module):
         arriving = torch.ones_like(origins[0])
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
         first = 0
-        for last in self.phases:
+        for last in self.termination_rounds:
             lit = arriving > self.least_light
             group = kept_pieces(pieces, in_round(lit, pieces.ray_index, rank, first, last))
             lower = self.rounds - upper
@@ -174,7 +174,7 @@ class SVRaster(nn.Module):
             light, arriving = self.light(voxels_of(group), origins, directions, arriving)
             summed = summed + light
             first = last
-        return shading.rendered(summed)
+        return shading.split_render(summed)
 
     def light(
         self, intervals: VoxelIntervals, origins: Tensor, directions: Tensor, arriving: Tensor
@@ -185,7 +185,7 @@ class SVRaster(nn.Module):
         """
         tau = self.optical_depth(intervals, origins, directions)
         offsets, ray_index = intervals.offsets, intervals.ray_index
-        weights = stored(shading.visible_weights(tau, offsets, ray_index, self.least_light, arriving))
+        weights = materialize(shading.visible_weights(tau, offsets, ray_index, self.least_light, arriving))
         seen = (weights > self.faintest).nonzero().flatten()
         rays = ray_index.index_select(0, seen)
         colors = self.colors(intervals.voxel.index_select(0, seen), origins, rays, self.basis_size)
@@ -198,7 +198,7 @@ class SVRaster(nn.Module):
         return shading.summed_light(weights, light, middle, offsets), leaving
 
     @torch.jit.unused
-    def render_fused(self, origins: Tensor, directions: Tensor) -> RayRender:
+    def render_compiled(self, origins: Tensor, directions: Tensor) -> RayRender:
         """`render` by the compiled CPU kernel, without gradients."""
         speed = directions / self.root_side
         return render_cpu(
@@ -210,10 +210,10 @@ class SVRaster(nn.Module):
         )
 
     @torch.jit.unused
-    def render_natively(self, origins: Tensor, directions: Tensor) -> RayRender:
+    def render_by_native_operator(self, origins: Tensor, directions: Tensor) -> RayRender:
         """`render` by the operator of compiled packages."""
         speed = directions / self.root_side
-        return shading.rendered(
+        return shading.split_render(
             render_voxels(
                 self.to_unit(origins),
                 speed,
@@ -233,12 +233,12 @@ class SVRaster(nn.Module):
         )
 
     @torch.jit.unused
-    def is_kernels_turn(self, origins: Tensor) -> bool:
+    def runs_compiled(self, origins: Tensor) -> bool:
         """Whether compiled kernels, which compute in float32 alone, do the work for these rays."""
         dtypes = {origins.dtype, self.density.dtype, self.sh0.dtype}
         return kernels_apply(origins) and dtypes == {torch.float32}
 
-    def before_sky(self, render: RayRender, directions: Tensor) -> RayRender:
+    def composite_over_sky(self, render: RayRender, directions: Tensor) -> RayRender:
         """The render of rays with unit directions [3, R] before the learnt sky: opacity is 1."""
         rest = 1.0 - render.opacity
         sky = self.sky_net(spherical_harmonics(directions))
@@ -254,7 +254,7 @@ class SVRaster(nn.Module):
         start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
         if torch.jit.is_scripting():
             return self.descend(start, inverse)
-        elif self.is_kernels_turn(origins):
+        elif self.runs_compiled(origins):
             return VoxelIntervals(*walk_cpu(start, inverse, self.near, self.node_children))
         return self.descend(start, inverse)
 
@@ -266,10 +266,10 @@ class SVRaster(nn.Module):
         """Optical depths [K] of intervals on rays [3, R]."""
         voxel, ray = intervals.voxel, intervals.ray_index
         points = self.voxel_points.index_select(0, voxel)
-        raw = gathered(self.density, points.flatten()).view(-1, 8)
-        scale = gathered(self.voxel_scale, voxel)
-        start = gathered(self.to_unit(origins), ray) - gathered(self.voxel_low, voxel)
-        speed = gathered(directions / self.root_side, ray)
+        raw = gather_rows(self.density, points.flatten()).view(-1, 8)
+        scale = gather_rows(self.voxel_scale, voxel)
+        start = gather_rows(self.to_unit(origins), ray) - gather_rows(self.voxel_low, voxel)
+        speed = gather_rows(directions / self.root_side, ray)
         depth = shading.optical_depth(
             raw, start * scale, speed * scale, intervals.near, intervals.far, self.samples
         )
@@ -282,7 +282,7 @@ class SVRaster(nn.Module):
         """
         center = self.voxel_low.index_select(1, voxel) + 0.5 / self.voxel_scale.index_select(0, voxel)
         views = center - self.to_unit(origins).index_select(1, ray_index)
-        views = stored(views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12))
+        views = materialize(views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12))
         sh0, shs = self.sh0.index_select(0, voxel), self.shs[:, :basis_size].index_select(0, voxel)
         return shading.voxel_colors(sh0.to(views.dtype), shs.to(views.dtype), views)
 
@@ -306,13 +306,15 @@ class SVRaster(nn.Module):
         intervals = VoxelIntervals((-2 - items.node).clamp_min(0), items.near, items.far, ray, ray)
         tau = self.optical_depth(intervals, origins, directions).view(-1, samples)
         tau = torch.where(found, tau, 0.0)
-        weights = shading.ended(row_transmittance(tau), tau)
+        weights = shading.terminated_weights(row_transmittance(tau), tau)
         colors = self.colors(intervals.voxel, origins, ray, self.basis_size).clamp(0.0, self.brightest)
         seen = torch.where(weights > self.faintest, weights, 0.0)
         rgb = (seen[:, :, None] * colors.view(-1, samples, 3)).sum(1)
         middle = ((items.near + items.far) * 0.5).view(-1, samples)
-        render = shading.rendered(torch.cat([rgb.t(), (weights * middle).sum(1)[None], weights.sum(1)[None]]))
-        return self.before_sky(render, directions) if self.sky_enabled else render
+        render = shading.split_render(
+            torch.cat([rgb.t(), (weights * middle).sum(1)[None], weights.sum(1)[None]])
+        )
+        return self.composite_over_sky(render, directions) if self.sky_enabled else render
 
     @torch.jit.unused
     def prepared(self, origins: Tensor, directions: Tensor) -> Descent:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum, transmittance
-from neurocity.rendering.graph_target import recorded_for_compiler, stored
+from neurocity.rendering.graph_target import materialize, recorded_for_compiler
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import harmonic_planes, spherical_harmonics
 
@@ -71,10 +71,10 @@ def visible_weights(
     left = transmittance(tau, offsets, ray_index)
     if arriving is not None:
         left = left * arriving.index_select(0, ray_index)
-    return ended(left, tau, least)
+    return terminated_weights(left, tau, least)
 
 
-def ended(left: Tensor, tau: Tensor, least: float = END_LIGHT) -> Tensor:
+def terminated_weights(left: Tensor, tau: Tensor, least: float = END_LIGHT) -> Tensor:
     """`visible_weights` of intervals with optical depths tau that the share `left` of light reaches."""
     taken = torch.minimum(left * -torch.expm1(-tau), (left - least).clamp_min(0.0))
     return taken / (1.0 - least)
@@ -103,7 +103,7 @@ def voxel_colors_by_plane(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
         color = 0.5 + sh0[:, channel] * basis[0]
         for index in range(shs.shape[1]):
             color = color + shs[:, index, channel] * basis[index + 1]
-        channels.append(stored(color))
+        channels.append(materialize(color))
     return torch.stack(channels, dim=1)
 
 
@@ -130,7 +130,7 @@ def summed_light(weights: Tensor, light: Tensor, depths: Tensor, offsets: Tensor
     return segment_sum(torch.cat([light, (weights * depths)[None], weights[None]]), offsets)
 
 
-def rendered(summed: Tensor) -> RayRender:
+def split_render(summed: Tensor) -> RayRender:
     """The render of rays with such sums [5, R]."""
     opacity = summed[4].clamp(0.0, 1.0)
     return RayRender(summed[:3].t(), summed[3] / opacity.clamp_min(1e-6), opacity)

@@ -136,7 +136,7 @@ class _KernelPass(torch.autograd.Function):
         tapes: dict[int, Any] = {}
 
         def trace(begin: int, end: int) -> None:
-            tapes[begin] = voxel_kernels.trace(
+            tapes[begin] = voxel_kernels.trace_rays(
                 rays, tree, _arrays(density, sh0, shs), constants, count, terms, _arrays(*out), begin, end
             )
 
@@ -157,11 +157,13 @@ class _KernelPass(torch.autograd.Function):
 
         def gather(begin: int, end: int) -> None:
             out = density[ctx.parts.index((begin, end))].numpy()
-            voxel_kernels.gather(rays, tree, constants, terms, grads, ctx.tapes[begin], out, begin, end)
+            voxel_kernels.voxel_gradients(
+                rays, tree, constants, terms, grads, ctx.tapes[begin], out, begin, end
+            )
 
         def scatter(owner: int, owners: int) -> None:
             for begin, _ in ctx.parts:
-                voxel_kernels.scatter_colors(
+                voxel_kernels.accumulate_sh(
                     (rays[0], pixel_widths),
                     count,
                     ctx.tapes[begin],

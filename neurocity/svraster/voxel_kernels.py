@@ -36,8 +36,8 @@ def _contracted(x):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def trace(rays, tree, fields, constants, count, terms, out, begin, end):  # type: ignore[no-untyped-def]
-    """Render rays [begin, end) into `out`; returns what `gather` and `scatter_colors` go back by.
+def trace_rays(rays, tree, fields, constants, count, terms, out, begin, end):  # type: ignore[no-untyped-def]
+    """Render rays [begin, end) into `out`; returns what `voxel_gradients` and `accumulate_sh` go back by.
 
     rays: origins, speeds (directions in the unit cube), inverses [3, R], photograph [R, 3]. tree: children
     [nodes, 8], voxel_points [N, 8]. fields: density [M], sh0 [N, 3], shs [N, B, 3]. constants: near,
@@ -136,11 +136,11 @@ def trace(rays, tree, fields, constants, count, terms, out, begin, end):  # type
 
 
 @_compiled
-def gather(rays, tree, constants, terms, grads, tape, out, begin, end):  # type: ignore[no-untyped-def]
+def voxel_gradients(rays, tree, constants, terms, grads, tape, out, begin, end):  # type: ignore[no-untyped-def]
     """Go back along rays [begin, end): gradients of intervals into the tape, of densities into `out` [M].
 
-    rays, tree, constants, terms as in `trace`. grads: of rgb [R, 3], opacity, concentration, distortion [R].
-    tape: what `trace` returned.
+    rays, tree, constants, terms as in `trace_rays`. grads: of rgb [R, 3], opacity, concentration, distortion [R].
+    tape: what `trace_rays` returned.
     """
     origins, speeds, _, photograph = rays
     _, voxel_points = tree
@@ -227,10 +227,10 @@ def gather(rays, tree, constants, terms, grads, tape, out, begin, end):  # type:
 
 
 @_compiled
-def scatter_colors(rays, count, tape, ray_begin, statistics, out, owner, owners):  # type: ignore[no-untyped-def]
+def accumulate_sh(rays, count, tape, ray_begin, statistics, out, owner, owners):  # type: ignore[no-untyped-def]
     """Add up gradients of colours, and statistics, for the voxels that `owner` of `owners` has.
 
-    rays: origins [3, R] in the unit cube, widths of pixels at distance 1 [R]. tape: as `gather` left it, its
+    rays: origins [3, R] in the unit cube, widths of pixels at distance 1 [R]. tape: as `voxel_gradients` left it, its
     rays from `ray_begin` on. statistics: priority, weight, footprint [N]. out: gradients of sh0 and shs.
     """
     origins, widths = rays
