@@ -17,7 +17,7 @@ from neurocity.svraster.core import SVRaster
 from neurocity.svraster.statistics import VoxelStatistics
 from neurocity.svraster.training_config import SVRasterTrainingConfig
 from neurocity.svraster.training_pass import TrainingPass
-from neurocity.svraster.uncovering import begin_clear, uncover
+from neurocity.svraster.unbounded_init import begin_clear, uncover
 
 PIXEL_WIDTHS = 12.0**0.5 / 2.0
 """Widths of a pixel per radius of its cone (Barron et al. 2021, section 3.1)."""

@@ -24,18 +24,18 @@ from neurocity.errors import CheckpointError, ConfigError, DataError, MissingDep
 from neurocity.lenses import PINHOLE
 from neurocity.svraster.config import MAX_LEVELS, SVRasterConfig
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.foreign_file import ModelFile, read_model_file
+from neurocity.svraster.nvlabs_model_file import ModelFile, read_model_file
 
 DEPTH_PER_UNIT: Final = 100.0
 """Optical depth of a world unit at activated density 1, in their renderer."""
 NEAR: Final = 0.02
-MOST_VIEWS: Final = 10
+MAX_VIEWS: Final = 10
 """Held-out views that are taken of a dataset, in even steps: the parity gate renders each pixel of them."""
 
 _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
-def load_foreign(path: Path, scene: Scene) -> Checkpoint:
+def load_nvlabs_checkpoint(path: Path, scene: Scene) -> Checkpoint:
     """The model in a file that `is_model_file`, with held-out views and fingerprint of its dataset.
 
     Where the `config.yaml` of their run is still above the file, samples per voxel and background are read
@@ -111,7 +111,7 @@ def _cube(center: tuple[float, float, float], side: float) -> Bounds:
 
 
 def _some(frames: Sequence[Frame]) -> list[Frame]:
-    count = min(len(frames), MOST_VIEWS)
+    count = min(len(frames), MAX_VIEWS)
     return [frames[index * len(frames) // count] for index in range(count)]
 
 
@@ -121,7 +121,7 @@ def _run_settings(path: Path) -> dict[str, Any]:
     if path.absolute().parent.name != "checkpoints" or not source.is_file():
         return {}
     try:
-        import yaml  # noqa: PLC0415, only a foreign run has such a file here
+        import yaml  # noqa: PLC0415, only a run of theirs has such a file here
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"{source}: reading it needs the package 'pyyaml'; pip install 'neurocity[train]' brings it"
