@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,29 @@ def without_kernels() -> Iterator[None]:
         yield
     finally:
         _ALLOWED.reset(token)
+
+
+def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """CPU tensors as kernels take them: contiguous. Those that are so already share their memory."""
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
+
+
+def count_then_fill(
+    walk: Callable[..., None], rays: int, room: Callable[[int], tuple[Tensor, ...]]
+) -> tuple[Tensor, ...]:
+    """Packed items of rays, by a kernel that walks each ray twice: what `room` gives, filled, and offsets.
+
+    walk: takes whether to fill, arrays, and the first and last ray. Its last array is offsets [rays + 1]; it
+    counts the items of ray r in offsets[r + 1], and fills the others from offsets[r] on.
+    room: makes the tensors for a number of items.
+    """
+    offsets = torch.zeros(rays + 1, dtype=torch.int64)
+    parts = split(rays, smallest=64)
+    run_parallel(partial(walk, False, arrays(*room(0), offsets)), parts)
+    torch.cumsum(offsets, 0, out=offsets)
+    items = (*room(int(offsets[-1])), offsets)
+    run_parallel(partial(walk, True, arrays(*items)), parts)
+    return items
 
 
 @cache

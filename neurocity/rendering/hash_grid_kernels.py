@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, run_parallel, split
 
 
 @numba.njit(inline="always")
@@ -120,9 +120,9 @@ class HashEncodeCPU(torch.autograd.Function):
         levels, _, features = table.shape
         kernel, _ = _compiled(features, hash_factors, xor)
         out = torch.empty(points.shape[1], levels * features)
-        arrays = [t.detach().contiguous().numpy() for t in (points, table, scales, resolutions)]
+        inputs = arrays(points, table, scales, resolutions)
         run_parallel(
-            lambda begin, end: kernel(*arrays, dense_levels, out.numpy(), begin, end),
+            lambda begin, end: kernel(*inputs, dense_levels, out.numpy(), begin, end),
             split(points.shape[1], smallest=512),
         )
         ctx.save_for_backward(points, scales, resolutions)
@@ -135,9 +135,9 @@ class HashEncodeCPU(torch.autograd.Function):
         shape, dense_levels, hash_factors, xor = ctx.static
         _, kernel = _compiled(shape[2], hash_factors, xor)
         grad_table = torch.zeros(shape)
-        arrays = [t.contiguous().numpy() for t in (points, grad_out, scales, resolutions)]
+        inputs = arrays(points, grad_out, scales, resolutions)
         run_parallel(
-            lambda begin, end: kernel(*arrays, dense_levels, grad_table.numpy(), begin, end),
+            lambda begin, end: kernel(*inputs, dense_levels, grad_table.numpy(), begin, end),
             [(level, level + 1) for level in range(shape[0])],
         )
         return None, grad_table, None, None, None, None, None

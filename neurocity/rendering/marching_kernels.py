@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, count_then_fill
 
 
 class MarchSpace(NamedTuple):
@@ -104,37 +104,19 @@ def _walk(  # type: ignore[no-untyped-def]
 
 def march_cpu(rays: tuple[Tensor, ...], jump: Tensor, space: MarchSpace) -> tuple[Tensor, ...]:
     """`RayMarcher.march` for CPU tensors; rays = origins, directions [3, R], start, count, jitter [R]."""
-    number = rays[0].shape[1]
-    offsets = torch.zeros(number + 1, dtype=torch.int64)
-    scene = (
-        _arrays(*rays),
-        *_arrays(jump, space.edges),
-        _arrays(space.low, space.center),
-        tuple(np.float32(v) for v in (space.step, space.side, space.near, space.growth)),
+    constants = tuple(np.float32(v) for v in (space.step, space.side, space.near, space.growth))
+    walk = partial(
+        _walk,  # type: ignore[call-arg]
+        arrays(*rays),
+        *arrays(jump, space.edges),
+        arrays(space.low, space.center),
+        constants,
         (space.grid, bool(space.unbounded)),
     )
-
-    def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
-        # numba's stubs give a compiled function no parameters.
-        task = partial(_walk, *scene, fill, _arrays(*out))  # type: ignore[call-arg]
-        run_parallel(task, split(number, smallest=64))
-
-    walk(False, (*_samples(0), offsets))
-    torch.cumsum(offsets, 0, out=offsets)
-    samples = _samples(int(offsets[-1]))
-    walk(True, (*samples, offsets))
-    return (*samples, offsets)
+    return count_then_fill(walk, rays[0].shape[1], _samples)
 
 
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
-
-
-def _samples(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _samples(count: int) -> tuple[Tensor, ...]:
     """Room for points, t, delta and ray index of `count` samples."""
-    return (
-        torch.empty(3, count),
-        torch.empty(count),
-        torch.empty(count),
-        torch.empty(count, dtype=torch.int64),
-    )
+    index = torch.empty(count, dtype=torch.int64)
+    return torch.empty(3, count), torch.empty(count), torch.empty(count), index

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, run_parallel, split
 from neurocity.rendering.render import RayRender
 from neurocity.svraster.shading import END_LIGHT, FAINTEST
 from neurocity.svraster.traversal_kernels import STACK, enter, next_voxel
@@ -131,11 +131,7 @@ def render_cpu(
     """`SVRaster.render` for CPU tensors; arguments as for `_render`."""
     number = rays[0].shape[1]
     out = (torch.empty(number, 3), torch.empty(number), torch.empty(number))
-    arrays = [
-        tuple(tensor.detach().contiguous().numpy() for tensor in group) for group in (rays, tree, fields)
-    ]
     scalars = tuple(np.float32(value) for value in constants)
-    # numba's stubs give a compiled function no parameters.
-    task = partial(_render, *arrays, scalars, samples, tuple(tensor.numpy() for tensor in out))  # type: ignore[call-arg]
+    task = partial(_render, arrays(*rays), arrays(*tree), arrays(*fields), scalars, samples, arrays(*out))
     run_parallel(task, split(number, smallest=64))
     return RayRender(*out)

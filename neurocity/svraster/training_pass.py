@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum
-from neurocity.rendering.cpu_kernels import kernels_apply, run_parallel, thread_shares
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply, run_parallel, thread_shares
 from neurocity.rendering.render import TrainingRender
 from neurocity.svraster import losses, shading, voxel_kernels
 from neurocity.svraster.core import SVRaster
@@ -126,8 +126,8 @@ class _KernelPass(torch.autograd.Function):
         origins, directions, photograph, pixel_widths = inputs
         model, number = settings.model, origins.shape[1]
         speeds = directions / model.root_side
-        rays = _arrays(model.to_unit(origins), speeds, inverse_directions(speeds), photograph)
-        tree = _arrays(model.node_children, model.voxel_points)
+        rays = arrays(model.to_unit(origins), speeds, inverse_directions(speeds), photograph)
+        tree = arrays(model.node_children, model.voxel_points)
         constants = tuple(np.float32(v) for v in (model.near, model.density_scale, settings.distance_unit))
         count = settings.basis_size
         terms = (model.samples, settings.distortion)
@@ -137,12 +137,12 @@ class _KernelPass(torch.autograd.Function):
 
         def trace(begin: int, end: int) -> None:
             tapes[begin] = voxel_kernels.trace_rays(
-                rays, tree, _arrays(density, sh0, shs), constants, count, terms, _arrays(*out), begin, end
+                rays, tree, arrays(density, sh0, shs), constants, count, terms, arrays(*out), begin, end
             )
 
         run_parallel(trace, parts)
         ctx.tapes, ctx.parts, ctx.settings = tapes, parts, settings
-        ctx.arrays = rays, tree, constants, count, terms, _arrays(pixel_widths)[0]
+        ctx.arrays = rays, tree, constants, count, terms, arrays(pixel_widths)[0]
         ctx.shapes = density.shape, sh0.shape, shs.shape
         evaluated = sum(len(tape[0]) for tape in tapes.values())
         return (*out, evaluated)
@@ -151,7 +151,7 @@ class _KernelPass(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         rays, tree, constants, count, terms, pixel_widths = ctx.arrays
         statistics = ctx.settings.statistics
-        grads = _arrays(*gradients[:4])
+        grads = arrays(*gradients[:4])
         density = torch.zeros(len(ctx.parts), *ctx.shapes[0])
         colors = tuple(ctx.settings.recycled.zeros(shape) for shape in ctx.shapes[1:])
 
@@ -168,8 +168,8 @@ class _KernelPass(torch.autograd.Function):
                     count,
                     ctx.tapes[begin],
                     begin,
-                    _arrays(*statistics.tensors().values()),
-                    _arrays(*colors),
+                    arrays(*statistics.tensors().values()),
+                    arrays(*colors),
                     owner,
                     owners,
                 )
@@ -178,7 +178,3 @@ class _KernelPass(torch.autograd.Function):
         owners = len(ctx.parts)
         run_parallel(scatter, [(owner, owners) for owner in range(owners)])
         return density.sum(0), *colors, None, None
-
-
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)

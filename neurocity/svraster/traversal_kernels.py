@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, count_then_fill
 from neurocity.svraster.config import MAX_LEVELS
 from neurocity.svraster.octree import EMPTY, FIRST_VOXEL
 
@@ -112,31 +112,11 @@ def _walk(origins, inverse, nearest, children, fill, out, begin, end):  # type: 
 
 def walk_cpu(origins: Tensor, inverse: Tensor, nearest: float, children: Tensor) -> tuple[Tensor, ...]:
     """`traversal.descend` for CPU tensors: voxel, near, far, ray_index, offsets."""
-    number = origins.shape[1]
-    offsets = torch.zeros(number + 1, dtype=torch.int64)
-    scene = (
-        origins.detach().contiguous().numpy(),
-        inverse.detach().contiguous().numpy(),
-        np.float32(nearest),
-        children.numpy(),
-    )
-
-    def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
-        task = partial(_walk, *scene, fill, tuple(tensor.numpy() for tensor in out))
-        run_parallel(task, split(number, smallest=64))
-
-    walk(False, (*_intervals(0), offsets))
-    torch.cumsum(offsets, 0, out=offsets)
-    intervals = _intervals(int(offsets[-1]))
-    walk(True, (*intervals, offsets))
-    return (*intervals, offsets)
+    inputs = *arrays(origins, inverse), np.float32(nearest), *arrays(children)
+    return count_then_fill(partial(_walk, *inputs), origins.shape[1], _intervals)
 
 
-def _intervals(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _intervals(count: int) -> tuple[Tensor, ...]:
     """Room for voxel, near, far and ray index of `count` intervals."""
-    return (
-        torch.empty(count, dtype=torch.int64),
-        torch.empty(count),
-        torch.empty(count),
-        torch.empty(count, dtype=torch.int64),
-    )
+    voxel, index = torch.empty(2, count, dtype=torch.int64)
+    return voxel, torch.empty(count), torch.empty(count), index

@@ -53,7 +53,7 @@ def trace_rays(rays, tree, fields, constants, count, terms, out, begin, end):  #
     rgb, opacity, concentration, distortion = out
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
     least, constant = np.float32(END_LIGHT), np.float32(0.28209479177387814)
-    room = 16 * (end - begin) + 64
+    room = 16 * (end - begin) + 64  # about what a ray of a trained scene meets; it doubles when it is full
     voxels = np.empty(room, np.int32)
     records = np.empty((room, RAW + samples), np.float32)
     offsets = np.empty(end - begin + 1, np.int64)
@@ -139,7 +139,8 @@ def trace_rays(rays, tree, fields, constants, count, terms, out, begin, end):  #
 def voxel_gradients(rays, tree, constants, terms, grads, tape, out, begin, end):  # type: ignore[no-untyped-def]
     """Go back along rays [begin, end): gradients of intervals into the tape, of densities into `out` [M].
 
-    rays, tree, constants, terms as in `trace_rays`. grads: of rgb [R, 3], opacity, concentration, distortion [R].
+    rays, tree, constants, terms as in `trace_rays`. grads: of rgb [R, 3], opacity, concentration and
+    distortion [R].
     tape: what `trace_rays` returned.
     """
     origins, speeds, _, photograph = rays
@@ -230,8 +231,8 @@ def voxel_gradients(rays, tree, constants, terms, grads, tape, out, begin, end):
 def accumulate_sh(rays, count, tape, ray_begin, statistics, out, owner, owners):  # type: ignore[no-untyped-def]
     """Add up gradients of colours, and statistics, for the voxels that `owner` of `owners` has.
 
-    rays: origins [3, R] in the unit cube, widths of pixels at distance 1 [R]. tape: as `voxel_gradients` left it, its
-    rays from `ray_begin` on. statistics: priority, weight, footprint [N]. out: gradients of sh0 and shs.
+    rays: origins [3, R] in the unit cube, widths of pixels at distance 1 [R]. tape: as `voxel_gradients` left
+    it, its rays from `ray_begin` on. statistics: priority, weight, footprint [N]. out: gradients of sh0, shs.
     """
     origins, widths = rays
     voxels, records, offsets = tape
