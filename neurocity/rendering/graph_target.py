@@ -35,7 +35,7 @@ def recording_for_tensorrt() -> AbstractContextManager[None]:
 
 
 def recorded_as_nodes() -> bool:
-    """Whether a graph is being exported of which each operator will be run, and its result stored, alone."""
+    """Whether a graph is being exported for a runtime that runs one operator after another."""
     return torch.compiler.is_exporting() and _TARGET.get() == "nodes"
 
 
@@ -55,7 +55,7 @@ def recorded_for_kernels() -> bool:
 
 
 def materialize(values: Tensor) -> Tensor:
-    """`values`, which compilers compute once and keep, instead of again in each kernel that reads them."""
+    """`values`, stored. A compiler would compute them again in each kernel that reads them."""
     if torch.jit.is_scripting():
         return values
     elif recorded_for_compiler():
@@ -64,8 +64,9 @@ def materialize(values: Tensor) -> Tensor:
 
 
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:
-    """The entries `index` [K] of the last axis of `values`, stored; for indices that are right whatever rays
-    are: a compiler leaves their check out.
+    """The entries `index` [K] of the last axis of `values`, stored.
+
+    A compiler does not check these indices: they must be in range whatever rays are.
     """
     if torch.jit.is_scripting():
         return values.index_select(-1, index)

@@ -183,7 +183,7 @@ class HashGrid(nn.Module):
         return indices
 
     def modulo_rows(self, index: Tensor) -> Tensor:
-        """index modulo the rows of a table: where it can be by bits, because processors divide slowly."""
+        """index modulo the rows of a table. A bit mask does it where it can: processors divide slowly."""
         if torch.jit.is_scripting():
             return index & (self.rows - 1)
         elif recorded_for_tensorrt():

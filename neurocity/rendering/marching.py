@@ -62,7 +62,7 @@ def kept_samples(samples: PackedSamples, mask: Tensor) -> PackedSamples:
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:
-    """The entries of a table [T] at index [...], any shape; one plain gather in every runtime."""
+    """The entries of a table [T] at an index of any shape; one plain gather in every runtime."""
     return gather_rows(table, index.flatten()).view(index.shape)
 
 

@@ -1,8 +1,8 @@
-"""Makes a checkpoint of ours of a `model.pt` of the SVRaster that NVlabs published.
+"""Opens a `model.pt` of the SVRaster that NVlabs published as a checkpoint of ours.
 
-Rays meet the same voxels, activation, midpoints and harmonics in both programs. Of what differs, two things
-are carried over exactly: density is 100 a world unit there, whatever the size of the scene, and colours have
-no upper limit. What is left: there, an interval of opacity below 1e-5 counts as clear and none has more than
+Rays meet the same voxels, activation, midpoints and harmonics in both programs. Two differences are carried
+over exactly: there, density is 100 a world unit, whatever the size of the scene, and colours have no upper
+limit. The others remain. There, an interval of opacity below 1e-5 counts as clear and none has more than
 0.99999, and a ray ends behind the voxel in which less than 1e-4 of its light is left; with colours in [0, 1]
 that is a few 1e-4 of a colour. And around the eye, voxels whose centre is nearer than 0.02 are not drawn
 there, while others reach behind it; here nothing nearer than 0.02 is seen.
@@ -36,7 +36,7 @@ _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
 def load_nvlabs_checkpoint(path: Path, scene: Scene) -> Checkpoint:
-    """The model in a file that `is_model_file`, with held-out views and fingerprint of its dataset.
+    """The model of a file that passes `is_model_file`, with held-out views and fingerprint of its dataset.
 
     Where the `config.yaml` of their run is still above the file, samples per voxel and background are read
     there; without it they are one sample, and white for a scene without surroundings, else black.

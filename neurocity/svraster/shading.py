@@ -65,8 +65,8 @@ def visible_weights(
     """Weights [K] of intervals with optical depths [K], packed as in `rendering.compositing`.
 
     arriving [R]: the share of light that reaches a ray's first interval, where others are before it.
-    A ray ends where the share `least` of its light is left, which is given to its intervals in proportion: an
-    end without a step, so that kernels may stop there and still agree to the last digits.
+    A ray ends where the share `least` of its light is left. That share is spread over its intervals in
+    proportion, so that weights end without a step: kernels may stop there and agree to the last digits.
     """
     left = transmittance(tau, offsets, ray_index)
     if arriving is not None:
