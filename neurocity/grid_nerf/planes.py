@@ -66,11 +66,16 @@ class PlaneLineFeatures(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """points [3, N] in [0, 1], along the box -> features [N, P C], finest scale first."""
-        if torch.jit.is_scripting():
-            return self.encode(points)
-        elif kernels_apply(points) and self.planes.dtype == torch.float32:
-            return PlaneLineCPU.apply(points, self.planes, self.lines, self.axes, self.sizes, self.starts)
+        if kernels_apply(points) and self.planes.dtype == torch.float32:
+            return self.encode_compiled(points)
         return self.encode(points)
+
+    @torch.jit.unused
+    def encode_compiled(self, points: Tensor) -> Tensor:
+        """`encode` by the compiled CPU kernel."""
+        tables = self.planes, self.lines, self.axes, self.sizes, self.starts
+        encoded: Tensor = PlaneLineCPU.apply(points, *tables)
+        return encoded
 
     def encode(self, points: Tensor) -> Tensor:
         """The definition, in planes of [P, N] with the four corners and two ends unrolled."""

@@ -83,7 +83,7 @@ class MipNeRF(nn.Module):
         ray_radii [R, 1]: see `radii_or_mean`.
         """
         hit, cones = self.cast(ray_origins, ray_directions, self.radii_or_mean(ray_origins, ray_radii))
-        light = self.render_in_parts(cones)
+        light = self.render_in_parts(cones) if kernels_apply(cones.begin) else self.render_cones(cones)
         rendered = torch.zeros(ray_origins.shape[0], 5, dtype=light.dtype, device=light.device)
         return self.composite_over_sky(rendered.index_copy(0, hit, light), ray_directions)
 
@@ -122,15 +122,12 @@ class MipNeRF(nn.Module):
         )
         return hit, cones
 
+    @torch.jit.unused
     def render_in_parts(self, cones: Cones) -> Tensor:
-        """`render_cones`, on the CPU a part of the cones at a time; graphs take all at once."""
-        if torch.jit.is_scripting():
-            return self.render_cones(cones)
-        elif kernels_apply(cones.begin):
-            size = max(1, SAMPLES_PER_CALL // max(self.coarse_samples, self.fine_samples))
-            parts = zip(*(plane.split(size) for plane in cones), strict=True)
-            return torch.cat([self.render_cones(Cones(*part)) for part in parts])
-        return self.render_cones(cones)
+        """`render_cones` of a part of the cones at a time."""
+        size = max(1, SAMPLES_PER_CALL // max(self.coarse_samples, self.fine_samples))
+        parts = zip(*(plane.split(size) for plane in cones), strict=True)
+        return torch.cat([self.render_cones(Cones(*part)) for part in parts])
 
     def render_cones(self, cones: Cones) -> Tensor:
         """rgb, sum(tau) and sum(w t) of cones: [R, 5], t in half sides."""

@@ -20,8 +20,11 @@ _ALLOWED = ContextVar("allowed", default=True)
 
 def kernels_apply(tensor: Tensor) -> bool:
     """True when `tensor` lives on the CPU and is being computed with now, not recorded into a graph."""
-    recorded = torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return tensor.device.type == "cpu" and not recorded and _ALLOWED.get()
+    if torch.jit.is_scripting():
+        return False
+    else:
+        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        return tensor.device.type == "cpu" and not recorded and _ALLOWED.get()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
-from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for_kernels
+from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
@@ -97,9 +97,7 @@ class MarchedField(nn.Module):
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
         basis = spherical_harmonics(directions)
-        if torch.jit.is_scripting():
-            summed = self.sum_in_rounds(origins, directions, basis)
-        elif recorded_for_kernels():
+        if recorded_for("kernels"):
             summed = self.sum_by_native_operator(origins, directions, basis)
         else:
             summed = self.sum_in_rounds(origins, directions, basis)

@@ -176,13 +176,17 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
     ) -> PackedSamples:
         """The occupied lattice points of rays [3, R] with one jitter [R] a ray (1/2: interval midpoints)."""
-        if torch.jit.is_scripting():
-            return self.march(ray_origins, ray_directions, jump, jitter)
-        elif kernels_apply(ray_origins):
-            start, count = self.lattice(ray_origins, ray_directions)
-            rays = ray_origins, ray_directions, start, count, jitter
-            return PackedSamples(*march_cpu(rays, jump, self.space()))
+        if kernels_apply(ray_origins):
+            return self.march_compiled(ray_origins, ray_directions, jump, jitter)
         return self.march(ray_origins, ray_directions, jump, jitter)
+
+    @torch.jit.unused
+    def march_compiled(
+        self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
+    ) -> PackedSamples:
+        """`march` by the compiled CPU kernel."""
+        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jitter
+        return PackedSamples(*march_cpu(rays, jump, self.space()))
 
     def march(
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor

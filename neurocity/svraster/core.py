@@ -16,7 +16,7 @@ from neurocity.errors import ConfigError
 from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
-from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for_kernels
+from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
 from neurocity.rendering.half_precision import halve
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
@@ -131,20 +131,17 @@ class SVRaster(nn.Module):
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
-        if torch.jit.is_scripting():
-            render = self.render_in_rounds(origins, directions)
-        elif recorded_for_kernels():
+        if recorded_for("kernels"):
             render = self.render_by_native_operator(origins, directions)
-        elif self.runs_compiled(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
-            render = self.render_compiled(origins, directions)
         elif self.runs_compiled(origins):
-            render = self.render(origins, directions)
+            render = self.render_compiled(origins, directions)
         else:
             render = self.render_in_rounds(origins, directions)
         if self.sky_enabled:
             return self.composite_over_sky(render, directions)
         return render
 
+    @torch.jit.unused
     def render(self, origins: Tensor, directions: Tensor) -> RayRender:
         """The voxels' light on rays [3, R], without the sky."""
         full = torch.ones_like(origins[0])
@@ -199,7 +196,9 @@ class SVRaster(nn.Module):
 
     @torch.jit.unused
     def render_compiled(self, origins: Tensor, directions: Tensor) -> RayRender:
-        """`render` by the compiled CPU kernel, without gradients."""
+        """`render` by compiled CPU kernels: by one alone where no gradients are asked for."""
+        if torch.is_grad_enabled() and self.density.requires_grad:
+            return self.render(origins, directions)
         speed = directions / self.root_side
         return render_cpu(
             (self.to_unit(origins), speed, inverse_directions(speed)),
@@ -232,11 +231,10 @@ class SVRaster(nn.Module):
             )
         )
 
-    @torch.jit.unused
     def runs_compiled(self, origins: Tensor) -> bool:
         """Whether compiled kernels, which compute in float32 alone, do the work for these rays."""
-        dtypes = {origins.dtype, self.density.dtype, self.sh0.dtype}
-        return kernels_apply(origins) and dtypes == {torch.float32}
+        single = origins.dtype == self.density.dtype == self.sh0.dtype == torch.float32
+        return kernels_apply(origins) and single
 
     def composite_over_sky(self, render: RayRender, directions: Tensor) -> RayRender:
         """The render of rays with unit directions [3, R] before the learnt sky: opacity is 1."""
@@ -252,9 +250,7 @@ class SVRaster(nn.Module):
     def traverse(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
         """All voxels that rays [3, R] cross over a positive length, front to back; world units."""
         start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
-        if torch.jit.is_scripting():
-            return self.descend(start, inverse)
-        elif self.runs_compiled(origins):
+        if self.runs_compiled(origins):
             return VoxelIntervals(*walk_cpu(start, inverse, self.near, self.node_children))
         return self.descend(start, inverse)
 

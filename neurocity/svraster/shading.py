@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum, transmittance
-from neurocity.rendering.graph_target import materialize, recorded_for_compiler
+from neurocity.rendering.graph_target import materialize, recorded_for
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import harmonic_planes, spherical_harmonics
 
@@ -85,9 +85,7 @@ def voxel_colors(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
 
     sh0 [K, 3], shs [K, B, 3]: coefficients of the constant and of the first B further basis functions.
     """
-    if torch.jit.is_scripting():
-        pass
-    elif recorded_for_compiler():
+    if recorded_for("compiler"):
         return voxel_colors_by_plane(sh0, shs, views)
     basis = spherical_harmonics(views)
     color = 0.5 + sh0 * basis[:, :1]
