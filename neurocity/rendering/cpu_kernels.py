@@ -45,7 +45,7 @@ def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
 def count_then_fill(
     walk: Callable[..., None], rays: int, room: Callable[[int], tuple[Tensor, ...]]
 ) -> tuple[Tensor, ...]:
-    """Packed items of rays, by a kernel that walks each ray twice: what `room` gives, filled, and offsets.
+    """Packed items of rays, then their offsets, by a kernel that walks each ray twice: to count, and to fill.
 
     walk: takes whether to fill, arrays, and the first and last ray. Its last array is offsets [rays + 1]; it
     counts the items of ray r in offsets[r + 1], and fills the others from offsets[r] on.
@@ -78,12 +78,12 @@ def run_parallel(task: Callable[..., None], parts: Sequence[tuple[int, int]]) ->
 
 
 def split(count: int, smallest: int) -> list[tuple[int, int]]:
-    """[0, count) in equal parts of at least `smallest`, several a thread so that uneven parts even out."""
+    """[0, count) in equal parts of at least `smallest`: several a thread, which evens out uneven work."""
     return _equal_parts(count, min(4 * torch.get_num_threads(), count // smallest))
 
 
 def thread_shares(count: int) -> list[tuple[int, int]]:
-    """[0, count) in equal parts, one a thread, for work whose results need a buffer for each part."""
+    """[0, count) in equal parts, one a thread: for work that needs a buffer for each part."""
     return _equal_parts(count, min(torch.get_num_threads(), count))
 
 

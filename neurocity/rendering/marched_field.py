@@ -28,7 +28,7 @@ from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 VISIBLE_LIGHT = 1.0 / 255.0
-"""Samples whose weights cannot add up to this along a ray get no colour in eval."""
+"""A sample gets no colour in eval where a whole ray of its weight would add up to less."""
 
 TERMINATION_ROUNDS: Final = (24, 48, 2**31)
 """Samples of a ray that have been rendered after each round of an eval render. Most rays end at a surface,
