@@ -1,7 +1,7 @@
 """Compiled CPU kernel of the render graph: rays from octree to light, in the arithmetic of `shading`.
 
 numba's cache knows a kernel by the text of its own file alone. When `traversal_kernels` changes, change this
-number here and in `voxel_kernels`, or processes go on with what they compiled before: 1.
+number here and in `voxel_kernels`, or processes go on with what they compiled before: 2.
 """
 
 from functools import partial

@@ -35,9 +35,9 @@ def enter(ray, nearest, nodes, pieces):  # type: ignore[no-untyped-def]
     one, half = np.float32(1.0), np.float32(0.5)
     x0, y0, z0 = -ox * ix, -oy * iy, -oz * iz
     x1, y1, z1 = (one - ox) * ix, (one - oy) * iy, (one - oz) * iz
-    for depth in (x0, y0, z0, x1, y1, z1):
-        if np.isnan(depth):
-            return 0
+    # Infinite depths of one axis are those of a ray beside the cube; their difference is NaN as well.
+    if np.isnan((x1 - x0) + (y1 - y0) + (z1 - z0)):
+        return 0
     a = max(min(x0, x1), min(y0, y1), min(z0, z1), nearest)
     b = min(max(x0, x1), max(y0, y1), max(z0, z1))
     if not a < b:
