@@ -2,7 +2,8 @@
 
 Both are trained for the same steps on the same rays of the images at full, 1/2, 1/4 and 1/8 resolution, with
 pixels weighed by their areas (the multiscale setting of Barron et al. 2021, section 4.1), and judged on
-held-out views at each of these resolutions.
+held-out views at each of these resolutions. The first is also judged with cones as thin as those of the full
+resolution, as whoever ignores the camera would render it.
 
 python -m benchmarks.antialiasing --data DIR --steps 3000
 """
@@ -22,6 +23,7 @@ from neurocity.training.metrics import psnr
 from neurocity.training.views import render_view
 
 ENCODINGS = {"integrated": True, "of means": False}
+THIN = "integrated, cones of 1/1"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ def compare(arguments: Arguments) -> dict[str, list[float]]:
     for encoding, integrated in ENCODINGS.items():
         model = _trained(arguments, rays, integrated)
         results[encoding] = [_quality(model, scene, arguments.views) for scene in scenes]
+        if integrated:
+            scaled = zip(scenes, arguments.scales, strict=True)
+            results[THIN] = [_quality(model, scene, arguments.views, scale) for scene, scale in scaled]
     return results
 
 
@@ -94,11 +99,18 @@ def _trained(arguments: Arguments, rays: TrainingRays, integrated: bool) -> MipN
     return model
 
 
-def _quality(model: MipNeRF, scene: Scene, number: int) -> float:
-    """Mean PSNR over held-out views, on white where the images are cut out."""
+def _quality(model: MipNeRF, scene: Scene, number: int, thinner: int = 1) -> float:
+    """Mean PSNR over held-out views, on white where the images are cut out.
+
+    thinner: what the cones' radii are divided by.
+    """
     views = Views(scene.held_out[:: max(1, len(scene.held_out) // number)])
     background = None if scene.unbounded else (1.0, 1.0, 1.0)
-    values = [psnr(*render_view(model, views[index], background)) for index in range(len(views))]
+    values = []
+    for index in range(len(views)):
+        view = views[index]
+        view["ray_radii"] = view["ray_radii"] / thinner
+        values.append(psnr(*render_view(model, view, background)))
     return sum(values) / len(values)
 
 

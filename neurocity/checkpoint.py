@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from neurocity.contract import SceneInfo, file_sha256, scene_info_from_dict, to_dict
 from neurocity.errors import CheckpointError, ConfigError, ManifestError, TrainingError
 from neurocity.families import find_family
+from neurocity.family import RenderModel
 
 FORMAT_VERSION = 1
 _REQUIRED = ("format_version", "family", "model_config", "scene", "metrics")
@@ -27,15 +27,14 @@ _PREFIX = "model."
 class Checkpoint:
     """An opened checkpoint.
 
-    model: the family's module in eval mode, float32; `model(ray_origins, ray_directions)` renders.
-    metrics: last validation metrics by name. step: optimiser steps taken. sha256: of the file.
+    model: the family's module in eval mode, float32.
+    step: optimiser steps taken. sha256: of the file.
     """
 
     family: str
-    model: nn.Module
+    model: RenderModel
     model_config: Any
     info: SceneInfo
-    metrics: dict[str, float]
     step: int
     sha256: str
 
@@ -70,7 +69,6 @@ def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
         model=model.float().eval().requires_grad_(False).to(device),
         model_config=config,
         info=info,
-        metrics=dict(record["metrics"]),
         step=int(content.get("global_step", 0)),
         sha256=file_sha256(path),
     )

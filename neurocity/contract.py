@@ -145,8 +145,8 @@ class SceneManifest:
     """Everything about one exported artefact; `manifest.json` is its JSON form.
 
     inputs, outputs: of the graph, in the order of its arguments and results.
-    sample_budget: what bounds the samples of a ray in the graph (family-specific names); of a graph with a
-        fixed number of samples also the measured share of held-out rays that it truncates.
+    sample_budget: what bounds the samples of a ray in the graph (family-specific names); of a fixed budget
+        also the measured share of held-out rays that it cuts short, as `truncated_ray_share`.
     tools: versions of the packages that wrote the artefact.
     parity: the measured proof (plain JSON), see `export.parity.gate`.
     golden: what the model answers, to repeat the proof from; artefacts of old releases have none.

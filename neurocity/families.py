@@ -1,44 +1,9 @@
-"""The model families. A family is a folder `neurocity/<name>/` and one line in `FAMILIES`."""
+"""The model families: a folder `neurocity/<name>/` and a line in `FAMILIES` each, see `neurocity.family`."""
 
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from neurocity.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Family:
-    """Where a family's parts are; they are imported when they are asked for.
-
-    name: the folder's name, also used on command lines and in checkpoints.
-    model: class name of the render model in `core`; its configuration is `<model>Config` there, its training
-        is `<model>LightningModule` and `<model>LightningConfig` in `lightning_trainer`.
-    """
-
-    name: str
-    model: str
-
-    def model_class(self) -> Any:
-        """The torch module whose eval forward is the render graph."""
-        return getattr(import_module(f"neurocity.{self.name}.core"), self.model)
-
-    def config_class(self) -> Any:
-        """The frozen dataclass that configures the model; has a `preset` constructor."""
-        return getattr(import_module(f"neurocity.{self.name}.core"), f"{self.model}Config")
-
-    def lightning_module_class(self) -> Any:
-        """The LightningModule that trains the model."""
-        return getattr(
-            import_module(f"neurocity.{self.name}.lightning_trainer"), f"{self.model}LightningModule"
-        )
-
-    def lightning_config_class(self) -> Any:
-        """The frozen dataclass that configures training; has a `preset` constructor."""
-        return getattr(
-            import_module(f"neurocity.{self.name}.lightning_trainer"), f"{self.model}LightningConfig"
-        )
-
+from neurocity.family import Family, RenderModel
 
 FAMILIES = {
     family.name: family
@@ -49,6 +14,14 @@ FAMILIES = {
         Family("svraster", "SVRaster"),
     )
 }
+
+if TYPE_CHECKING:  # mypy alone reads this: each family is what `RenderModel` says
+    from neurocity.grid_nerf.core import GridNeRF
+    from neurocity.instant_ngp.core import InstantNGP
+    from neurocity.mip_nerf.core import MipNeRF
+    from neurocity.svraster.core import SVRaster
+
+    _MODELS: tuple[type[RenderModel], ...] = (GridNeRF, InstantNGP, MipNeRF, SVRaster)
 
 
 def find_family(name: str) -> Family:

@@ -47,7 +47,6 @@ def tiny_checkpoint(**changes: Any) -> Checkpoint:
         model=TinyField(TINY_BOUNDS),
         model_config=None,
         info=tiny_info(),
-        metrics={},
         step=0,
         sha256="1" * 64,
     )

@@ -205,6 +205,8 @@ def test_the_contracts_are_kept(import_cache):
             "import export.formats.torchscript",
             "an export format knows no other format",
         ),
+        ("neurocity/svraster/losses.py", "import neurocity.mip_nerf.cones", "a family knows no other family"),
+        ("neurocity/rendering/views.py", "import neurocity.svraster.octree", "rendering knows no family"),
         (
             "neurocity/errors.py",
             "import neurocity.contract",
@@ -242,6 +244,16 @@ def test_the_contracts_can_fail(file, statement, contract, import_cache, tmp_pat
     result = lint_imports(tmp_path, import_cache)
     assert result.returncode == 1, result.stdout + result.stderr
     assert f"{contract} BROKEN" in result.stdout
+
+
+def test_the_contracts_cover_every_family():
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    lists = {contract["id"]: contract for contract in contracts}
+    folders = {f"neurocity.{family}" for family in FAMILIES}
+    assert set(lists["families"]["modules"]) == folders
+    assert set(lists["rendering"]["forbidden_modules"]) == folders
 
 
 def test_every_engine_is_a_module_that_the_contract_covers():

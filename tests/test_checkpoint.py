@@ -79,7 +79,6 @@ def test_a_small_one_opens_too(content: dict[str, Any], tmp_path: Path) -> None:
     """So that the failures below are not those of the small one."""
     checkpoint = load_checkpoint(saved(content, tmp_path / "good.ckpt"))
     assert checkpoint.step == 12
-    assert checkpoint.metrics == {"val/psnr": 20.0}
     assert checkpoint.info.up == (0.0, 0.0, 1.0)
 
 

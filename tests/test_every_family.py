@@ -1,13 +1,16 @@
 """What holds for every registered family: its parts, its presets, its render graph as `contract` has it."""
 
+import ast
 import copy
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 
 import onnxruntime
 import pytest
 import torch
 from family_models import assert_equal_renders, deprecations_known, model_of, rays
 
+from neurocity import families
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES, find_family
@@ -30,6 +33,15 @@ def test_the_registry_finds_its_parts(family: str) -> None:
             config.preset("huge")
     assert parts.lightning_module_class().family == family
     assert {field.name for field in fields(parts.config_class())} >= {"scene_bounds"}
+
+
+def test_mypy_checks_that_it_is_a_render_model(family: str) -> None:
+    (checked,) = [
+        {name.id for name in ast.walk(node.value) if isinstance(name, ast.Name)}
+        for node in ast.walk(ast.parse(Path(families.__file__).read_text()))
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_MODELS" and node.value
+    ]
+    assert FAMILIES[family].model in checked
 
 
 def test_unknown_families_are_refused(family: str) -> None:
@@ -81,14 +93,10 @@ def test_no_rays_give_no_light(family: str) -> None:
 
 
 @pytest.mark.parametrize("unbounded", [False, True])
-def test_budgets_and_truncated_rays_are_told(family: str, unbounded: bool) -> None:
-    model, (origins, directions) = model_of(family, unbounded), rays()
-    budget = model.sample_budget()
+def test_budgets_are_told(family: str, unbounded: bool) -> None:
+    budget = model_of(family, unbounded).sample_budget()
     assert budget
     assert all(isinstance(value, float) and value > 0.0 for value in budget.values())
-    truncated = model.truncated_rays(origins, directions)
-    assert truncated.dtype == torch.bool
-    assert truncated.shape == (len(origins),)
 
 
 @pytest.mark.parametrize("unbounded", [False, True])

@@ -16,7 +16,6 @@ from export.formats.torchscript import TorchScriptFormat
 from export.job.capabilities import Capability, capabilities
 from export.parity.tolerances import FP32
 from neurocity.families import FAMILIES, find_family
-from neurocity.rendering.marched_field import MarchedField
 
 
 def _checkpoint(family: str) -> Any:
@@ -66,10 +65,6 @@ def _no_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TorchScriptFormat, "tolerances", {"fp32": FP32})
 
 
-def _no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(MarchedField, "halve")
-
-
 def _no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("export.formats.onnx", "export.onnx.file", "neurocity.onnx_session"):
         monkeypatch.delitem(sys.modules, module, raising=False)
@@ -81,7 +76,6 @@ def _no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (_no_python_like_this, ("torchscript", "fp32"), 4, "does not support TorchScript on Python 3.1"),
         (_no_row, ("torchscript", "fp16"), 4, "torchscript in fp16 is not offered, known: "),
-        (_no_halves, ("torchscript", "fp16"), 4, "InstantNGP does not say what of it may be in half"),
         (_no_package, ("onnx", "fp32"), 5, "format 'onnx' needs the package 'onnxruntime', which is not"),
     ],
 )

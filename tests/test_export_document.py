@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import foreign_model
 import numpy as np
+import nvlabs_model
 import pytest
 import torch
 from PIL import Image
@@ -68,10 +68,10 @@ def _in_a_folder_with_runs(
     run.mkdir(parents=True)
     shutil.copy(ngp_checkpoint, run / "last.ckpt")
     (tmp_path / "photos").symlink_to(sphere)
-    content = foreign_model.model_content(
+    content = nvlabs_model.model_content(
         random_model(sh_degree=3), center=(0.0, 0.0, 0.0), extent=3.0, outside_level=0
     )
-    foreign_model.write(content, tmp_path / "svraster" / "lego")
+    nvlabs_model.write(content, tmp_path / "svraster" / "lego")
     monkeypatch.chdir(tmp_path)
 
 

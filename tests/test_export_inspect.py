@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import foreign_model
+import nvlabs_model
 import onnx
 import pytest
 import torch
@@ -58,8 +58,8 @@ def test_a_checkpoint(inspect, ngp_checkpoint):
 
 def test_a_model_of_another_program(inspect, tmp_path):
     model = random_model(sh_degree=1)
-    content = foreign_model.model_content(model, center=(0.0, 1.0, 0.0), extent=4.0, outside_level=1)
-    code, found, _ = inspect(foreign_model.write(content, tmp_path))
+    content = nvlabs_model.model_content(model, center=(0.0, 1.0, 0.0), extent=4.0, outside_level=1)
+    code, found, _ = inspect(nvlabs_model.write(content, tmp_path))
     assert (code, found["kind"]) == (0, "SVRaster model of another program")
     assert found["voxels"] == len(model.voxel_level)
     assert sum(found["voxels_by_level"].values()) == found["voxels"]

@@ -19,7 +19,7 @@ from export.parity.photographs import Photographs, compare_with_photograph
 from export.parity.rays import view_rays
 from export.parity.reference import Reference
 from neurocity.cameras import Rays
-from neurocity.checkpoint import load_checkpoint
+from neurocity.checkpoint import read_content
 from neurocity.contract import manifest_from_json
 from neurocity.data.load import load_scene
 from neurocity.errors import DataError
@@ -158,7 +158,7 @@ def test_a_trained_model_is_exported_with_what_it_loses(trained_run, sphere, tmp
     folder = tmp_path / "ball_torchscript_fp16" / "1"
     manifest = manifest_from_json((folder / "manifest.json").read_text())
     found = manifest.parity["photographs"]
-    metrics = load_checkpoint(checkpoint).metrics
+    metrics = read_content(checkpoint)["hyper_parameters"]["metrics"]
     assert found["model_psnr_db"] == pytest.approx(metrics["val/psnr"], abs=0.01)
     assert abs(found["loss_db"]) < 0.05
     assert "## Against the photographs" in (folder / "report.md").read_text()

@@ -56,18 +56,18 @@ def test_the_branches_differ_and_render_in_training_what_they_render_in_eval(
     both = grid.render_branches(origins.t(), directions.t(), middle, 0.0, nerf=True)
     for trained, model in zip(both, (grid, nerf), strict=True):
         evaluated = model(origins, directions)
-        torch.testing.assert_close(trained.rgb.t(), evaluated.rgb, atol=1 / 255, rtol=0)
+        torch.testing.assert_close(trained.rgb, evaluated.rgb, atol=1 / 255, rtol=0)
         torch.testing.assert_close(trained.opacity, evaluated.opacity, atol=1e-5, rtol=0)
     assert both[0].evaluated == both[1].evaluated > 100
     assert float((both[0].rgb - both[1].rgb).abs().mean()) > 0.02
 
 
 @BRANCHES
-def test_phases_change_nothing(branch: str) -> None:
+def test_rounds_change_nothing(branch: str) -> None:
     model = grid_nerf_field(render_branch=branch)
     rays = rays_around(count=60)
     expected = model(*rays)
-    model.phases = (1, 3, 7, 2**31)
+    model.termination_rounds = (1, 3, 7, 2**31)
     for got, value in zip(model(*rays), expected, strict=True):
         torch.testing.assert_close(got, value, atol=1e-4, rtol=0.0)
 

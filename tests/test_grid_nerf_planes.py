@@ -162,7 +162,7 @@ def test_growth_to_nested_vertices_changes_no_value(modes: list[tuple[int, int, 
 def test_growth_to_other_vertices_keeps_what_is_linear_and_the_corners() -> None:
     features = features_of(final=(11, 16, 9), components=1, divisors=(1, 2))
     with torch.no_grad():
-        for grid in features.used(features.planes, features.lines):
+        for grid in features.grids_in_use(features.planes, features.lines):
             height, width, _ = grid.shape
             across, down = torch.linspace(0, 1, width), torch.linspace(0, 1, height)
             grid.copy_((0.3 + across - 2.0 * down[:, None])[..., None])
@@ -182,8 +182,8 @@ def test_what_belongs_to_the_entries_grows_with_them() -> None:
     features = features_of()
     also = tuple(2.0 * table.detach() for table in (features.planes, features.lines))
     features.grow((11, 12, 8), [also])
-    doubled = features.used(*also)
-    for grid, twice in zip(features.used(features.planes, features.lines), doubled, strict=True):
+    doubled = features.grids_in_use(*also)
+    for grid, twice in zip(features.grids_in_use(features.planes, features.lines), doubled, strict=True):
         torch.testing.assert_close(twice, 2.0 * grid)
 
 
@@ -196,7 +196,7 @@ def test_growth_beyond_the_tables_is_refused() -> None:
 def test_penalties_equal_loops_over_the_entries_in_use() -> None:
     features = features_of(components=2)
     magnitude = variation = 0.0
-    for grid in features.used(features.planes, features.lines):
+    for grid in features.grids_in_use(features.planes, features.lines):
         array = grid.detach().double().numpy()
         height, width, components = array.shape
         magnitude += np.mean([abs(value) for value in array.ravel()])
@@ -217,8 +217,8 @@ def test_penalties_equal_loops_over_the_entries_in_use() -> None:
     assert total_variation(features).item() == pytest.approx(variation, rel=1e-5)
     (sparsity(features) + total_variation(features)).backward()
     unused = features.planes.grad.abs().sum(1) == 0.0
-    used = int((features.sizes[:, 0] * features.sizes[:, 1]).sum())
-    assert int(unused.sum()) == len(features.planes) - used > 0
+    grids_in_use = int((features.sizes[:, 0] * features.sizes[:, 1]).sum())
+    assert int(unused.sum()) == len(features.planes) - grids_in_use > 0
 
 
 def test_tables_have_room_for_the_end_and_nothing_else_is_kept() -> None:

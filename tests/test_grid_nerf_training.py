@@ -96,10 +96,10 @@ class WatchGrowth(pl.Callback):
         (average,) = module.averaged_models()
         for features, averaged in zip(module.model.feature_sets(), average.feature_sets(), strict=True):
             states = [optimizer.state[table] for table in (features.planes, features.lines)]
-            found += features.used(features.planes, features.lines)
-            found += averaged.used(averaged.planes, averaged.lines)
+            found += features.grids_in_use(features.planes, features.lines)
+            found += averaged.grids_in_use(averaged.planes, averaged.lines)
             for key in ("exp_avg", "exp_avg_sq"):
-                found += features.used(states[0][key], states[1][key])
+                found += features.grids_in_use(states[0][key], states[1][key])
         return [grid.detach().clone() for grid in found]
 
 

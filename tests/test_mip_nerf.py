@@ -1,6 +1,7 @@
 """Mip-NeRF's render against loops in double precision, and what holds for any field."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -53,6 +54,53 @@ def test_halved_it_has_the_same_densities(changes: dict[str, object]) -> None:
     assert torch.equal(render.opacity, expected.opacity)
     difference = (render.rgb - expected.rgb).abs().max()
     assert 0.0 < float(difference) < 5e-3
+
+
+GRAPHS: dict[str, Callable[[MipNeRF], torch.nn.Module]] = {
+    "packed": lambda model: model,
+    "fixed budget": lambda model: model.fixed_budget(20),
+    "scripted": torch.jit.script,
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("changes", SCENES[:2], ids=NAMES[:2])
+def test_a_radius_that_is_not_positive_stands_for_the_mean(changes: dict[str, object], graph: str) -> None:
+    model = mip_nerf_field(seed=3, **changes)
+    model.mean_radius.fill_(0.3)
+    render = GRAPHS[graph](model)
+    origins, directions, radii = cone_rays(count=40)
+    without = render(origins, directions)
+    for radius in (0.0, -1.0, torch.nan, 0.3):
+        given = render(origins, directions, torch.full_like(radii, radius))
+        for a, b in zip(given, without, strict=True):
+            assert torch.equal(a, b)
+    # Each ray by itself: a radius of its own, or the mean.
+    mixed = torch.where(torch.arange(40)[:, None] % 2 == 0, radii, 0.0)
+    own, got = render(origins, directions, radii), render(origins, directions, mixed)
+    for a, b, c in zip(got, own, without, strict=True):
+        torch.testing.assert_close(a[::2], b[::2], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(a[1::2], c[1::2], rtol=1e-5, atol=1e-6)
+    assert float((own.rgb - without.rgb).abs().max()) > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("graph", ["packed", "fixed budget"])
+def test_graphs_are_recorded_with_radii_as_a_third_input(graph: str) -> None:
+    model = mip_nerf_field(seed=3)
+    render, rays = GRAPHS[graph](model), cone_rays(count=61)
+    some = torch.export.Dim("rays", min=1, max=65536)
+    program = torch.export.export(render, rays, dynamic_shapes=({0: some}, {0: some}, {0: some}))
+    traced = torch.jit.trace(render, rays, check_trace=False)
+    for count in (7, 61):
+        part = tuple(plane[:count] for plane in rays)
+        for recorded in (program.module(), traced):
+            for a, b in zip(recorded(*part), render(*rays), strict=True):
+                torch.testing.assert_close(a, b[:count], rtol=1e-5, atol=1e-5)
+            zeros = recorded(*part[:2], torch.zeros(count, 1))
+            for a, b in zip(zeros, render(*rays[:2]), strict=True):
+                torch.testing.assert_close(a, b[:count], rtol=1e-5, atol=1e-5)
 
 
 def test_the_paper_preset_is_that_of_the_paper() -> None:
@@ -163,7 +211,6 @@ def test_rendering_in_parts_changes_nothing() -> None:
 def test_the_render_graph_covers_all_of_a_ray() -> None:
     model = mip_nerf_field()
     assert model.sample_budget() == {"coarse_samples": 9.0, "fine_samples": 11.0}
-    assert model.truncated_rays(*cone_rays(count=7)[:2]).tolist() == [False] * 7
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import torch
 from neurocity.data.datasets import TrainingRays, Views, training_datasets
 from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError, TrainingError
-from neurocity.mip_nerf.core import MipNeRFConfig, PassRender
+from neurocity.mip_nerf.core import MipNeRFConfig
 from neurocity.mip_nerf.lightning_trainer import (
     MipNeRFLightningConfig,
     MipNeRFLightningModule,
     squared_error,
     train_mip_nerf_lightning,
 )
+from neurocity.rendering.render import TrainingRender
 from neurocity.training.metrics import psnr
 from neurocity.training.views import render_view
 
@@ -97,7 +98,7 @@ def test_as_many_rays_are_drawn_as_meet_the_hull_often_enough(trained: MipNeRFLi
 
 def test_the_error_is_the_mean_over_all_backgrounds() -> None:
     torch.manual_seed(0)
-    render = PassRender(torch.rand(6, 3), torch.rand(6))
+    render = TrainingRender(torch.rand(6, 3), torch.rand(6), 0)
     rgba, weights = torch.rand(6, 4), torch.rand(6, 1)
     backgrounds = torch.rand(200_000, 1, 3)
     image = render.rgb + (1.0 - render.opacity)[:, None] * backgrounds
@@ -108,7 +109,7 @@ def test_the_error_is_the_mean_over_all_backgrounds() -> None:
 
 def test_a_batch_that_meets_nothing_has_no_error_and_a_gradient() -> None:
     rgb = torch.zeros(0, 3, requires_grad=True)
-    error = squared_error(PassRender(rgb, torch.zeros(0)), torch.zeros(0, 4), torch.zeros(0, 1))
+    error = squared_error(TrainingRender(rgb, torch.zeros(0), 0), torch.zeros(0, 4), torch.zeros(0, 1))
     error.backward()
     assert error.item() == 0.0
 

@@ -17,8 +17,9 @@ from export.renderer import Renderer
 from export.torch_archive.native_library import native_library
 from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.cpu_kernels import without_kernels
-from neurocity.rendering.fixed_budget import LEAST_LIGHT
+from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.marching import FAR
+from neurocity.rendering.mlp import MLP
 from neurocity.rendering.native_kernel import NATIVE_KERNELS
 from neurocity.rendering.render import RayRender
 from neurocity.svraster.core import SVRaster, SVRasterConfig
@@ -94,8 +95,8 @@ def in_float32(model: nn.Module) -> nn.Module:
     """What the kernels compute of a model in float16: with its parameters, in float32."""
     model = copy.deepcopy(model).float()
     for part in model.modules():
-        if hasattr(part, "halved"):
-            part.halved = False  # type: ignore[assignment]
+        if isinstance(part, MLP):
+            part.halved = False
     return model
 
 
@@ -115,8 +116,8 @@ def test_packages_render_what_the_graphs_render(
             expected = in_float32(model)(*rays)
         lit += int(float(expected.rgb.std()) > 0.05)
         for name, a, b in zip(expected._fields, got, expected, strict=True):
-            # Kernel and phases leave different shares of light out, both below LEAST_LIGHT.
-            tolerance = LEAST_LIGHT * FAR if name == "depth" else 2e-5
+            # Kernel and rounds leave different shares of light out, both below NEGLIGIBLE_LIGHT.
+            tolerance = NEGLIGIBLE_LIGHT * FAR if name == "depth" else 2e-5
             if index >= len(models) // 2 and model.sky_enabled:
                 tolerance = 5e-3  # the sky is no part of the kernel, and computes in float16
             torch.testing.assert_close(

@@ -13,6 +13,8 @@ from neurocity.training.views import render_view
 class Recorder:
     """Renders ray directions as colours, and remembers how many rays it was asked for at once."""
 
+    needs_ray_radii = False
+
     def __init__(self) -> None:
         self.calls: list[int] = []
 

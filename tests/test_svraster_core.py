@@ -42,9 +42,9 @@ def test_light_is_that_of_a_loop_over_all_voxels(changes: dict[str, Any]) -> Non
     fused = model(origins.t(), directions.t())
     # Rounding of depths, 5e-7 here, times densities up to 500.
     torch.testing.assert_close(flat(fused), reference, atol=2e-4, rtol=1e-5)
-    at_once, in_phases = model.render(origins, directions), model.render_in_phases(origins, directions)
+    at_once, in_rounds = model.render(origins, directions), model.render_in_rounds(origins, directions)
     torch.testing.assert_close(flat(fused), flat(at_once), atol=2e-6, rtol=1e-6)
-    torch.testing.assert_close(flat(in_phases), flat(at_once), atol=2e-6, rtol=1e-6)
+    torch.testing.assert_close(flat(in_rounds), flat(at_once), atol=2e-6, rtol=1e-6)
 
 
 def test_a_ray_ends_where_its_light_does() -> None:
@@ -54,8 +54,8 @@ def test_a_ray_ends_where_its_light_does() -> None:
     origins, directions = random_rays(model, 2, count=8)
     fused, defined = model(origins.t(), directions.t()), model.render(origins, directions)
     torch.testing.assert_close(flat(fused), flat(defined), atol=1e-6, rtol=1e-6)
-    in_phases = model.render_in_phases(origins, directions)
-    torch.testing.assert_close(flat(in_phases), flat(defined), atol=1e-6, rtol=1e-6)
+    in_rounds = model.render_in_rounds(origins, directions)
+    torch.testing.assert_close(flat(in_rounds), flat(defined), atol=1e-6, rtol=1e-6)
     assert float(fused.opacity[8:16].min()) > 0.5
     assert float((fused.opacity == 1.0).float().mean()) > 0.3
     weights = shading.visible_weights(

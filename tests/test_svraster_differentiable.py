@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from reference import svraster_losses as reference
 from svraster_scene import random_model, random_rays
 
+from neurocity.rendering.render import TrainingRender
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.training.differentiable import Recycled, TrainingPass, TrainingRender
+from neurocity.svraster.training.differentiable import Recycled, TrainingPass
 from neurocity.svraster.training.statistics import VoxelStatistics
 
-NAMES = ("rgb", "opacity", "concentration", "distortion")
+
+def lights(render: TrainingRender) -> tuple[torch.Tensor, ...]:
+    """All that is differentiable of a render."""
+    return render.rgb, render.opacity, *render.terms.values()
 
 
 @pytest.fixture(params=[1, 3])
@@ -38,8 +42,7 @@ def run(model: SVRaster, way: str, seed: int = 0, degree: int = 2) -> tuple[Trai
         torch.rand(number, 3, generator=generator),
         0.01 + torch.rand(number, generator=generator),
     )
-    planes = (render.rgb, render.opacity, render.concentration, render.distortion)
-    sum((torch.randn(p.shape, generator=generator) * p).sum() for p in planes).backward()
+    sum((torch.randn(p.shape, generator=generator) * p).sum() for p in lights(render)).backward()
     return render, rays
 
 
@@ -50,8 +53,9 @@ def test_kernels_do_what_the_definition_says(samples: int, degree: int) -> None:
     rendered, kernels = run(model, "render", degree=degree)
     gradients = [parameter.grad.clone() for parameter in (model.density, model.sh0, model.shs)]
     defined, definition = run(model, "define", degree=degree)
-    for name in NAMES:
-        torch.testing.assert_close(getattr(rendered, name), getattr(defined, name), rtol=2e-5, atol=2e-6)
+    assert [*rendered.terms] == [*defined.terms] == ["concentration", "distortion"]
+    for got, expected in zip(lights(rendered), lights(defined), strict=True):
+        torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-6)
     for gradient, parameter in zip(gradients, (model.density, model.sh0, model.shs), strict=True):
         assert float(parameter.grad.abs().max()) > 1e-3 or (parameter is model.shs and degree == 0)
         torch.testing.assert_close(gradient, parameter.grad, rtol=2e-4, atol=2e-5)
@@ -89,7 +93,9 @@ def test_gradients_are_slopes_of_the_definition() -> None:
         rays.distortion = True
         render = rays.render(origins, directions, photograph, torch.ones(len(photograph)))
         # The weights of the concentration are constants, so only colours may be moved against it.
-        return (render.rgb * photograph).double().sum() + (render.opacity + render.distortion).double().sum()
+        return (render.rgb * photograph).double().sum() + (
+            render.opacity + render.terms["distortion"]
+        ).double().sum()
 
     loss().backward()
     for parameter, step in ((model.density, 2e-2), (model.sh0, 1e-2), (model.shs, 1e-2)):

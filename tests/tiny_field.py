@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from neurocity.errors import UnsupportedError
+
 SAMPLES = 24
 RESOLUTION = 8
 
@@ -39,6 +41,8 @@ class TinyFixedBudget(nn.Module):
 
 class TinyField(nn.Module):
     """Uniform samples of a box, an occupancy grid and a two-layer MLP for density and colour."""
+
+    needs_ray_radii = False
 
     bounds_min: Tensor
     bounds_max: Tensor
@@ -113,13 +117,14 @@ class TinyField(nn.Module):
         """Occupied samples of rays [R, 3]: [R] int64."""
         return self.candidates(ray_origins, ray_directions)[3].sum(1)
 
+    @torch.jit.unused
+    def halve(self) -> None:
+        """Nothing of so small a field: exports in fp16 are refused."""
+        raise UnsupportedError("TinyField has no half precision")
+
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray."""
         return {"samples_per_ray": float(self.samples)}
-
-    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
-        """Rays [R] whose occupied samples outrun the budget: none, the samples span the box."""
-        return torch.zeros(len(ray_origins), dtype=torch.bool) & (ray_directions[:, 0] > 2)
 
     def _box(self, ray_origins: Tensor, ray_directions: Tensor) -> tuple[Tensor, Tensor]:
         tiny = torch.full_like(ray_directions, 1e-9)

@@ -1,7 +1,7 @@
 """Which family can be exported to which format in which precision, on this machine, and why not otherwise.
 
 Nothing is listed here: a format says what it needs by what its module imports and by `check_machine`, and by
-its tolerances which precisions are verified; a family's model says by its methods what it offers.
+its tolerances which precisions are verified. Families offer all of them, see `neurocity.family`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any, get_args
 from export.format import BuildsEngine, ChecksMachine, Precision, tolerance_of
 from export.formats.registry import format_names, get_format, missing_dependency
 from export.job.job import ExportOptions
-from neurocity.errors import NeuroCityError, UnsupportedError
+from neurocity.errors import NeuroCityError
 from neurocity.exit_codes import exit_code
 from neurocity.families import FAMILIES, Family
 
@@ -59,10 +59,6 @@ def _require(family: Family, format_name: str, precision: str) -> None:
         target.check_engine(ExportOptions.engine)
     tolerance_of(target, precision)
     try:
-        model: Any = family.model_class()
+        family.model_class()
     except ModuleNotFoundError as error:
         raise missing_dependency(error, f"family {family.name!r}") from error
-    if precision == "fp16" and not hasattr(model, "halve"):
-        raise UnsupportedError(f"{model.__name__} does not say what of it may be in half precision")
-    if target.fixed_budget and not hasattr(model, "fixed_budget"):
-        raise UnsupportedError(f"{model.__name__} has no render graph with a fixed number of samples")

@@ -61,7 +61,7 @@ def _artefact(path: Path, target: Format) -> dict[str, Any]:
 
 def _checkpoint(path: Path) -> dict[str, Any]:
     from neurocity.checkpoint import read_content  # noqa: PLC0415, brings torch
-    from neurocity.svraster.foreign_file import is_model_file, read_model_file  # noqa: PLC0415
+    from neurocity.svraster.nvlabs_model_file import is_model_file, read_model_file  # noqa: PLC0415
 
     if is_model_file(path):
         model = read_model_file(path)

@@ -1,11 +1,9 @@
 """Does a job in this process: the checkpoint is loaded, and what was made of it shipped or refused."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from export.formats.registry import get_format
 from export.job.format_export import FormatExport
@@ -16,7 +14,6 @@ from export.job.sample_budget import choose_budget
 from export.job.source import open_checkpoint
 from export.parity.gate import ParityGate, Progress
 from export.parity.photographs import Photographs
-from export.parity.rays import view_rays
 from export.parity.reference import Reference
 from export.renderer import DEFAULT_RAYS_PER_CALL
 from neurocity.checkpoint import Checkpoint
@@ -68,31 +65,16 @@ def _run(job: Job, progress: Progress, checkpoint: Checkpoint | None, kept_views
     ) as reference:
         photographs = None if job.data is None else Photographs(job.data, checkpoint.info)
         gate = ParityGate(reference, checkpoint.info, photographs=photographs)
-        budget = _sample_budget(checkpoint, reference, progress)
         try:
             export = FormatExport(
                 job=job,
                 target=get_format(job.format),
                 checkpoint=checkpoint,
                 gate=gate,
-                budget=budget,
+                budget=checkpoint.model.sample_budget(),
                 fixed_budget=partial(choose_budget, reference, checkpoint.info, job.samples),
                 progress=progress,
             )
             return Outcome(job=job, status="shipped", manifest=export.run())
         except NeuroCityError as error:
             return Outcome.failed(job, error)
-
-
-def _sample_budget(checkpoint: Checkpoint, reference: Reference, progress: Progress) -> dict[str, float]:
-    """The model's own figures, and the share of all held-out rays that its budget cuts short."""
-    truncated = total = 0
-    views = checkpoint.info.views
-    for index, view in enumerate(views):
-        progress("counting truncated rays", index, len(views))
-        rays = view_rays(view)
-        truncated += reference.truncated_rays(rays)
-        total += len(rays)
-    progress("counting truncated rays", len(views), len(views))
-    sample_budget = cast(Callable[[], dict[str, float]], checkpoint.model.sample_budget)
-    return {**sample_budget(), "truncated_ray_share": truncated / total}

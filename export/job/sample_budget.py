@@ -41,7 +41,7 @@ def choose_budget(reference: Reference, info: SceneInfo, samples: int | None) ->
     """The budget with `samples`, or with as many as the rays need that an artefact is compared on.
 
     What is needed is counted on held-out views and on `adversarial_rays`, and rounded up to a multiple of 8,
-    at most `MAX_SAMPLES`. Raises UnsupportedError when the model has no fixed budget.
+    at most `MAX_SAMPLES`.
     """
     seen = reference.samples_needed(_thinned(info))
     hardest = max(

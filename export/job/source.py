@@ -5,8 +5,8 @@ from pathlib import Path
 from neurocity.checkpoint import Checkpoint, load_checkpoint
 from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError
-from neurocity.svraster.foreign import load_foreign
-from neurocity.svraster.foreign_file import is_model_file
+from neurocity.svraster.nvlabs_checkpoint import load_nvlabs_checkpoint
+from neurocity.svraster.nvlabs_model_file import is_model_file
 
 
 def open_checkpoint(path: Path, cameras: Path | None) -> Checkpoint:
@@ -27,4 +27,4 @@ def open_checkpoint(path: Path, cameras: Path | None) -> Checkpoint:
             f"{path} is an SVRaster model of another program and holds no views to compare artefacts on; "
             "--cameras names its dataset (a folder, or a transforms.json in it)"
         )
-    return load_foreign(path, load_scene(cameras.parent if cameras.is_file() else cameras))
+    return load_nvlabs_checkpoint(path, load_scene(cameras.parent if cameras.is_file() else cameras))

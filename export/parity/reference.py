@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from export.parity.rays import view_rays
 from export.renderer import chunks, render_in_chunks
 from neurocity.cameras import Rays
 from neurocity.contract import View
-from neurocity.errors import MissingDependencyError, UnsupportedError
+from neurocity.errors import MissingDependencyError
+from neurocity.family import RenderModel
 from neurocity.light import Light
 
 
@@ -29,7 +29,7 @@ class Reference:
     """
 
     def __init__(
-        self, model: nn.Module, *, device: str, rays_per_call: int, kept: Path | None = None
+        self, model: RenderModel, *, device: str, rays_per_call: int, kept: Path | None = None
     ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
@@ -78,22 +78,13 @@ class Reference:
         unfinished.rename(kept)
         return rendered
 
-    def truncated_rays(self, rays: Rays) -> int:
-        """How many of the rays the model's sample budget cuts short."""
-        truncated_rays = cast(Callable[..., Tensor], self._model.truncated_rays)
-        return sum(int(self._compute(truncated_rays, c).sum()) for c in chunks(rays, self._rays_per_call))
-
     def samples_needed(self, rays: Rays) -> np.ndarray:
-        """How many samples of a fixed budget each ray needs to lose no light, [R] int64.
-
-        Raises UnsupportedError when the model does not say.
-        """
-        if not hasattr(self._model, "samples_needed"):
-            raise UnsupportedError(
-                f"{type(self._model).__name__} has no render graph with a fixed number of samples"
-            )
-        samples_needed = cast(Callable[..., Tensor], self._model.samples_needed)
-        parts = [self._compute(samples_needed, chunk) for chunk in chunks(rays, self._rays_per_call)]
+        """How many samples of a fixed budget each ray needs to lose no light, [R] int64."""
+        without_radii = Rays(rays.origins, rays.directions)
+        parts = [
+            self._compute(self._model.samples_needed, chunk)
+            for chunk in chunks(without_radii, self._rays_per_call)
+        ]
         return torch.cat(parts).cpu().numpy()
 
     def _compute(self, function: Callable[..., Any], rays: Rays) -> Any:

@@ -18,10 +18,11 @@ from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum
 from neurocity.rendering.fixed_budget import RowSamples
-from neurocity.rendering.graph_target import stored
-from neurocity.rendering.marched_field import MarchedField, TrainingRender
+from neurocity.rendering.graph_target import materialize
+from neurocity.rendering.marched_field import MarchedField
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
+from neurocity.rendering.render import TrainingRender
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
 
 __all__ = ["GridNeRF", "GridNeRFConfig"]
@@ -83,10 +84,10 @@ class GridNeRF(MarchedField):
     def density(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-cube points [3, N] -> density features [N, .], grid branch's density [N] per world unit."""
         features = self.density_features(self.in_box(points))
-        return features, activated(self.density_net(features)[:, 0]) * self.density_scale
+        return features, density_activation(self.density_net(features)[:, 0]) * self.density_scale
 
     def color(self, points: Tensor, features: Tensor, basis: Tensor) -> Tensor:
-        """Points [3, N], what `weigh` gave, direction basis [N, 16] -> sRGB [N, 3] of the rendered branch."""
+        """Points [3, N], their features, direction basis [N, 16] -> sRGB [N, 3] of the rendered branch."""
         appearance = self.appearance_features(self.in_box(points))
         if self.nerf_rendered:
             return self.nerf.color(features, appearance, basis)
@@ -96,15 +97,15 @@ class GridNeRF(MarchedField):
         """Appearance features [N, .], direction basis [N, 16] -> sRGB [N, 3] of the grid branch."""
         return torch.sigmoid(self.color_net(torch.cat([appearance, basis], dim=1)))
 
-    def weigh(self, samples: PackedSamples, arriving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `MarchedField.weigh`, of the rendered branch; arriving [2, R]: grid branch's and its own."""
+    def compute_weights(self, samples: PackedSamples, arriving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As of a `MarchedField`, of the rendered branch; arriving [2, R]: the grid branch's and its own."""
         features, density = self.density(samples.points)
         tau = density * samples.delta
-        weights = stored(self.absorbed(tau, samples, arriving[0]))
+        weights = materialize(self.absorbed(tau, samples, arriving[0]))
         leaving = arriving * torch.exp(-segment_sum(tau, samples.offsets))
         if self.nerf_rendered:
             features, tau = self.nerf_depths(samples, features, tau, weights)
-            weights = stored(self.absorbed(tau, samples, arriving[1]))
+            weights = materialize(self.absorbed(tau, samples, arriving[1]))
             own = arriving[1] * torch.exp(-segment_sum(tau, samples.offsets))
             leaving = torch.stack([leaving[0], own])
         return features, weights, leaving
@@ -122,12 +123,12 @@ class GridNeRF(MarchedField):
         hidden, log_factor = self.nerf(points, features.index_select(0, seen))
         # Fading in, up to twice the least guide weight, keeps renders continuous in rays and weights.
         fade = (guide.detach().index_select(0, seen) / self.guide_weight - 1.0).clamp(0.0, 1.0)
-        seen_tau = tau.index_select(0, seen) * activated(log_factor) * fade
+        seen_tau = tau.index_select(0, seen) * density_activation(log_factor) * fade
         everywhere = torch.zeros(guide.shape[0], hidden.shape[1], dtype=hidden.dtype, device=hidden.device)
         return everywhere.index_copy(0, seen, hidden), torch.zeros_like(guide).index_copy(0, seen, seen_tau)
 
-    def weigh_rows(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
-        """`weigh` of rows; what the packed graph keeps from the NeRF branch fades to nothing."""
+    def compute_row_weights(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
+        """`compute_weights` of rows; what the packed graph keeps from the NeRF branch fades to nothing."""
         features, density = self.density(samples.points)
         tau = self.optical_depths(density, samples)
         guide = row_weights(tau)
@@ -135,7 +136,7 @@ class GridNeRF(MarchedField):
             return features, guide
         hidden, log_factor = self.nerf(self.in_box(samples.points), features)
         fade = (guide / self.guide_weight - 1.0).clamp(0.0, 1.0)
-        return hidden, row_weights(tau * activated(log_factor).view_as(tau) * fade)
+        return hidden, row_weights(tau * density_activation(log_factor).view_as(tau) * fade)
 
     @torch.jit.unused
     def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:
@@ -174,7 +175,7 @@ class GridNeRF(MarchedField):
         return renders
 
 
-def activated(log_density: Tensor) -> Tensor:
+def density_activation(log_density: Tensor) -> Tensor:
     """Positive values [N] of a network's outputs [N]."""
     return torch.exp(log_density.clamp(-15.0, 15.0))
 

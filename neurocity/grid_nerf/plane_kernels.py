@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, run_parallel, split
 
 
 @numba.njit(inline="always")
 def _cell(coordinate, size):  # type: ignore[no-untyped-def]
-    """Lower vertex and fraction of a coordinate in [0, 1] among `size` vertices."""
+    """Lower vertex and fraction of a coordinate in [0, 1] among `size` vertices; NaN yields vertex 0."""
     position = coordinate * np.float32(size - 1)
-    index = min(int(position), size - 2)
+    index = int(min(position, np.float32(size - 2))) if position > np.float32(0.0) else 0
     return index, position - np.float32(index)
 
 
@@ -105,9 +105,9 @@ class PlaneLineCPU(torch.autograd.Function):
         kernel, _ = _compiled(planes.shape[1])
         axes, sizes, starts = layout
         out = torch.empty(points.shape[1], len(axes) * planes.shape[1])
-        arrays = [t.detach().contiguous().numpy() for t in (points, planes, lines, axes, sizes, starts)]
+        inputs = arrays(points, planes, lines, axes, sizes, starts)
         run_parallel(
-            lambda begin, end: kernel(*arrays, out.numpy(), begin, end),
+            lambda begin, end: kernel(*inputs, out.numpy(), begin, end),
             split(points.shape[1], smallest=512),
         )
         ctx.save_for_backward(points, planes, lines, axes, sizes, starts)
@@ -118,9 +118,9 @@ class PlaneLineCPU(torch.autograd.Function):
         _, planes, lines, axes, _, _ = ctx.saved_tensors
         _, kernel = _compiled(planes.shape[1])
         grad_planes, grad_lines = torch.zeros_like(planes), torch.zeros_like(lines)
-        arrays = [t.detach().contiguous().numpy() for t in (*ctx.saved_tensors, grad_out)]
+        inputs = arrays(*ctx.saved_tensors, grad_out)
         run_parallel(
-            lambda begin, end: kernel(*arrays, grad_planes.numpy(), grad_lines.numpy(), begin, end),
+            lambda begin, end: kernel(*inputs, grad_planes.numpy(), grad_lines.numpy(), begin, end),
             [(part, part + 1) for part in range(len(axes))],
         )
         return None, grad_planes, grad_lines, None, None, None

@@ -66,11 +66,16 @@ class PlaneLineFeatures(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """points [3, N] in [0, 1], along the box -> features [N, P C], finest scale first."""
-        if torch.jit.is_scripting():
-            return self.encode(points)
-        elif kernels_apply(points) and self.planes.dtype == torch.float32:
-            return PlaneLineCPU.apply(points, self.planes, self.lines, self.axes, self.sizes, self.starts)
+        if kernels_apply(points) and self.planes.dtype == torch.float32:
+            return self.encode_compiled(points)
         return self.encode(points)
+
+    @torch.jit.unused
+    def encode_compiled(self, points: Tensor) -> Tensor:
+        """`encode` by the compiled CPU kernel."""
+        tables = self.planes, self.lines, self.axes, self.sizes, self.starts
+        encoded: Tensor = PlaneLineCPU.apply(points, *tables)
+        return encoded
 
     def encode(self, points: Tensor) -> Tensor:
         """The definition, in planes of [P, N] with the four corners and two ends unrolled."""
@@ -81,10 +86,12 @@ class PlaneLineFeatures(nn.Module):
         iv, fv = cell(points.index_select(0, axis_v), size_v)
         iw, fw = cell(points.index_select(0, axis_w), size_w)
         near, line = plane_start + iv * size_u + iu, line_start + iw
-        on_plane = between(self.planes, near, fu) * (1.0 - fv) + between(self.planes, near + size_u, fu) * fv
-        return (on_plane * between(self.lines, line, fw)).transpose(0, 1).flatten(1)
+        on_plane = (
+            lerp_rows(self.planes, near, fu) * (1.0 - fv) + lerp_rows(self.planes, near + size_u, fu) * fv
+        )
+        return (on_plane * lerp_rows(self.lines, line, fw)).transpose(0, 1).flatten(1)
 
-    def used(self, planes: Tensor, lines: Tensor) -> list[Tensor]:
+    def grids_in_use(self, planes: Tensor, lines: Tensor) -> list[Tensor]:
         """The entries in use as grids: of every part the plane [n_v, n_u, C] and the line [n_w, 1, C].
 
         They share the memory of the tables, which may be the parameters or anything of their shapes: an
@@ -112,9 +119,9 @@ class PlaneLineFeatures(nn.Module):
         if bool((sizes > self.room).any()):
             raise ValueError(f"vertices: got {tuple(vertices)}, there is room for {self.room[0].tolist()}")
         tables = [(self.planes.data, self.lines.data), *also]
-        before = [self.used(*pair) for pair in tables]
+        before = [self.grids_in_use(*pair) for pair in tables]
         self.sizes.copy_(sizes)
-        after = [self.used(*pair) for pair in tables]
+        after = [self.grids_in_use(*pair) for pair in tables]
         # A part's new place covers its old one, and no other part's.
         for old, new in zip(before, after, strict=True):
             for grid, place in zip(old, new, strict=True):
@@ -138,7 +145,7 @@ def cell(coordinates: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     return lower.long(), (position - lower)[:, :, None]
 
 
-def between(table: Tensor, row: Tensor, fraction: Tensor) -> Tensor:
+def lerp_rows(table: Tensor, row: Tensor, fraction: Tensor) -> Tensor:
     """Linear interpolation [P, N, C] between rows [P, N] of a table [rows, C] and those that follow them."""
     lower, upper = nn.functional.embedding(row, table), nn.functional.embedding(row + 1, table)
     return lower.to(fraction.dtype) * (1.0 - fraction) + upper.to(fraction.dtype) * fraction

@@ -41,8 +41,8 @@ class InstantNGP(MarchedField):
         return torch.sigmoid(self.color_net(torch.cat([features, basis], dim=1)))
 
     @torch.jit.unused
-    def summed_natively(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
-        """`summed_in_phases` by one operator; see `native`."""
+    def sum_by_native_operator(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
+        """`sum_in_rounds` by one operator; see `native`."""
         grid = self.encoding
         return render_hash_field(
             *self.marcher.native_arguments(origins, directions, self.occupancy.jump),

@@ -10,16 +10,14 @@ Notation
     w [R, N]    compositing weights, transmittance * (1 - exp(-tau))
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurocity.errors import ConfigError
 from neurocity.mip_nerf.cones import Cones, frustum_gaussians
 from neurocity.mip_nerf.config import MipNeRFConfig
 from neurocity.mip_nerf.encoding import frequencies, integrated_encoding, positional_encoding
-from neurocity.mip_nerf.fixed_budget import FixedBudgetCones
 from neurocity.mip_nerf.network import MipNetwork
 from neurocity.mip_nerf.resampling import (
     blurred,
@@ -31,25 +29,19 @@ from neurocity.mip_nerf.resampling import (
 from neurocity.mip_nerf.scene_space import SceneSpace
 from neurocity.rendering.compositing import row_weights
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.fixed_budget import FixedBudget
 from neurocity.rendering.half_precision import halve
-from neurocity.rendering.render import RayRender
+from neurocity.rendering.render import RayRender, TrainingRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
-__all__ = ["MipNeRF", "MipNeRFConfig", "PassRender"]
+__all__ = ["MipNeRF", "MipNeRFConfig"]
 
 UNTRAINED_RADIUS = 1e-3
 """Cone radius that stands for absent ones before training has set that of its cameras: about that of a pixel
 of a picture with 400 columns and 40 degrees."""
 SAMPLES_PER_CALL = 2**15
 """Keeps the intermediate tensors of a CPU call small enough that the allocator reuses their memory."""
-
-
-class PassRender(NamedTuple):
-    """A differentiable render of one pass over training rays: rgb [R, 3] without background, opacity [R]."""
-
-    rgb: Tensor
-    opacity: Tensor
 
 
 class MipNeRF(nn.Module):
@@ -88,15 +80,23 @@ class MipNeRF(nn.Module):
     ) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`.
 
-        ray_radii [R, 1]: cones' radii at unit distance; without them the mean of the training cameras'.
+        ray_radii [R, 1]: see `radii_or_mean`.
         """
-        radii = self.mean_radius.expand(ray_origins.shape[0], 1) if ray_radii is None else ray_radii
-        hit, cones = self.cast(ray_origins, ray_directions, radii)
-        light = self.render_in_parts(cones)
+        hit, cones = self.cast(ray_origins, ray_directions, self.radii_or_mean(ray_origins, ray_radii))
+        light = self.render_in_parts(cones) if kernels_apply(cones.begin) else self.render_cones(cones)
         rendered = torch.zeros(ray_origins.shape[0], 5, dtype=light.dtype, device=light.device)
-        return self.before_sky(rendered.index_copy(0, hit, light), ray_directions)
+        return self.composite_over_sky(rendered.index_copy(0, hit, light), ray_directions)
 
-    def before_sky(self, light: Tensor, ray_directions: Tensor) -> RayRender:
+    def radii_or_mean(self, ray_origins: Tensor, ray_radii: Tensor | None) -> Tensor:
+        """Cones' radii [R, 1] at unit distance, for rays [R, 3].
+
+        The mean of the training cameras' stands in for radii that are absent, and for each that is not
+        positive (0, negative, NaN): who knows no camera gives zeros.
+        """
+        mean = self.mean_radius.expand(ray_origins.shape[0], 1)
+        return mean if ray_radii is None else torch.where(ray_radii > 0.0, ray_radii, mean)
+
+    def composite_over_sky(self, light: Tensor, ray_directions: Tensor) -> RayRender:
         """The render of what `render_cones` gave of all rays, [R, 5], over the sky if there is one."""
         rgb, tau, distance = light.split([3, 1, 1], dim=1)
         opacity = -torch.expm1(-tau)
@@ -122,15 +122,12 @@ class MipNeRF(nn.Module):
         )
         return hit, cones
 
+    @torch.jit.unused
     def render_in_parts(self, cones: Cones) -> Tensor:
-        """`render_cones`, on the CPU a part of the cones at a time; graphs take all at once."""
-        if torch.jit.is_scripting():
-            return self.render_cones(cones)
-        elif kernels_apply(cones.begin):
-            size = max(1, SAMPLES_PER_CALL // max(self.coarse_samples, self.fine_samples))
-            parts = zip(*(plane.split(size) for plane in cones), strict=True)
-            return torch.cat([self.render_cones(Cones(*part)) for part in parts])
-        return self.render_cones(cones)
+        """`render_cones` of a part of the cones at a time."""
+        size = max(1, SAMPLES_PER_CALL // max(self.coarse_samples, self.fine_samples))
+        parts = zip(*(plane.split(size) for plane in cones), strict=True)
+        return torch.cat([self.render_cones(Cones(*part)) for part in parts])
 
     def render_cones(self, cones: Cones) -> Tensor:
         """rgb, sum(tau) and sum(w t) of cones: [R, 5], t in half sides."""
@@ -178,7 +175,7 @@ class MipNeRF(nn.Module):
     @torch.jit.unused
     def render_training(
         self, cones: Cones, noise: tuple[Tensor, Tensor], coarse: bool
-    ) -> tuple[PassRender, PassRender | None]:
+    ) -> tuple[TrainingRender, TrainingRender | None]:
         """Render cones differentiably: the second pass, and the first one where `coarse` asks for it.
 
         noise: uniform in [0, 1), [R, coarse_samples + 1] and [R, fine_samples + 1], for the fence posts of
@@ -196,14 +193,14 @@ class MipNeRF(nn.Module):
         weights = row_weights(self.optical_depths(features, posts))
         return self.composite(features, weights, cones), first
 
-    def composite(self, features: Tensor, weights: Tensor, cones: Cones) -> PassRender:
+    def composite(self, features: Tensor, weights: Tensor, cones: Cones) -> TrainingRender:
         """Light of frustums with features [R, N, width] and weights [R, N]."""
         rgb = (weights[..., None] * self.color(features, cones.directions)).sum(1)
         opacity = weights.sum(1)
         if self.sky_net is not None:
             sky = self.sky_net(spherical_harmonics(cones.directions.t()))
             rgb, opacity = rgb + (1.0 - opacity)[:, None] * sky, torch.ones_like(opacity)
-        return PassRender(rgb, opacity)
+        return TrainingRender(rgb, opacity, weights.numel())
 
     @torch.jit.unused
     def halve(self) -> None:
@@ -218,7 +215,31 @@ class MipNeRF(nn.Module):
 
         Raises ConfigError unless `samples` is the frustums of both passes, which cannot be chosen anew.
         """
-        return FixedBudgetCones(self, samples)
+        taken = self.coarse_samples + self.fine_samples
+        if samples != taken:
+            raise ConfigError(
+                f"samples: got {samples}, Mip-NeRF takes {taken} a ray ({self.coarse_samples} coarse, "
+                f"{self.fine_samples} fine), as it was trained to; leave --samples out"
+            )
+        return FixedBudget(self, samples)
+
+    @torch.jit.unused
+    def render_rows(
+        self,
+        samples: int,  # noqa: ARG002, always those of both passes
+        ray_origins: Tensor,
+        ray_directions: Tensor,
+        ray_radii: Tensor | None = None,
+    ) -> RayRender:
+        """`forward` without packing: every ray is a cone, an empty one where it can meet nothing."""
+        origins = self.space.to_unit(ray_origins)
+        begin, end = self.space.span(origins, ray_directions)
+        hit = end > begin
+        # An empty cone has frustums without length, and so no light.
+        begin = torch.where(hit, begin, self.space.near)
+        radii = self.radii_or_mean(ray_origins, ray_radii)
+        cones = Cones(origins, ray_directions, radii, begin, torch.where(hit, end, begin))
+        return self.composite_over_sky(self.render_cones(cones), ray_directions)
 
     @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
@@ -228,7 +249,3 @@ class MipNeRF(nn.Module):
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the frustums of its two passes."""
         return {"coarse_samples": float(self.coarse_samples), "fine_samples": float(self.fine_samples)}
-
-    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
-        """Which rays [R, 3] the render graph ends too early: none, frustums cover all of a ray's span."""
-        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
-from neurocity.mip_nerf.core import MipNeRF, PassRender
+from neurocity.mip_nerf.core import MipNeRF
+from neurocity.rendering.render import TrainingRender
 from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.config import TrainingConfig
 from neurocity.training.hull import visual_hull
@@ -133,7 +134,7 @@ class MipNeRFLightningModule(RadianceFieldModule):
         self.ask_for_rays(min(self.config.cones_per_batch / max(share, 1e-3), 2.0 * self.rays_per_batch))
 
 
-def squared_error(render: PassRender, rgba: Tensor, weights: Tensor) -> Tensor:
+def squared_error(render: TrainingRender, rgba: Tensor, weights: Tensor) -> Tensor:
     """Mean over pixels, channels and all backgrounds of the weighted squared error; 0 without pixels.
 
     rgba [R, 4] with straight alpha, weights [R, 1]. Over a background b, uniform in [0, 1], the error is

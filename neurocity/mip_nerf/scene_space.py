@@ -15,7 +15,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from neurocity.rendering.marching import FAR, SMALLEST_COMPONENT
+from neurocity.rendering.marching import FAR
+from neurocity.rendering.slabs import finite_inverse, slab_span
 
 LATTICE_CELLS = 2.0
 """Distance of lattice points, in cells. No point of a ray is further than a cell from one of them, so that
@@ -43,7 +44,6 @@ class SceneSpace(nn.Module):
         self.near = near / self.half_side
         # TorchScript reads attributes, not globals.
         self.far = FAR
-        self.smallest_component = SMALLEST_COMPONENT
         self.spacing = LATTICE_CELLS * 2.0 / resolution
         self.points = math.ceil(2.0 * 3**0.5 / self.spacing)
         self.register_buffer("low", low, persistent=False)
@@ -86,12 +86,10 @@ class SceneSpace(nn.Module):
 
     def box_span(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Where rays enter and leave the scene's box, in t; not before the camera."""
-        small = torch.where(directions < 0.0, -self.smallest_component, self.smallest_component)
-        inverse = 1.0 / torch.where(directions.abs() < self.smallest_component, small, directions)
+        inverse = finite_inverse(directions)
         to_low = (self.to_unit(self.low) - origins) * inverse
         to_high = (self.to_unit(self.high) - origins) * inverse
-        begin = torch.minimum(to_low, to_high).amax(1).clamp_min(self.near)
-        return begin, torch.maximum(to_low, to_high).amin(1)
+        return slab_span(to_low, to_high, self.near, 1)
 
     def cells(self, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
         """Cells of the hull's grid [R, S] int64 at t [R, S] along rays; points outside get a border cell."""

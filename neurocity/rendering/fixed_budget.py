@@ -1,29 +1,26 @@
-"""The march of `MarchedField` with a fixed number of samples a ray.
+"""Rendering with a fixed number of samples a ray, for runtimes that take no shape that depends on values.
 
-It is for runtimes that take no shape that depends on values.
-
-The lattice, the field and the compositing are those of the packed render graph. Of each ray's occupied
-lattice points the first K count, found by one TopK; rows with fewer are filled up with samples that hold
-nothing. While K suffices, both graphs give the same light to rounding.
+Of each ray's samples the first K count, found by one TopK; rows with fewer are filled up with samples that
+hold nothing. Field and compositing are those of the packed render graph. While K suffices, both graphs give
+the same light to rounding.
 
 Notation
     R rays; S lattice points of a ray; K samples of a ray; N = R K samples, ray after ray
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from neurocity.rendering.marching import RayMarcher
+from neurocity.rendering.packed import first_true
 from neurocity.rendering.render import RayRender
-from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
-if TYPE_CHECKING:
-    from neurocity.rendering.marched_field import MarchedField
-    from neurocity.rendering.marching import RayMarcher
-
-LEAST_LIGHT = 1e-5
-"""Samples that a smaller share of light reaches count as not needed: no colour changes by more than that."""
+NEGLIGIBLE_LIGHT = 1e-5
+"""Samples that a smaller share of light reaches count as not needed. No colour changes by more than that, a
+fiftieth of what rounding to 8 bits does."""
 
 
 class RowSamples(NamedTuple):
@@ -39,31 +36,36 @@ class RowSamples(NamedTuple):
     found: Tensor
 
 
-class FixedBudgetMarch(nn.Module):
-    """Renders `field`, sharing its parameters, with the first `samples` occupied lattice points of a ray."""
+class RowModel(Protocol):
+    """A model that can render with rows of samples."""
 
-    def __init__(self, field: "MarchedField", samples: int) -> None:
+    training: bool
+
+    @property
+    def render_rows(self) -> Callable[..., RayRender]:
+        """How many samples each, and rays as for the model itself -> their render."""
+
+
+class FixedBudget(nn.Module):
+    """Renders `model`, whose parameters it shares, with at most `samples` samples a ray."""
+
+    def __init__(self, model: RowModel, samples: int) -> None:
         super().__init__()
-        self.field = field
-        self.samples = min(samples, field.marcher.points)
-        self.training = field.training
+        self.model = model
+        self.samples = samples
+        self.training = model.training
 
-    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
-        """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
-        field = self.field
-        origins, directions = ray_origins.t(), ray_directions.t()
-        samples = first_occupied(field.marcher, origins, directions, field.occupancy.jump, self.samples)
-        features, weights = field.weigh_rows(samples)
-        basis = spherical_harmonics(directions)
-        basis_of_samples = basis[:, None, :].expand(-1, self.samples, -1).flatten(0, 1)
-        color = field.color(samples.points, features, basis_of_samples).view(-1, self.samples, 3)
-        seen = torch.where(weights > field.visible_weight, weights, 0.0)
-        rgb = (seen[:, :, None] * color).sum(1).t()
-        return field.before_sky(rgb, (weights * samples.t).sum(1), weights.sum(1), basis)
+    def forward(
+        self, ray_origins: Tensor, ray_directions: Tensor, ray_radii: Tensor | None = None
+    ) -> RayRender:
+        """Render rays as `model` does; see `neurocity.family.RenderModel`."""
+        if ray_radii is None:
+            return self.model.render_rows(self.samples, ray_origins, ray_directions)
+        return self.model.render_rows(self.samples, ray_origins, ray_directions, ray_radii)
 
 
 def first_occupied(
-    marcher: "RayMarcher", origins: Tensor, directions: Tensor, jump: Tensor, samples: int
+    marcher: RayMarcher, origins: Tensor, directions: Tensor, jump: Tensor, samples: int
 ) -> RowSamples:
     """The first `samples` occupied lattice points of rays [3, R], at interval midpoints."""
     start, count = marcher.lattice(origins, directions)
@@ -72,11 +74,8 @@ def first_occupied(
     t, _ = marcher.depth_at(start[:, None], index, half)
     points = origins[:, :, None] + directions[:, :, None] * t
     occupied = (jump[marcher.cell(points)] < 0.0) & (index < count[:, None])
-    # Occupied points come before all others, and both kinds in the order of the ray.
-    key = torch.where(occupied, marcher.points - index, -index)
-    chosen_key, chosen = torch.topk(key, samples, dim=1)
-    found = chosen_key > 0.0
-    t, delta = marcher.depth_at(start[:, None], chosen.to(start.dtype), half)
+    point, found = first_true(occupied, samples, start.dtype)
+    t, delta = marcher.depth_at(start[:, None], point.to(start.dtype), half)
     points = (origins[:, :, None] + directions[:, :, None] * t).flatten(1)
     unit = torch.where(found.flatten(), marcher.to_unit(points), 0.5)
     return RowSamples(unit, t, marcher.optical_width(points, delta.flatten()).view_as(t), found)

@@ -1,75 +1,68 @@
-"""What will run the graph that is being recorded, where that decides how the graph is best written."""
+"""What will run the graph that is being recorded, where that decides how the graph is best written.
+
+    nodes      a runtime that runs one operator after another and stores each result
+    tensorrt   TensorRT, which knows fewer operators and fuses what it can
+    compiler   a compiler that fuses operators
+    kernels    such a compiler, where the graph may hold the operators of `native_kernel`
+
+TorchScript is none of them: it takes the definition, and leaves out what it cannot express.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Target = Literal["nodes", "tensorrt", "compiler", "kernels"]
-_TARGET: ContextVar[Target] = ContextVar("target", default="nodes")
+_TARGETS: ContextVar[tuple[str, ...]] = ContextVar("targets", default=("nodes",))
 
 
 @contextmanager
-def _recording_for(target: Target) -> Iterator[None]:
-    token = _TARGET.set(target)
+def _recording_for(*targets: str) -> Iterator[None]:
+    token = _TARGETS.set(targets)
     try:
         yield
     finally:
-        _TARGET.reset(token)
+        _TARGETS.reset(token)
 
 
 def recording_for_compiler(native_kernels: bool) -> AbstractContextManager[None]:
-    """Inside, `torch.export` records for a compiler that fuses operators, and not for a runtime of nodes.
-
-    native_kernels: whether the graph may hold the operators of `native_kernel`.
-    """
-    return _recording_for("kernels" if native_kernels else "compiler")
+    """Inside, `torch.export` records for a compiler, with operators of `native_kernel` where they may be."""
+    return _recording_for("compiler", "kernels") if native_kernels else _recording_for("compiler")
 
 
 def recording_for_tensorrt() -> AbstractContextManager[None]:
-    """Inside, `torch.export` records for TensorRT, and not for a runtime that runs node after node."""
+    """Inside, `torch.export` records for TensorRT."""
     return _recording_for("tensorrt")
 
 
-def recorded_as_nodes() -> bool:
-    """Whether a graph is being exported of which each operator will be run, and its result stored, alone."""
-    return torch.compiler.is_exporting() and _TARGET.get() == "nodes"
-
-
-def recorded_for_tensorrt() -> bool:
-    """Whether a graph is being exported for TensorRT, which knows fewer operators and fuses what it can."""
-    return torch.compiler.is_exporting() and _TARGET.get() == "tensorrt"
-
-
-def recorded_for_compiler() -> bool:
-    """Whether a graph is being exported for a compiler; see `recording_for_compiler`."""
-    return torch.compiler.is_exporting() and _TARGET.get() in ("compiler", "kernels")
-
-
-def recorded_for_kernels() -> bool:
-    """Whether a graph is being exported that may hold the operators of `native_kernel`."""
-    return torch.compiler.is_exporting() and _TARGET.get() == "kernels"
-
-
-def stored(values: Tensor) -> Tensor:
-    """`values`, which compilers compute once and keep, instead of again in each kernel that reads them."""
+def recorded_for(target: str) -> bool:
+    """Whether a graph is being exported for this target of the list above."""
     if torch.jit.is_scripting():
-        return values
-    elif recorded_for_compiler():
+        return False
+    else:
+        return torch.compiler.is_exporting() and target in _TARGETS.get()
+
+
+def materialize(values: Tensor) -> Tensor:
+    """`values`, stored. A compiler would compute them again in each kernel that reads them."""
+    if recorded_for("compiler"):
         return values.as_strided(values.shape, values.stride())
     return values
 
 
-def gathered(values: Tensor, index: Tensor) -> Tensor:
-    """The entries `index` [K] of the last axis of `values`, stored; for indices that are right whatever rays
-    are: a compiler leaves their check out.
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
+    """The entries `index` [K] of the last axis of `values`, stored.
+
+    A compiler does not check these indices: they must be in range whatever rays are.
     """
-    if torch.jit.is_scripting():
-        return values.index_select(-1, index)
-    elif recorded_for_compiler():
-        places = [None] * (values.dim() - 1) + [index]
-        return stored(torch.ops.aten._unsafe_index(values, places))
+    if recorded_for("compiler"):
+        return materialize(gather_unchecked(values, index))
     return values.index_select(-1, index)
+
+
+@torch.jit.unused
+def gather_unchecked(values: Tensor, index: Tensor) -> Tensor:
+    """The entries `index` of the last axis of `values`, for compilers, which leave the check out."""
+    return torch.ops.aten._unsafe_index(values, [None] * (values.dim() - 1) + [index])

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from neurocity.rendering.mlp import MLP
+
 
 def halve(*modules: nn.Module) -> None:
     """Keep the parameters of `modules` in float16, and let networks among them compute in it.
@@ -10,7 +12,7 @@ def halve(*modules: nn.Module) -> None:
     """
     for module in modules:
         for part in module.modules():
-            if hasattr(part, "halved"):
-                part.halved = True  # type: ignore[assignment]
+            if isinstance(part, MLP):
+                part.halved = True
         for parameter in module.parameters():
             parameter.data = parameter.data.half()

@@ -18,12 +18,7 @@ from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import (
-    recorded_as_nodes,
-    recorded_for_compiler,
-    recorded_for_tensorrt,
-    stored,
-)
+from neurocity.rendering.graph_target import gather_unchecked, materialize, recorded_for
 from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
 HashKind = Literal["base_convert", "xor"]
@@ -95,25 +90,22 @@ class HashGrid(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """points [3, N] in [0, 1] -> features [N, L F], level after level."""
-        if torch.jit.is_scripting():
-            return self.encode(points)
-        elif kernels_apply(points) and self.table.dtype == torch.float32:
-            return HashEncodeCPU.apply(
-                points,
-                self.table,
-                self.scales,
-                self.resolutions,
-                self.dense_levels,
-                self.factors,
-                self.xor,
-            )
+        if kernels_apply(points) and self.table.dtype == torch.float32:
+            return self.encode_compiled(points)
         return self.encode(points)
+
+    @torch.jit.unused
+    def encode_compiled(self, points: Tensor) -> Tensor:
+        """`encode` by the compiled CPU kernel."""
+        grid = self.scales, self.resolutions, self.dense_levels, self.factors, self.xor
+        encoded: Tensor = HashEncodeCPU.apply(points, self.table, *grid)
+        return encoded
 
     def encode(self, points: Tensor) -> Tensor:
         """The definition, in planes of [L, N] with the eight corners unrolled."""
         levels, rows, features = self.table.shape
         count = points.shape[1]
-        points = stored(points)
+        points = materialize(points)
         x = points[0] * self.scales[:, None] + 0.5
         y = points[1] * self.scales[:, None] + 0.5
         z = points[2] * self.scales[:, None] + 0.5
@@ -124,10 +116,8 @@ class HashGrid(nn.Module):
         z_weights = [1.0 - z1_weight, z1_weight]
         table = self.table.view(levels * rows, features)
         index = self.row_indices(x0.to(self.index_type), y0.to(self.index_type), z0.to(self.index_type))
-        weights = (x_weights, y_weights, z_weights)
-        if torch.jit.is_scripting():
-            pass
-        elif recorded_for_compiler() or recorded_as_nodes():
+        weights = [x_weights, y_weights, z_weights]
+        if recorded_for("compiler") or recorded_for("nodes"):
             return self.sum_by_feature(index, weights)
         total = torch.zeros(levels, count, features, dtype=points.dtype, device=points.device)
         for corner in range(8):
@@ -139,7 +129,7 @@ class HashGrid(nn.Module):
         return total.transpose(0, 1).reshape(count, levels * features)
 
     @torch.jit.unused
-    def sum_by_feature(self, index: list[Tensor], weights: tuple[list[Tensor], ...]) -> Tensor:
+    def sum_by_feature(self, index: list[Tensor], weights: list[list[Tensor]]) -> Tensor:
         """The end of `encode` by whole planes [L, N] of a feature.
 
         Compilers turn them into vectors. Runtimes of nodes read and multiply single numbers in plain loops,
@@ -154,13 +144,13 @@ class HashGrid(nn.Module):
             weight = weights[0][corner & 1] * weights[1][(corner >> 1) & 1] * weights[2][corner >> 2]
             rows_of_corner = index[corner] + self.level_offsets
             for feature in range(features):
-                if recorded_for_compiler():
+                if recorded_for("compiler"):
                     # Rows are below the table's length by what they are made of: nothing to be checked.
-                    values = torch.ops.aten._unsafe_index(table[:, feature], [rows_of_corner])
+                    values = gather_unchecked(table[:, feature], rows_of_corner)
                 else:
                     values = table[:, feature].gather(0, rows_of_corner.flatten().long()).view_as(weight)
                 planes[feature] = planes[feature] + values.to(weight.dtype) * weight
-        return torch.stack([stored(plane) for plane in planes], dim=1).flatten(0, 1).t()
+        return torch.stack([materialize(plane) for plane in planes], dim=1).flatten(0, 1).t()
 
     def row_indices(self, ix: Tensor, iy: Tensor, iz: Tensor) -> list[Tensor]:
         """Row of each of a cell's eight vertices in its level's table; integer planes [L, N].
@@ -179,13 +169,11 @@ class HashGrid(nn.Module):
                 index = torch.cat([(x + y + z)[:dense], (x ^ y ^ z)[dense:]])
             else:
                 index = x + y + z
-            indices.append(self.wrapped(index))
+            indices.append(self.modulo_rows(index))
         return indices
 
-    def wrapped(self, index: Tensor) -> Tensor:
-        """index modulo the rows of a table: where it can be by bits, because processors divide slowly."""
-        if torch.jit.is_scripting():
-            return index & (self.rows - 1)
-        elif recorded_for_tensorrt():
+    def modulo_rows(self, index: Tensor) -> Tensor:
+        """index modulo the rows of a table. A bit mask does it where it can: processors divide slowly."""
+        if recorded_for("tensorrt"):
             return index % self.rows  # it has no operation on bits
         return index & (self.rows - 1)

@@ -13,14 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, run_parallel, split
+
+
+@numba.njit(inline="always")
+def _vertex(place):  # type: ignore[no-untyped-def]
+    """Lower vertex of a coordinate; 0 where it is no number, or too far for the conversion to be defined."""
+    return np.uint32(place) if np.float32(0.0) <= place < np.float32(1e9) else np.uint32(0)
 
 
 @numba.njit(inline="always")
 def _row(ix, iy, iz, resolution, dense, mask, hashing):  # type: ignore[no-untyped-def]
     factor_x, factor_y, factor_z, xor = hashing
-    if dense:
-        return ix + resolution * (iy + resolution * iz)
+    if dense:  # the mask changes nothing for points of the unit cube, and keeps others inside of the table
+        return (ix + resolution * (iy + resolution * iz)) & mask
     if xor:
         return ((ix * factor_x) ^ (iy * factor_y) ^ (iz * factor_z)) & mask
     return (ix * factor_x + iy * factor_y + iz * factor_z) & mask
@@ -46,7 +52,7 @@ def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> t
                 px = points[0, n] * scale + np.float32(0.5)
                 py = points[1, n] * scale + np.float32(0.5)
                 pz = points[2, n] * scale + np.float32(0.5)
-                ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
+                ix, iy, iz = _vertex(px), _vertex(py), _vertex(pz)
                 fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
                 sum0 = sum1 = sum2 = sum3 = np.float32(0.0)
                 for corner in range(8):
@@ -77,7 +83,7 @@ def _compiled(features: int, hash_factors: tuple[int, int, int], xor: bool) -> t
                 px = points[0, n] * scale + np.float32(0.5)
                 py = points[1, n] * scale + np.float32(0.5)
                 pz = points[2, n] * scale + np.float32(0.5)
-                ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
+                ix, iy, iz = _vertex(px), _vertex(py), _vertex(pz)
                 fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
                 grad0 = grad_out[n, level * features]
                 grad1 = grad_out[n, level * features + 1] if features > 1 else grad0
@@ -114,9 +120,9 @@ class HashEncodeCPU(torch.autograd.Function):
         levels, _, features = table.shape
         kernel, _ = _compiled(features, hash_factors, xor)
         out = torch.empty(points.shape[1], levels * features)
-        arrays = [t.detach().contiguous().numpy() for t in (points, table, scales, resolutions)]
+        inputs = arrays(points, table, scales, resolutions)
         run_parallel(
-            lambda begin, end: kernel(*arrays, dense_levels, out.numpy(), begin, end),
+            lambda begin, end: kernel(*inputs, dense_levels, out.numpy(), begin, end),
             split(points.shape[1], smallest=512),
         )
         ctx.save_for_backward(points, scales, resolutions)
@@ -129,9 +135,9 @@ class HashEncodeCPU(torch.autograd.Function):
         shape, dense_levels, hash_factors, xor = ctx.static
         _, kernel = _compiled(shape[2], hash_factors, xor)
         grad_table = torch.zeros(shape)
-        arrays = [t.contiguous().numpy() for t in (points, grad_out, scales, resolutions)]
+        inputs = arrays(points, grad_out, scales, resolutions)
         run_parallel(
-            lambda begin, end: kernel(*arrays, dense_levels, grad_table.numpy(), begin, end),
+            lambda begin, end: kernel(*inputs, dense_levels, grad_table.numpy(), begin, end),
             [(level, level + 1) for level in range(shape[0])],
         )
         return None, grad_table, None, None, None, None, None

@@ -9,27 +9,29 @@ Notation
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
 from neurocity.rendering.field_config import FieldConfig
-from neurocity.rendering.fixed_budget import LEAST_LIGHT, FixedBudgetMarch, RowSamples
-from neurocity.rendering.graph_target import gathered, recorded_for_kernels, stored
+from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
+from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
 from neurocity.rendering.half_precision import halve
-from neurocity.rendering.marching import PackedSamples, RayMarcher, chosen, ranks
+from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
-from neurocity.rendering.render import RayRender
+from neurocity.rendering.packed import in_round, rank_within_ray
+from neurocity.rendering.render import RayRender, TrainingRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 VISIBLE_LIGHT = 1.0 / 255.0
-"""Samples whose weights cannot add up to this along a ray get no colour in eval."""
+"""A sample gets no colour in eval where a whole ray of its weight would add up to less."""
 
-PHASES: Final = (24, 48, 2**31)
-"""Samples of a ray that have been rendered after each phase of an eval render."""
+TERMINATION_ROUNDS: Final = (24, 48, 2**31)
+"""Samples of a ray that have been rendered after each round of an eval render. Most rays end at a surface,
+within few samples of it; each further round costs a pass over what is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +52,6 @@ class MarchedFieldConfig(FieldConfig):
         self.check_within(8, 512, "occupancy_resolution")
         self.check_at_least(1, "march_steps")
         self.check_positive("initial_density", "step_growth")
-
-
-class TrainingRender(NamedTuple):
-    """A differentiable render of training rays: rgb [3, R], opacity [R], and how many samples it took."""
-
-    rgb: Tensor
-    opacity: Tensor
-    evaluated: int
 
 
 class MarchedField(nn.Module):
@@ -81,8 +75,8 @@ class MarchedField(nn.Module):
         self.visible_weight = VISIBLE_LIGHT / self.marcher.points
         self.branches = 1  # densities that light is followed through
         # TorchScript reads attributes, not globals.
-        self.phases = PHASES
-        self.least_light = LEAST_LIGHT
+        self.termination_rounds = TERMINATION_ROUNDS
+        self.least_light = NEGLIGIBLE_LIGHT
         self.occupancy = OccupancyGrid(self.marcher.grid)
         self.sky_net = SkyNet()
 
@@ -98,26 +92,24 @@ class MarchedField(nn.Module):
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
         basis = spherical_harmonics(directions)
-        if torch.jit.is_scripting():
-            summed = self.summed_in_phases(origins, directions, basis)
-        elif recorded_for_kernels():
-            summed = self.summed_natively(origins, directions, basis)
+        if recorded_for("kernels"):
+            summed = self.sum_by_native_operator(origins, directions, basis)
         else:
-            summed = self.summed_in_phases(origins, directions, basis)
-        return self.before_sky(summed[:3], summed[3], summed[4], basis)
+            summed = self.sum_in_rounds(origins, directions, basis)
+        return self.composite_over_sky(summed[:3], summed[3], summed[4], basis)
 
-    def summed_in_phases(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
+    def sum_in_rounds(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
         """Sums [5, R] of weighted colour, weight times depth, and weight along rays [3, R]."""
         midpoints = torch.full_like(origins[0], 0.5)
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
-        rank = ranks(samples)
+        rank = rank_within_ray(samples.ray_index, samples.offsets)
         arriving = torch.ones(self.branches, origins.shape[1], dtype=origins.dtype, device=origins.device)
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
         first = 0
-        for last in self.phases:
-            going = gathered(arriving.amin(0) > self.least_light, samples.ray_index)
-            part = chosen(samples, going & (rank >= first) & (rank < last))
-            features, weights, arriving = self.weigh(part, arriving)
+        for last in self.termination_rounds:
+            lit = arriving.amin(0) > self.least_light
+            part = kept_samples(samples, in_round(lit, samples.ray_index, rank, first, last))
+            features, weights, arriving = self.compute_weights(part, arriving)
             light = self.light(part, features, weights, basis)
             values = torch.cat([light, (weights * part.t)[None], weights[None]])
             summed = summed + segment_sum(values, part.offsets)
@@ -125,11 +117,11 @@ class MarchedField(nn.Module):
         return summed
 
     @torch.jit.unused
-    def summed_natively(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
-        """`summed_in_phases` by the family's operator for compiled packages, if it has one."""
-        return self.summed_in_phases(origins, directions, basis)
+    def sum_by_native_operator(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
+        """`sum_in_rounds` by the family's operator for compiled packages, if it has one."""
+        return self.sum_in_rounds(origins, directions, basis)
 
-    def before_sky(self, rgb: Tensor, depth: Tensor, opacity: Tensor, basis: Tensor) -> RayRender:
+    def composite_over_sky(self, rgb: Tensor, depth: Tensor, opacity: Tensor, basis: Tensor) -> RayRender:
         """The render of summed light [3, R], depth times weight [R] and weight [R], over the sky if any."""
         if self.sky_enabled:
             rest = (1.0 - opacity).clamp_min(0.0)
@@ -139,23 +131,23 @@ class MarchedField(nn.Module):
         opacity = opacity.clamp(0.0, 1.0)
         return RayRender(rgb.t(), depth / opacity.clamp_min(1e-6), opacity)
 
-    def weigh(self, samples: PackedSamples, arriving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def compute_weights(self, samples: PackedSamples, arriving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features [N, C] and compositing weights [N] of packed samples, and what light [B, R] leaves them.
 
         arriving [B, R]: the share of light that reaches the first sample of a ray, by `branches`.
         """
         features, density = self.density(samples.points)
         tau = density * samples.delta
-        weights = stored(self.absorbed(tau, samples, arriving[0]))
+        weights = materialize(self.absorbed(tau, samples, arriving[0]))
         return features, weights, arriving * torch.exp(-segment_sum(tau, samples.offsets))
 
     def absorbed(self, tau: Tensor, samples: PackedSamples, arriving: Tensor) -> Tensor:
         """Compositing weights [N] of optical depths [N], where the share `arriving` [R] of light comes in."""
         weights = compositing_weights(tau, samples.offsets, samples.ray_index)
-        return weights * gathered(arriving, samples.ray_index)
+        return weights * gather_rows(arriving, samples.ray_index)
 
-    def weigh_rows(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
-        """`weigh` of rows: features [R K, C] and compositing weights [R, K], zero where nothing was found."""
+    def compute_row_weights(self, samples: RowSamples) -> tuple[Tensor, Tensor]:
+        """Features [R K, C] and compositing weights [R, K] of rows, zero where nothing was found."""
         features, density = self.density(samples.points)
         return features, row_weights(self.optical_depths(density, samples))
 
@@ -167,11 +159,11 @@ class MarchedField(nn.Module):
         """Weighted colours [3, N] of samples; zero where they are too faint to be seen."""
         seen = (weights > self.visible_weight).nonzero().flatten()
         color = self.color(
-            gathered(samples.points, seen),
+            gather_rows(samples.points, seen),
             features.index_select(0, seen),
-            basis.index_select(0, gathered(samples.ray_index, seen)),
+            basis.index_select(0, gather_rows(samples.ray_index, seen)),
         ).t()
-        return torch.zeros_like(samples.points).index_copy(1, seen, color * gathered(weights, seen))
+        return torch.zeros_like(samples.points).index_copy(1, seen, color * gather_rows(weights, seen))
 
     @torch.jit.unused
     def start_from_points(self, points: Tensor) -> None:
@@ -192,7 +184,20 @@ class MarchedField(nn.Module):
     @torch.jit.unused
     def fixed_budget(self, samples: int) -> nn.Module:
         """The render graph with at most `samples` samples a ray, which shares this field's parameters."""
-        return FixedBudgetMarch(self, samples)
+        return FixedBudget(self, min(samples, self.marcher.points))
+
+    @torch.jit.unused
+    def render_rows(self, samples: int, *rays: Tensor) -> RayRender:
+        """`forward` with the first `samples` occupied lattice points of a ray."""
+        origins, directions = (plane.t() for plane in rays)
+        rows = first_occupied(self.marcher, origins, directions, self.occupancy.jump, samples)
+        features, weights = self.compute_row_weights(rows)
+        basis = spherical_harmonics(directions)
+        basis_of_samples = basis[:, None, :].expand(-1, samples, -1).flatten(0, 1)
+        color = self.color(rows.points, features, basis_of_samples).view(-1, samples, 3)
+        seen = torch.where(weights > self.visible_weight, weights, 0.0)
+        rgb = (seen[:, :, None] * color).sum(1).t()
+        return self.composite_over_sky(rgb, (weights * rows.t).sum(1), weights.sum(1), basis)
 
     @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
@@ -200,15 +205,11 @@ class MarchedField(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         midpoints = torch.full_like(origins[0], 0.5)
         samples = self.marcher(origins, directions, self.occupancy.jump, midpoints)
-        return self.visible(samples, LEAST_LIGHT).offsets.diff()
+        return self.visible(samples, NEGLIGIBLE_LIGHT).offsets.diff()
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: its lattice, nothing else."""
         return {"lattice_points": float(self.marcher.points)}
-
-    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
-        """Which rays [R, 3] the render graph ends too early: none, it packs every occupied lattice point."""
-        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
 
     @torch.jit.unused
     def render_training(
@@ -219,7 +220,9 @@ class MarchedField(nn.Module):
         Samples that less than the share `visible` of light reaches are left out.
         """
         samples = self.training_samples(origins, directions, jitter, visible)
-        features, weights, _ = self.weigh(samples, directions.new_ones(self.branches, directions.shape[1]))
+        features, weights, _ = self.compute_weights(
+            samples, directions.new_ones(self.branches, directions.shape[1])
+        )
         basis = spherical_harmonics(directions)
         return self.composite(samples, self.light(samples, features, weights, basis), weights, basis)
 
@@ -240,11 +243,11 @@ class MarchedField(nn.Module):
         rgb, opacity = summed[:3], summed[3]
         if self.sky_enabled:
             rgb, opacity = rgb + (1.0 - opacity) * self.sky_net(basis).t(), torch.ones_like(opacity)
-        return TrainingRender(rgb, opacity, len(samples.t))
+        return TrainingRender(rgb.t(), opacity, len(samples.t))
 
     @torch.no_grad()
     def visible(self, samples: PackedSamples, least: float) -> PackedSamples:
         """The samples that more than the share `least` of light reaches."""
         _, density = self.density(samples.points)
         kept = transmittance(density * samples.delta, samples.offsets, samples.ray_index) > least
-        return chosen(samples, kept)
+        return kept_samples(samples, kept)

@@ -22,15 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import gathered, stored
-from neurocity.rendering.marching_kernels import march_cpu
+from neurocity.rendering.graph_target import gather_rows, materialize
+from neurocity.rendering.marching_kernels import MarchSpace, march_cpu
+from neurocity.rendering.packed import compact
+from neurocity.rendering.slabs import finite_inverse, slab_span
 
-SMALLEST_COMPONENT: Final = 1e-9
-"""Direction components nearer to zero are taken as this large, which keeps the slab test finite."""
 FAR: Final = 16.0
 """End of an unbounded ray, in half sides of the scene's cube."""
 SEGMENT: Final = 8
-"""Lattice points that are tested as one before they are tested one by one."""
+"""Lattice points that are tested as one before they are tested one by one: about as many as cross a cell or
+two. Longer segments are rarely empty as a whole, shorter ones make more tests."""
 
 
 class PackedSamples(NamedTuple):
@@ -48,30 +49,24 @@ class PackedSamples(NamedTuple):
     offsets: Tensor
 
 
-def chosen(samples: PackedSamples, mask: Tensor) -> PackedSamples:
+def kept_samples(samples: PackedSamples, mask: Tensor) -> PackedSamples:
     """The samples where mask [N] is true."""
-    index = mask.nonzero().flatten()
+    index, offsets = compact(mask, samples.offsets)
     return PackedSamples(
-        gathered(samples.points, index),
-        gathered(samples.t, index),
-        gathered(samples.delta, index),
-        gathered(samples.ray_index, index),
-        nn.functional.pad(mask.cumsum(0), (1, 0)).index_select(0, samples.offsets),
+        gather_rows(samples.points, index),
+        gather_rows(samples.t, index),
+        gather_rows(samples.delta, index),
+        gather_rows(samples.ray_index, index),
+        offsets,
     )
 
 
-def ranks(samples: PackedSamples) -> Tensor:
-    """How many samples of its ray are before each [N]."""
-    count = torch.arange(samples.t.shape[0], device=samples.t.device)
-    return count - samples.offsets.index_select(0, samples.ray_index)
+def look_up(table: Tensor, index: Tensor) -> Tensor:
+    """The entries of a table [T] at an index of any shape; one plain gather in every runtime."""
+    return gather_rows(table, index.flatten()).view(index.shape)
 
 
-def looked_up(table: Tensor, index: Tensor) -> Tensor:
-    """The entries of a table [T] at index [...], any shape; one plain gather in every runtime."""
-    return gathered(table, index.flatten()).view(index.shape)
-
-
-def along(vector: Tensor, planes: Tensor) -> Tensor:
+def like_columns(vector: Tensor, planes: Tensor) -> Tensor:
     """A vector [3] shaped to broadcast against planes [3, ...]."""
     return vector.view([3] + [1] * (planes.dim() - 1))
 
@@ -103,7 +98,6 @@ class RayMarcher(nn.Module):
         low, high = torch.tensor(bounds[:3]), torch.tensor(bounds[3:])
         side = float((high - low).max())
         # TorchScript reads attributes, not globals.
-        self.smallest_component = SMALLEST_COMPONENT
         self.far = FAR * side / 2.0
         self.unbounded = unbounded
         self.near = near
@@ -130,20 +124,18 @@ class RayMarcher(nn.Module):
         if self.unbounded:
             start = torch.full_like(ray_origins[0], self.near)
             return start, torch.full_like(start, float(self.points))
-        small = torch.where(ray_directions < 0.0, -self.smallest_component, self.smallest_component)
-        inverse = 1.0 / torch.where(ray_directions.abs() < self.smallest_component, small, ray_directions)
+        inverse = finite_inverse(ray_directions)
         to_low = (self.low[:, None] - ray_origins) * inverse
         to_high = (self.high[:, None] - ray_origins) * inverse
-        start = torch.minimum(to_low, to_high).amax(0).clamp_min(self.near)
-        end = torch.maximum(to_low, to_high).amin(0)
+        start, end = slab_span(to_low, to_high, self.near, 0)
         return start, ((end - start) / self.step).floor().clamp(0.0, 1e6)
 
     def depth_at(self, start: Tensor, index: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
         """Depth and width of lattice intervals; jitter in [0, 1) places the depth in its interval."""
         if self.unbounded:
             cell = index.clamp(0.0, float(self.points - 1)).long()
-            begin = looked_up(self.edges, cell)
-            width = looked_up(self.edges, cell + 1) - begin
+            begin = look_up(self.edges, cell)
+            width = look_up(self.edges, cell + 1) - begin
             return begin + jitter * width, width
         t = start + (index + jitter) * self.step
         return t, torch.full_like(t, self.step)
@@ -151,8 +143,8 @@ class RayMarcher(nn.Module):
     def to_unit(self, points: Tensor) -> Tensor:
         """World points [3, ...] -> the unit cube, [3, ...]; bounded scenes put the box's low corner at 0."""
         if not self.unbounded:
-            return (points - along(self.low, points)) / self.side
-        relative = (points - along(self.center, points)) / (self.side / 2)
+            return (points - like_columns(self.low, points)) / self.side
+        relative = (points - like_columns(self.center, points)) / (self.side / 2)
         return relative * self.contraction(relative) * 0.25 + 0.5
 
     def contraction(self, relative: Tensor) -> Tensor:
@@ -168,7 +160,7 @@ class RayMarcher(nn.Module):
         """
         if not self.unbounded:
             return delta
-        return delta * self.contraction((points - along(self.center, points)) / (self.side / 2))
+        return delta * self.contraction((points - like_columns(self.center, points)) / (self.side / 2))
 
     def leap(self, points: Tensor, jump: Tensor, speed: Tensor) -> Tensor:
         """Distance that is empty both ways from world points [3, ...]; jump in cells, speed = max |d|."""
@@ -177,19 +169,24 @@ class RayMarcher(nn.Module):
             return cells * (self.side / self.grid)
         # The contraction stretches no length, in maximum norm, by more than 4/3, nor by more than 8 / m on a
         # way that keeps at least half of the point's norm m.
-        norm = ((points - along(self.center, points)) / (self.side / 2)).abs().amax(0)
+        norm = ((points - like_columns(self.center, points)) / (self.side / 2)).abs().amax(0)
         return cells * torch.clamp_min(norm / 8.0, 0.75) * (2.0 * self.side / self.grid)
 
     def forward(
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
     ) -> PackedSamples:
         """The occupied lattice points of rays [3, R] with one jitter [R] a ray (1/2: interval midpoints)."""
-        if torch.jit.is_scripting():
-            return self.march(ray_origins, ray_directions, jump, jitter)
-        elif kernels_apply(ray_origins):
-            start, count = self.lattice(ray_origins, ray_directions)
-            return PackedSamples(*march_cpu(self, (ray_origins, ray_directions, start, count, jitter), jump))
+        if kernels_apply(ray_origins):
+            return self.march_compiled(ray_origins, ray_directions, jump, jitter)
         return self.march(ray_origins, ray_directions, jump, jitter)
+
+    @torch.jit.unused
+    def march_compiled(
+        self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
+    ) -> PackedSamples:
+        """`march` by the compiled CPU kernel."""
+        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jitter
+        return PackedSamples(*march_cpu(rays, jump, self.space()))
 
     def march(
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
@@ -201,26 +198,26 @@ class RayMarcher(nn.Module):
         end, _ = self.depth_at(start[:, None], first + (self.segment - 1.0), jitter[:, None])
         middle = ray_origins[:, :, None] + ray_directions[:, :, None] * ((begin + end) * 0.5)
         speed = ray_directions.abs().amax(0)[:, None]
-        reach = self.leap(middle, looked_up(jump, self.cell(middle)), speed)
+        reach = self.leap(middle, look_up(jump, self.cell(middle)), speed)
         possible = (reach <= (end - begin) * 0.5) & (first < count[:, None])
 
         ray, number = possible.nonzero().unbind(1)
         within = torch.arange(self.segment, device=start.device).to(start.dtype)
         index = number.to(start.dtype)[:, None] * self.segment + within
-        t, delta = self.depth_at(gathered(start, ray)[:, None], index, gathered(jitter, ray)[:, None])
-        points = gathered(ray_origins, ray)[:, :, None] + gathered(ray_directions, ray)[:, :, None] * t
-        hit = (looked_up(jump, self.cell(points)) < 0.0) & (index < gathered(count, ray)[:, None])
+        t, delta = self.depth_at(gather_rows(start, ray)[:, None], index, gather_rows(jitter, ray)[:, None])
+        points = gather_rows(ray_origins, ray)[:, :, None] + gather_rows(ray_directions, ray)[:, :, None] * t
+        hit = (look_up(jump, self.cell(points)) < 0.0) & (index < gather_rows(count, ray)[:, None])
 
         row, column = hit.nonzero().unbind(1)
-        kept = stored(row * self.segment + column)
+        kept = materialize(row * self.segment + column)
         segment_offsets = nn.functional.pad(possible.sum(1).cumsum(0), (1, 0))
         offsets = nn.functional.pad(hit.sum(1).cumsum(0), (1, 0)).index_select(0, segment_offsets)
-        sample_points = gathered(points.flatten(1), kept)
+        sample_points = gather_rows(points.flatten(1), kept)
         return PackedSamples(
-            stored(self.to_unit(sample_points)),
-            gathered(t.flatten(), kept),
-            stored(self.optical_width(sample_points, gathered(delta.flatten(), kept))),
-            gathered(ray, row),
+            materialize(self.to_unit(sample_points)),
+            gather_rows(t.flatten(), kept),
+            materialize(self.optical_width(sample_points, gather_rows(delta.flatten(), kept))),
+            gather_rows(ray, row),
             offsets,
         )
 
@@ -229,13 +226,27 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor
     ) -> tuple[Tensor | float, ...]:
         """`native_kernel.MARCH_ARGUMENTS` of rays [3, R]."""
-        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions)
-        space = self.edges, self.low, self.center, self.grid, int(self.unbounded)
-        return *rays, jump, *space, self.step, self.side, self.near, self.growth
+        return ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jump, *self.space()
+
+    @torch.jit.unused
+    def space(self) -> MarchSpace:
+        """What compiled kernels need to know of the lattice and of space."""
+        return MarchSpace(
+            edges=self.edges,
+            low=self.low,
+            center=self.center,
+            grid=self.grid,
+            unbounded=int(self.unbounded),
+            step=self.step,
+            side=self.side,
+            near=self.near,
+            growth=self.growth,
+        )
 
     def cell(self, points: Tensor) -> Tensor:
-        """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell, and so
-        do those that are no numbers: what comes out is an index, whatever rays are.
+        """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell.
+
+        NaN yields index 0, so that no ray reads outside of the grid.
         """
         x, y, z = (self.to_unit(points) * self.grid).floor().long().clamp(0, self.grid - 1).unbind(0)
         return x + self.grid * (y + self.grid * z)

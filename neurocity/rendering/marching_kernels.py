@@ -1,17 +1,34 @@
 """Compiled CPU kernel of the march: one scalar walk a ray, in the arithmetic of `RayMarcher.march`."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, count_then_fill
 
-if TYPE_CHECKING:
-    from neurocity.rendering.marching import RayMarcher
+
+class MarchSpace(NamedTuple):
+    """Lattice and space of a `RayMarcher`, whose attributes these are; unbounded: 0 or 1."""
+
+    edges: Tensor
+    low: Tensor
+    center: Tensor
+    grid: int
+    unbounded: int
+    step: float
+    side: float
+    near: float
+    growth: float
+
+
+@numba.njit(inline="always")
+def _cell(place, last):  # type: ignore[no-untyped-def]
+    """Index of an occupancy cell along an axis; NaN yields 0."""
+    return np.int64(min(place, last)) if place > np.float32(0.0) else np.int64(0)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -26,7 +43,7 @@ def _walk(  # type: ignore[no-untyped-def]
     points_out, t_out, delta_out, ray_out, offsets = out
     one, half, quarter = np.float32(1.0), np.float32(0.5), np.float32(0.25)
     half_side = side / np.float32(2.0)
-    last = np.float32(grid - 1)
+    cells, last = np.float32(grid), np.float32(grid - 1)
     stretch = np.float32(2.0) * side / np.float32(grid) if unbounded else side / np.float32(grid)
     for r in range(begin, end):
         dx, dy, dz = directions[0, r], directions[1, r], directions[2, r]
@@ -51,6 +68,8 @@ def _walk(  # type: ignore[no-untyped-def]
                     (z - center[2]) / half_side,
                 )
                 norm = max(abs(x), abs(y), abs(z))
+                if not abs(x) + abs(y) + abs(z) < np.inf:  # nothing follows that is a place
+                    break
                 outer = max(norm, one)
                 factor = (np.float32(2.0) - one / outer) / outer
                 x, y, z = (
@@ -60,9 +79,9 @@ def _walk(  # type: ignore[no-untyped-def]
                 )
             else:
                 x, y, z = (x - low[0]) / side, (y - low[1]) / side, (z - low[2]) / side
-            ix = np.int64(min(max(np.floor(x * np.float32(grid)), np.float32(0.0)), last))
-            iy = np.int64(min(max(np.floor(y * np.float32(grid)), np.float32(0.0)), last))
-            iz = np.int64(min(max(np.floor(z * np.float32(grid)), np.float32(0.0)), last))
+            ix = _cell(x * cells, last)
+            iy = _cell(y * cells, last)
+            iz = _cell(z * cells, last)
             free = jump[ix + grid * (iy + grid * iz)]
             if free < 0.0:
                 if fill:
@@ -83,39 +102,21 @@ def _walk(  # type: ignore[no-untyped-def]
             offsets[r + 1] = found
 
 
-def march_cpu(marcher: "RayMarcher", rays: tuple[Tensor, ...], jump: Tensor) -> tuple[Tensor, ...]:
+def march_cpu(rays: tuple[Tensor, ...], jump: Tensor, space: MarchSpace) -> tuple[Tensor, ...]:
     """`RayMarcher.march` for CPU tensors; rays = origins, directions [3, R], start, count, jitter [R]."""
-    number = rays[0].shape[1]
-    offsets = torch.zeros(number + 1, dtype=torch.int64)
-    scene = (
-        _arrays(*rays),
-        *_arrays(jump, marcher.edges),
-        _arrays(marcher.low, marcher.center),
-        tuple(np.float32(v) for v in (marcher.step, marcher.side, marcher.near, marcher.growth)),
-        (marcher.grid, marcher.unbounded),
+    constants = tuple(np.float32(v) for v in (space.step, space.side, space.near, space.growth))
+    walk = partial(
+        _walk,  # type: ignore[call-arg]
+        arrays(*rays),
+        *arrays(jump, space.edges),
+        arrays(space.low, space.center),
+        constants,
+        (space.grid, bool(space.unbounded)),
     )
-
-    def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
-        # numba's stubs give a compiled function no parameters.
-        task = partial(_walk, *scene, fill, _arrays(*out))  # type: ignore[call-arg]
-        run_parallel(task, split(number, smallest=64))
-
-    walk(False, (*_samples(0), offsets))
-    torch.cumsum(offsets, 0, out=offsets)
-    samples = _samples(int(offsets[-1]))
-    walk(True, (*samples, offsets))
-    return (*samples, offsets)
+    return count_then_fill(walk, rays[0].shape[1], _samples)
 
 
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
-
-
-def _samples(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _samples(count: int) -> tuple[Tensor, ...]:
     """Room for points, t, delta and ray index of `count` samples."""
-    return (
-        torch.empty(3, count),
-        torch.empty(count),
-        torch.empty(count),
-        torch.empty(count, dtype=torch.int64),
-    )
+    index = torch.empty(count, dtype=torch.int64)
+    return torch.empty(3, count), torch.empty(count), torch.empty(count), index

@@ -2,7 +2,7 @@
 
 A compiler that fuses operators still stores what goes from one loop to the next, for all rays at once; a
 kernel that follows each ray to its end stores nothing. Such a kernel is one operator of the library
-`neurocity`, recorded where `graph_target.recorded_for_kernels` says so. It has no implementation in Python:
+`neurocity`, recorded where `graph_target.recorded_for` says so. It has no implementation in Python:
 the same part in PyTorch operators is the definition, which everything else runs.
 """
 

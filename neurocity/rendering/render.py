@@ -1,6 +1,8 @@
 """What a model returns for a bundle of rays."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -16,3 +18,25 @@ class RayRender(NamedTuple):
     rgb: Tensor
     depth: Tensor
     opacity: Tensor
+
+
+class TrainingRender(NamedTuple):
+    """A differentiable render of training rays.
+
+    rgb [R, 3]: accumulated radiance without background. opacity [R]. evaluated: how many samples it took.
+    terms: what a family's own losses ask for beside these, [R] each, by the names of the losses.
+    """
+
+    rgb: Tensor
+    opacity: Tensor
+    evaluated: int
+    terms: Mapping[str, Tensor] = MappingProxyType({})
+
+
+class RaysToLight(Protocol):
+    """What renders rays; every `neurocity.family.RenderModel` does. See there for the radii."""
+
+    needs_ray_radii: bool
+
+    def __call__(self, *rays: Tensor) -> RayRender:
+        """Origins [R, 3], directions [R, 3] and, where they are needed, radii [R, 1] -> their render."""

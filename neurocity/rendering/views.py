@@ -1,14 +1,11 @@
 """Whole images from a render model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from neurocity.rendering.render import RayRender
-
-RaysToLight = Callable[..., RayRender]
-"""Ray origins [R, 3], directions [R, 3] and, where the model takes them, radii [R, 1] -> their render."""
+from neurocity.rendering.render import RayRender, RaysToLight
 
 RAYS_PER_CALL = 4096
 """Keeps a call's intermediate tensors small enough that the allocator reuses their memory."""
@@ -22,7 +19,7 @@ def render_rays(
     ray_radii [R, 1]: for models that need them; without, these take the mean of their training cameras.
     """
     rays = [ray_origins, ray_directions]
-    if ray_radii is not None and getattr(model, "needs_ray_radii", False):
+    if ray_radii is not None and model.needs_ray_radii:
         rays.append(ray_radii)
     calls = zip(*(planes.split(RAYS_PER_CALL) for planes in rays), strict=True)
     with torch.no_grad():

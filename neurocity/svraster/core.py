@@ -13,26 +13,27 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
-from neurocity.rendering.compositing import segment_sum
+from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import gathered, recorded_for_kernels, stored
+from neurocity.rendering.fixed_budget import FixedBudget
+from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
 from neurocity.rendering.half_precision import halve
+from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
-from neurocity.svraster.fixed_budget import FixedBudgetVoxels, items_needed
+from neurocity.svraster.fixed_budget import Descent, descend_rows, most_items
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.native import render_voxels
 from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import (
     VoxelIntervals,
-    chosen,
     descend,
     enter,
     inverse_directions,
-    ranks,
+    kept_pieces,
     refine,
     voxels_of,
 )
@@ -40,8 +41,9 @@ from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
 
-PHASES: Final = (4, 2**31)
-"""Nodes of a ray that have been rendered after each phase of a graph."""
+TERMINATION_ROUNDS: Final = (4, 2**31)
+"""Nodes of a ray that have been rendered after each round of a graph: the first ones, which take most rays'
+light, and all others."""
 
 
 class SVRaster(nn.Module):
@@ -73,8 +75,8 @@ class SVRaster(nn.Module):
         self.brightest = config.brightest
         # TorchScript reads attributes, not globals.
         self.faintest = shading.FAINTEST
-        self.least_light = shading.LEAST_LIGHT
-        self.phases = PHASES
+        self.least_light = shading.END_LIGHT
+        self.termination_rounds = TERMINATION_ROUNDS
         self.near = config.near
         self.far = self.root_side
         self.samples = config.samples_per_voxel
@@ -129,50 +131,47 @@ class SVRaster(nn.Module):
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
-        if torch.jit.is_scripting():
-            render = self.render_in_phases(origins, directions)
-        elif recorded_for_kernels():
-            render = self.render_natively(origins, directions)
-        elif self.is_kernels_turn(origins) and not (torch.is_grad_enabled() and self.density.requires_grad):
-            render = self.render_fused(origins, directions)
-        elif self.is_kernels_turn(origins):
-            render = self.render(origins, directions)
+        if recorded_for("kernels"):
+            render = self.render_by_native_operator(origins, directions)
+        elif self.runs_compiled(origins):
+            render = self.render_compiled(origins, directions)
         else:
-            render = self.render_in_phases(origins, directions)
+            render = self.render_in_rounds(origins, directions)
         if self.sky_enabled:
-            return self.before_sky(render, directions)
+            return self.composite_over_sky(render, directions)
         return render
 
+    @torch.jit.unused
     def render(self, origins: Tensor, directions: Tensor) -> RayRender:
         """The voxels' light on rays [3, R], without the sky."""
         full = torch.ones_like(origins[0])
         light, _ = self.light(self.traverse(origins, directions), origins, directions, full)
-        return shading.rendered(light)
+        return shading.split_render(light)
 
-    def render_in_phases(self, origins: Tensor, directions: Tensor) -> RayRender:
+    def render_in_rounds(self, origins: Tensor, directions: Tensor) -> RayRender:
         """`render` for graphs: what lies behind the nodes that take a ray's light is not looked at.
 
         Nodes halfway down the octree are taken in groups, front to back. Weights end where rays do, see
         `shading.visible_weights`, so nothing is lost.
         """
-        start = stored(self.to_unit(origins))
-        inverse = stored(inverse_directions(directions / self.root_side))
+        start = materialize(self.to_unit(origins))
+        inverse = materialize(inverse_directions(directions / self.root_side))
         upper = self.rounds // 2
         entered = enter(start, inverse, self.near)
         pieces = refine(entered, start, inverse, self.node_children, self.node_centers, upper)
-        rank = ranks(pieces)
+        rank = rank_within_ray(pieces.ray_index, pieces.offsets)
         arriving = torch.ones_like(origins[0])
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
         first = 0
-        for last in self.phases:
-            going = (arriving > self.least_light).index_select(0, pieces.ray_index)
-            group = chosen(pieces, going & (rank >= first) & (rank < last))
+        for last in self.termination_rounds:
+            lit = arriving > self.least_light
+            group = kept_pieces(pieces, in_round(lit, pieces.ray_index, rank, first, last))
             lower = self.rounds - upper
             group = refine(group, start, inverse, self.node_children, self.node_centers, lower)
             light, arriving = self.light(voxels_of(group), origins, directions, arriving)
             summed = summed + light
             first = last
-        return shading.rendered(summed)
+        return shading.split_render(summed)
 
     def light(
         self, intervals: VoxelIntervals, origins: Tensor, directions: Tensor, arriving: Tensor
@@ -183,7 +182,7 @@ class SVRaster(nn.Module):
         """
         tau = self.optical_depth(intervals, origins, directions)
         offsets, ray_index = intervals.offsets, intervals.ray_index
-        weights = stored(shading.visible_weights(tau, offsets, ray_index, self.least_light, arriving))
+        weights = materialize(shading.visible_weights(tau, offsets, ray_index, self.least_light, arriving))
         seen = (weights > self.faintest).nonzero().flatten()
         rays = ray_index.index_select(0, seen)
         colors = self.colors(intervals.voxel.index_select(0, seen), origins, rays, self.basis_size)
@@ -196,8 +195,10 @@ class SVRaster(nn.Module):
         return shading.summed_light(weights, light, middle, offsets), leaving
 
     @torch.jit.unused
-    def render_fused(self, origins: Tensor, directions: Tensor) -> RayRender:
-        """`render` by the compiled CPU kernel, without gradients."""
+    def render_compiled(self, origins: Tensor, directions: Tensor) -> RayRender:
+        """`render` by compiled CPU kernels: by one alone where no gradients are asked for."""
+        if torch.is_grad_enabled() and self.density.requires_grad:
+            return self.render(origins, directions)
         speed = directions / self.root_side
         return render_cpu(
             (self.to_unit(origins), speed, inverse_directions(speed)),
@@ -208,10 +209,10 @@ class SVRaster(nn.Module):
         )
 
     @torch.jit.unused
-    def render_natively(self, origins: Tensor, directions: Tensor) -> RayRender:
+    def render_by_native_operator(self, origins: Tensor, directions: Tensor) -> RayRender:
         """`render` by the operator of compiled packages."""
         speed = directions / self.root_side
-        return shading.rendered(
+        return shading.split_render(
             render_voxels(
                 self.to_unit(origins),
                 speed,
@@ -230,13 +231,12 @@ class SVRaster(nn.Module):
             )
         )
 
-    @torch.jit.unused
-    def is_kernels_turn(self, origins: Tensor) -> bool:
+    def runs_compiled(self, origins: Tensor) -> bool:
         """Whether compiled kernels, which compute in float32 alone, do the work for these rays."""
-        dtypes = {origins.dtype, self.density.dtype, self.sh0.dtype}
-        return kernels_apply(origins) and dtypes == {torch.float32}
+        single = origins.dtype == self.density.dtype == self.sh0.dtype == torch.float32
+        return kernels_apply(origins) and single
 
-    def before_sky(self, render: RayRender, directions: Tensor) -> RayRender:
+    def composite_over_sky(self, render: RayRender, directions: Tensor) -> RayRender:
         """The render of rays with unit directions [3, R] before the learnt sky: opacity is 1."""
         rest = 1.0 - render.opacity
         sky = self.sky_net(spherical_harmonics(directions))
@@ -250,9 +250,7 @@ class SVRaster(nn.Module):
     def traverse(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
         """All voxels that rays [3, R] cross over a positive length, front to back; world units."""
         start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
-        if torch.jit.is_scripting():
-            return self.descend(start, inverse)
-        elif self.is_kernels_turn(origins):
+        if self.runs_compiled(origins):
             return VoxelIntervals(*walk_cpu(start, inverse, self.near, self.node_children))
         return self.descend(start, inverse)
 
@@ -264,10 +262,10 @@ class SVRaster(nn.Module):
         """Optical depths [K] of intervals on rays [3, R]."""
         voxel, ray = intervals.voxel, intervals.ray_index
         points = self.voxel_points.index_select(0, voxel)
-        raw = gathered(self.density, points.flatten()).view(-1, 8)
-        scale = gathered(self.voxel_scale, voxel)
-        start = gathered(self.to_unit(origins), ray) - gathered(self.voxel_low, voxel)
-        speed = gathered(directions / self.root_side, ray)
+        raw = gather_rows(self.density, points.flatten()).view(-1, 8)
+        scale = gather_rows(self.voxel_scale, voxel)
+        start = gather_rows(self.to_unit(origins), ray) - gather_rows(self.voxel_low, voxel)
+        speed = gather_rows(directions / self.root_side, ray)
         depth = shading.optical_depth(
             raw, start * scale, speed * scale, intervals.near, intervals.far, self.samples
         )
@@ -280,7 +278,7 @@ class SVRaster(nn.Module):
         """
         center = self.voxel_low.index_select(1, voxel) + 0.5 / self.voxel_scale.index_select(0, voxel)
         views = center - self.to_unit(origins).index_select(1, ray_index)
-        views = stored(views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12))
+        views = materialize(views / torch.linalg.vector_norm(views, dim=0).clamp_min(1e-12))
         sh0, shs = self.sh0.index_select(0, voxel), self.shs[:, :basis_size].index_select(0, voxel)
         return shading.voxel_colors(sh0.to(views.dtype), shs.to(views.dtype), views)
 
@@ -290,20 +288,51 @@ class SVRaster(nn.Module):
 
         Raises ConfigError when there are no voxels.
         """
-        return FixedBudgetVoxels(self, samples)
+        if not len(self.voxel_level):
+            raise ConfigError("the model has no voxels, so there is nothing to render with a fixed budget")
+        return FixedBudget(self, samples)
+
+    @torch.jit.unused
+    def render_rows(self, samples: int, *rays: Tensor) -> RayRender:
+        """`forward` with at most `samples` octree items of a ray at a time."""
+        origins, directions = (plane.t() for plane in rays)
+        items = descend_rows(self.prepared(origins, directions), samples)
+        found = (items.near < items.far).view(-1, samples)
+        ray = torch.arange(rays[0].shape[0], device=origins.device)[:, None].expand(-1, samples).flatten()
+        intervals = VoxelIntervals((-2 - items.node).clamp_min(0), items.near, items.far, ray, ray)
+        tau = self.optical_depth(intervals, origins, directions).view(-1, samples)
+        tau = torch.where(found, tau, 0.0)
+        weights = shading.terminated_weights(row_transmittance(tau), tau)
+        colors = self.colors(intervals.voxel, origins, ray, self.basis_size).clamp(0.0, self.brightest)
+        seen = torch.where(weights > self.faintest, weights, 0.0)
+        rgb = (seen[:, :, None] * colors.view(-1, samples, 3)).sum(1)
+        middle = ((items.near + items.far) * 0.5).view(-1, samples)
+        render = shading.split_render(
+            torch.cat([rgb.t(), (weights * middle).sum(1)[None], weights.sum(1)[None]])
+        )
+        return self.composite_over_sky(render, directions) if self.sky_enabled else render
+
+    @torch.jit.unused
+    def prepared(self, origins: Tensor, directions: Tensor) -> Descent:
+        """Rays [3, R] as they descend the octree."""
+        rays = self.to_unit(origins), inverse_directions(directions / self.root_side)
+        return Descent(*rays, self.near, self.node_children, self.node_centers, self.rounds)
 
     @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
         """How many items the fixed budget needs for rays [R, 3] to lose no light: [R] int64."""
-        return items_needed(self, ray_origins.t(), ray_directions.t())
+        origins, directions = ray_origins.t(), ray_directions.t()
+        intervals = self.traverse(origins, directions)
+        tau = self.optical_depth(intervals, origins, directions)
+        lit = shading.visible_weights(tau, intervals.offsets, intervals.ray_index) > 0.0
+        light_end = torch.zeros_like(origins[0]).scatter_reduce(
+            0, intervals.ray_index[lit], intervals.far[lit], "amax"
+        )
+        return most_items(self.prepared(origins, directions), light_end)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""
         return {"octree_levels": float(self.rounds), "samples_per_voxel": float(self.samples)}
-
-    def truncated_rays(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:  # noqa: ARG002
-        """Which rays [R, 3] the render graph ends too early: none, it packs every voxel that they cross."""
-        return torch.zeros(ray_origins.shape[0], dtype=torch.bool, device=ray_origins.device)
 
     @torch.jit.unused
     def get_voxel_statistics(self) -> dict[str, float]:

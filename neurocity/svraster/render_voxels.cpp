@@ -11,7 +11,7 @@ using namespace neurocity;
 
 constexpr int64_t EMPTY = -1;
 constexpr int64_t FIRST_VOXEL = -2;
-constexpr int STACK = 64;  // a node gives its place to at most four pieces: 3 levels + 1 places suffice
+constexpr int STACK = 64;  // at least the STACK of traversal_kernels, 3 * 16 + 4, as a test checks
 constexpr int MAX_BASIS = 15;
 
 // A piece [begin, end] of a ray in a node or voxel with centre `center`; quarter: of the node's side.

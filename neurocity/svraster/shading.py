@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum, transmittance
-from neurocity.rendering.graph_target import recorded_for_compiler, stored
+from neurocity.rendering.graph_target import materialize, recorded_for
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import harmonic_planes, spherical_harmonics
 
-LEAST_LIGHT: Final = 1e-4
-"""A ray ends where this share of its light is left."""
+END_LIGHT: Final = 1e-4
+"""A ray ends where this share of its light is left: training and eval alike, so that what is trained is what
+is rendered (the paper's limit)."""
 FAINTEST: Final = 1e-6
 """Intervals of less weight get no colour in eval."""
 
@@ -58,22 +59,22 @@ def visible_weights(
     tau: Tensor,
     offsets: Tensor,
     ray_index: Tensor,
-    least: float = LEAST_LIGHT,
+    least: float = END_LIGHT,
     arriving: Tensor | None = None,
 ) -> Tensor:
     """Weights [K] of intervals with optical depths [K], packed as in `rendering.compositing`.
 
     arriving [R]: the share of light that reaches a ray's first interval, where others are before it.
-    A ray ends where the share `least` of its light is left, which is given to its intervals in proportion: an
-    end without a step, so that kernels may stop there and still agree to the last digits.
+    A ray ends where the share `least` of its light is left. That share is spread over its intervals in
+    proportion, so that weights end without a step: kernels may stop there and agree to the last digits.
     """
     left = transmittance(tau, offsets, ray_index)
     if arriving is not None:
         left = left * arriving.index_select(0, ray_index)
-    return ended(left, tau, least)
+    return terminated_weights(left, tau, least)
 
 
-def ended(left: Tensor, tau: Tensor, least: float = LEAST_LIGHT) -> Tensor:
+def terminated_weights(left: Tensor, tau: Tensor, least: float = END_LIGHT) -> Tensor:
     """`visible_weights` of intervals with optical depths tau that the share `left` of light reaches."""
     taken = torch.minimum(left * -torch.expm1(-tau), (left - least).clamp_min(0.0))
     return taken / (1.0 - least)
@@ -84,9 +85,7 @@ def voxel_colors(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
 
     sh0 [K, 3], shs [K, B, 3]: coefficients of the constant and of the first B further basis functions.
     """
-    if torch.jit.is_scripting():
-        pass
-    elif recorded_for_compiler():
+    if recorded_for("compiler"):
         return voxel_colors_by_plane(sh0, shs, views)
     basis = spherical_harmonics(views)
     color = 0.5 + sh0 * basis[:, :1]
@@ -102,7 +101,7 @@ def voxel_colors_by_plane(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
         color = 0.5 + sh0[:, channel] * basis[0]
         for index in range(shs.shape[1]):
             color = color + shs[:, index, channel] * basis[index + 1]
-        channels.append(stored(color))
+        channels.append(materialize(color))
     return torch.stack(channels, dim=1)
 
 
@@ -129,7 +128,7 @@ def summed_light(weights: Tensor, light: Tensor, depths: Tensor, offsets: Tensor
     return segment_sum(torch.cat([light, (weights * depths)[None], weights[None]]), offsets)
 
 
-def rendered(summed: Tensor) -> RayRender:
+def split_render(summed: Tensor) -> RayRender:
     """The render of rays with such sums [5, R]."""
     opacity = summed[4].clamp(0.0, 1.0)
     return RayRender(summed[:3].t(), summed[3] / opacity.clamp_min(1e-6), opacity)

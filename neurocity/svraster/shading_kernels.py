@@ -1,6 +1,7 @@
 """Compiled CPU kernel of the render graph: rays from octree to light, in the arithmetic of `shading`.
 
-numba's cache does not notice when functions of another file change: touch this one with `traversal_kernels`.
+numba's cache knows a kernel by the text of its own file alone. When `traversal_kernels` changes, change this
+number here and in `voxel_kernels`, or processes go on with what they compiled before: 2.
 """
 
 from functools import partial
@@ -10,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, run_parallel, split
 from neurocity.rendering.render import RayRender
-from neurocity.svraster.shading import FAINTEST, LEAST_LIGHT
+from neurocity.svraster.shading import END_LIGHT, FAINTEST
 from neurocity.svraster.traversal_kernels import STACK, enter, next_voxel
 
 
@@ -86,7 +87,7 @@ def _render(rays, tree, fields, constants, samples, out, begin, end):  # type: i
         top = enter(ray, nearest, nodes, pieces)
         left = 1.0
         red = green = blue = distance = covered = 0.0
-        while top > 0 and left > LEAST_LIGHT:
+        while top > 0 and left > END_LIGHT:
             voxel, near, far, top = next_voxel(children, ray, nodes, pieces, top)
             if voxel < 0:
                 break
@@ -101,7 +102,7 @@ def _render(rays, tree, fields, constants, samples, out, begin, end):  # type: i
                 t = near + (np.float32(sample) + half) * width
                 total += explin(interpolate(density, voxel_points[voxel], x + dx * t, y + dy * t, z + dz * t))
             absorbed = left * -np.expm1(-(total * width * density_scale))
-            weight = min(absorbed, left - LEAST_LIGHT) / (1.0 - LEAST_LIGHT)
+            weight = min(absorbed, left - END_LIGHT) / (1.0 - END_LIGHT)
             left -= absorbed
             covered += weight
             distance += weight * (half * (near + far))
@@ -130,11 +131,7 @@ def render_cpu(
     """`SVRaster.render` for CPU tensors; arguments as for `_render`."""
     number = rays[0].shape[1]
     out = (torch.empty(number, 3), torch.empty(number), torch.empty(number))
-    arrays = [
-        tuple(tensor.detach().contiguous().numpy() for tensor in group) for group in (rays, tree, fields)
-    ]
     scalars = tuple(np.float32(value) for value in constants)
-    # numba's stubs give a compiled function no parameters.
-    task = partial(_render, *arrays, scalars, samples, tuple(tensor.numpy() for tensor in out))  # type: ignore[call-arg]
+    task = partial(_render, arrays(*rays), arrays(*tree), arrays(*fields), scalars, samples, arrays(*out))
     run_parallel(task, split(number, smallest=64))
     return RayRender(*out)

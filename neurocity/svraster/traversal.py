@@ -18,7 +18,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from neurocity.rendering.graph_target import gathered, stored
+from neurocity.rendering.graph_target import gather_rows, materialize
+from neurocity.rendering.packed import compact
+from neurocity.rendering.slabs import slab_span
 
 LARGEST_INVERSE: Final = 1e30
 """Inverse of direction components that are zero: planes are then met at once or never."""
@@ -78,13 +80,11 @@ def descend(
 
 def enter(origins: Tensor, inverse: Tensor, nearest: float) -> Pieces:
     """The pieces that lie in the root, at most one a ray; arguments as for `descend`."""
-    low, high = -origins * inverse, (1.0 - origins) * inverse
-    begin = torch.minimum(low, high).amax(0).clamp_min(nearest)
-    end = torch.maximum(low, high).amin(0)
+    begin, end = slab_span(-origins * inverse, (1.0 - origins) * inverse, nearest, 0)
     inside = begin < end
     ray = inside.nonzero().flatten()
     offsets = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
-    return Pieces(torch.zeros_like(ray), gathered(begin, ray), gathered(end, ray), ray, offsets)
+    return Pieces(torch.zeros_like(ray), gather_rows(begin, ray), gather_rows(end, ray), ray, offsets)
 
 
 def refine(
@@ -93,16 +93,16 @@ def refine(
     """`pieces`, cut `rounds` times; other arguments as for `descend`."""
     node, a, b, ray, offsets = pieces
     for _ in range(rounds):
-        here, speed = gathered(origins, ray), gathered(inverse, ray)
+        here, speed = gather_rows(origins, ray), gather_rows(inverse, ray)
         child, starts, ends = cut(Items(node, a, b), here, speed, children, centers)
         kept = starts < ends
         offsets = torch.nn.functional.pad(kept.sum(0).cumsum(0), (1, 0)).index_select(0, offsets)
         piece, part = kept.t().nonzero().unbind(1)
-        index = stored(part * node.shape[0] + piece)
-        ray = gathered(ray, piece)
-        node = gathered(child.flatten(), index)
-        a = gathered(starts.flatten(), index)
-        b = gathered(ends.flatten(), index)
+        index = materialize(part * node.shape[0] + piece)
+        ray = gather_rows(ray, piece)
+        node = gather_rows(child.flatten(), index)
+        a = gather_rows(starts.flatten(), index)
+        b = gather_rows(ends.flatten(), index)
     return Pieces(node, a, b, ray, offsets)
 
 
@@ -115,21 +115,21 @@ def cut(items: Items, origins: Tensor, inverse: Tensor, children: Tensor, center
     node, a, b = items.node, items.near, items.far
     is_voxel = node < 0
     row = node.clamp_min(0)
-    planes = (gathered(centers, row) - origins) * inverse
-    planes = stored(torch.clamp(torch.where(is_voxel, b, planes), a, b))
+    planes = (gather_rows(centers, row) - origins) * inverse
+    planes = materialize(torch.clamp(torch.where(is_voxel, b, planes), a, b))
     x, y, z = planes[0], planes[1], planes[2]
     less, more = torch.minimum(x, y), torch.maximum(x, y)
     first, last = torch.minimum(less, z), torch.maximum(more, z)
     middle = torch.minimum(more, torch.maximum(less, z))
-    cuts = stored(torch.stack([a, first, middle, last, b]))
+    cuts = materialize(torch.stack([a, first, middle, last, b]))
     starts = cuts[:4]
     # A piece is beyond a plane if it starts there or later; which side that is depends on the direction.
     beyond = (planes[:, None] <= starts) == (inverse > 0.0)[:, None]
     bits = beyond.long()
     octant = bits[0] * 4 + bits[1] * 2 + bits[2]
-    child = gathered(children.flatten(), (row * 8 + octant).flatten()).view(4, -1)
-    child = stored(torch.where(is_voxel, node, child))
-    return Items(child, starts, stored(torch.where(child == -1, starts, cuts[1:])))
+    child = gather_rows(children.flatten(), (row * 8 + octant).flatten()).view(4, -1)
+    child = materialize(torch.where(is_voxel, node, child))
+    return Items(child, starts, materialize(torch.where(child == -1, starts, cuts[1:])))
 
 
 def voxels_of(pieces: Pieces) -> VoxelIntervals:
@@ -137,19 +137,13 @@ def voxels_of(pieces: Pieces) -> VoxelIntervals:
     return VoxelIntervals(-2 - pieces.node, pieces.near, pieces.far, pieces.ray_index, pieces.offsets)
 
 
-def chosen(pieces: Pieces, mask: Tensor) -> Pieces:
+def kept_pieces(pieces: Pieces, mask: Tensor) -> Pieces:
     """The pieces where mask [K] is true."""
-    index = mask.nonzero().flatten()
+    index, offsets = compact(mask, pieces.offsets)
     return Pieces(
-        gathered(pieces.node, index),
-        gathered(pieces.near, index),
-        gathered(pieces.far, index),
-        gathered(pieces.ray_index, index),
-        torch.nn.functional.pad(mask.cumsum(0), (1, 0)).index_select(0, pieces.offsets),
+        gather_rows(pieces.node, index),
+        gather_rows(pieces.near, index),
+        gather_rows(pieces.far, index),
+        gather_rows(pieces.ray_index, index),
+        offsets,
     )
-
-
-def ranks(pieces: Pieces) -> Tensor:
-    """How many pieces of its ray are before each [K]."""
-    count = torch.arange(pieces.ray_index.shape[0], device=pieces.ray_index.device)
-    return count - pieces.offsets.index_select(0, pieces.ray_index)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import run_parallel, split
+from neurocity.rendering.cpu_kernels import arrays, count_then_fill
 from neurocity.svraster.config import MAX_LEVELS
 from neurocity.svraster.octree import EMPTY, FIRST_VOXEL
 
@@ -30,11 +30,14 @@ STACK: Final = 3 * MAX_LEVELS + 4
 
 @numba.njit(nogil=True, error_model="numpy")
 def enter(ray, nearest, nodes, pieces):  # type: ignore[no-untyped-def]
-    """Put a ray's piece in the root on the empty stack; the height of the stack, 0 if the ray misses."""
+    """Put a ray's piece in the root on the empty stack; the stack's height, 0 if the ray misses or is NaN."""
     ox, oy, oz, ix, iy, iz = ray
     one, half = np.float32(1.0), np.float32(0.5)
     x0, y0, z0 = -ox * ix, -oy * iy, -oz * iz
     x1, y1, z1 = (one - ox) * ix, (one - oy) * iy, (one - oz) * iz
+    # Infinite depths of one axis are those of a ray beside the cube; their difference is NaN as well.
+    if np.isnan((x1 - x0) + (y1 - y0) + (z1 - z0)):
+        return 0
     a = max(min(x0, x1), min(y0, y1), min(z0, z1), nearest)
     b = min(max(x0, x1), max(y0, y1), max(z0, z1))
     if not a < b:
@@ -109,31 +112,11 @@ def _walk(origins, inverse, nearest, children, fill, out, begin, end):  # type: 
 
 def walk_cpu(origins: Tensor, inverse: Tensor, nearest: float, children: Tensor) -> tuple[Tensor, ...]:
     """`traversal.descend` for CPU tensors: voxel, near, far, ray_index, offsets."""
-    number = origins.shape[1]
-    offsets = torch.zeros(number + 1, dtype=torch.int64)
-    scene = (
-        origins.detach().contiguous().numpy(),
-        inverse.detach().contiguous().numpy(),
-        np.float32(nearest),
-        children.numpy(),
-    )
-
-    def walk(fill: bool, out: tuple[Tensor, ...]) -> None:
-        task = partial(_walk, *scene, fill, tuple(tensor.numpy() for tensor in out))
-        run_parallel(task, split(number, smallest=64))
-
-    walk(False, (*_intervals(0), offsets))
-    torch.cumsum(offsets, 0, out=offsets)
-    intervals = _intervals(int(offsets[-1]))
-    walk(True, (*intervals, offsets))
-    return (*intervals, offsets)
+    inputs = *arrays(origins, inverse), np.float32(nearest), *arrays(children)
+    return count_then_fill(partial(_walk, *inputs), origins.shape[1], _intervals)
 
 
-def _intervals(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _intervals(count: int) -> tuple[Tensor, ...]:
     """Room for voxel, near, far and ray index of `count` intervals."""
-    return (
-        torch.empty(count, dtype=torch.int64),
-        torch.empty(count),
-        torch.empty(count),
-        torch.empty(count, dtype=torch.int64),
-    )
+    voxel, index = torch.empty(2, count, dtype=torch.int64)
+    return voxel, torch.empty(count), torch.empty(count), index

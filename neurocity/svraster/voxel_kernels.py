@@ -4,12 +4,14 @@ Forward, a thread descends the octree for a share of the rays and shades each in
 where too little light is left. Backward walks the recorded intervals from the last to the first, then adds up
 colour gradients with each thread owning a share of the voxels, so that equal inputs give equal sums, whatever
 the timing. The arithmetic is that of `traversal`, `shading` and `losses`.
+
+numba's cache does not see changes of `traversal_kernels` and `shading_kernels`; see there. Their number: 2.
 """
 
 import numba
 import numpy as np
 
-from neurocity.svraster.shading import LEAST_LIGHT
+from neurocity.svraster.shading import END_LIGHT
 from neurocity.svraster.shading_kernels import explin, fill_basis, interpolate
 from neurocity.svraster.traversal_kernels import STACK, enter, next_voxel
 
@@ -34,8 +36,8 @@ def _contracted(x):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def trace(rays, tree, fields, constants, count, terms, out, begin, end):  # type: ignore[no-untyped-def]
-    """Render rays [begin, end) into `out`; returns what `gather` and `scatter_colors` go back by.
+def trace_rays(rays, tree, fields, constants, count, terms, out, begin, end):  # type: ignore[no-untyped-def]
+    """Render rays [begin, end) into `out`; returns what `voxel_gradients` and `accumulate_sh` go back by.
 
     rays: origins, speeds (directions in the unit cube), inverses [3, R], photograph [R, 3]. tree: children
     [nodes, 8], voxel_points [N, 8]. fields: density [M], sh0 [N, 3], shs [N, B, 3]. constants: near,
@@ -50,8 +52,8 @@ def trace(rays, tree, fields, constants, count, terms, out, begin, end):  # type
     samples, distorting = terms
     rgb, opacity, concentration, distortion = out
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-    least, constant = np.float32(LEAST_LIGHT), np.float32(0.28209479177387814)
-    room = 16 * (end - begin) + 64
+    least, constant = np.float32(END_LIGHT), np.float32(0.28209479177387814)
+    room = 16 * (end - begin) + 64  # about what a ray of a trained scene meets; it doubles when it is full
     voxels = np.empty(room, np.int32)
     records = np.empty((room, RAW + samples), np.float32)
     offsets = np.empty(end - begin + 1, np.int64)
@@ -134,11 +136,12 @@ def trace(rays, tree, fields, constants, count, terms, out, begin, end):  # type
 
 
 @_compiled
-def gather(rays, tree, constants, terms, grads, tape, out, begin, end):  # type: ignore[no-untyped-def]
+def voxel_gradients(rays, tree, constants, terms, grads, tape, out, begin, end):  # type: ignore[no-untyped-def]
     """Go back along rays [begin, end): gradients of intervals into the tape, of densities into `out` [M].
 
-    rays, tree, constants, terms as in `trace`. grads: of rgb [R, 3], opacity, concentration, distortion [R].
-    tape: what `trace` returned.
+    rays, tree, constants, terms as in `trace_rays`. grads: of rgb [R, 3], opacity, concentration and
+    distortion [R].
+    tape: what `trace_rays` returned.
     """
     origins, speeds, _, photograph = rays
     _, voxel_points = tree
@@ -147,7 +150,7 @@ def gather(rays, tree, constants, terms, grads, tape, out, begin, end):  # type:
     grad_rgb, grad_opacity, grad_concentration, grad_distortion = grads
     voxels, records, offsets = tape
     zero, half, one, two = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
-    least = np.float32(LEAST_LIGHT)
+    least = np.float32(END_LIGHT)
     for r in range(begin, end):
         g0, g1, g2, go = grad_rgb[r, 0], grad_rgb[r, 1], grad_rgb[r, 2], grad_opacity[r]
         gc, gd = grad_concentration[r], grad_distortion[r]
@@ -225,11 +228,11 @@ def gather(rays, tree, constants, terms, grads, tape, out, begin, end):  # type:
 
 
 @_compiled
-def scatter_colors(rays, count, tape, ray_begin, statistics, out, owner, owners):  # type: ignore[no-untyped-def]
+def accumulate_sh(rays, count, tape, ray_begin, statistics, out, owner, owners):  # type: ignore[no-untyped-def]
     """Add up gradients of colours, and statistics, for the voxels that `owner` of `owners` has.
 
-    rays: origins [3, R] in the unit cube, widths of pixels at distance 1 [R]. tape: as `gather` left it, its
-    rays from `ray_begin` on. statistics: priority, weight, footprint [N]. out: gradients of sh0 and shs.
+    rays: origins [3, R] in the unit cube, widths of pixels at distance 1 [R]. tape: as `voxel_gradients` left
+    it, its rays from `ray_begin` on. statistics: priority, weight, footprint [N]. out: gradients of sh0, shs.
     """
     origins, widths = rays
     voxels, records, offsets = tape

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from neurocity.data.datasets import RayBatch, TrainingRays
 from neurocity.errors import ConfigError, TrainingError
-from neurocity.rendering.marched_field import MarchedField, TrainingRender
+from neurocity.rendering.marched_field import MarchedField
 from neurocity.rendering.occupancy import NEVER, OCCUPIED
+from neurocity.rendering.render import TrainingRender
 from neurocity.training.config import TrainingConfig
 from neurocity.training.hull import visual_hull
 from neurocity.training.module import RadianceFieldModule
@@ -91,7 +92,7 @@ class MarchedFieldModule(RadianceFieldModule):
 
     def error(self, render: TrainingRender, target: Tensor, background: Tensor) -> Tensor:
         """Mean squared error of colours [3, R] over random backgrounds [3, R]."""
-        return torch.mean((render.rgb + background * (1.0 - render.opacity) - target) ** 2)
+        return torch.mean((render.rgb.t() + background * (1.0 - render.opacity) - target) ** 2)
 
     def penalty(self) -> Tensor | float:
         """What a family adds to the errors."""

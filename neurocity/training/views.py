@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from neurocity.data.datasets import ViewBatch
-from neurocity.rendering.views import RaysToLight, over_background, render_rays
+from neurocity.rendering.render import RaysToLight
+from neurocity.rendering.views import over_background, render_rays
 
 
 def on_device(view: ViewBatch, device: torch.device | str) -> ViewBatch:

@@ -4,32 +4,20 @@ On the CPU this is one pass of compiled kernels; `define` says in PyTorch what t
 """
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from neurocity.rendering.compositing import segment_sum
-from neurocity.rendering.cpu_kernels import kernels_apply, run_parallel, thread_shares
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply, run_parallel, thread_shares
+from neurocity.rendering.render import TrainingRender
 from neurocity.svraster import shading, voxel_kernels
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.training import losses
 from neurocity.svraster.training.statistics import VoxelStatistics
 from neurocity.svraster.traversal import inverse_directions
-
-
-class TrainingRender(NamedTuple):
-    """Rendered rays: rgb [R, 3] without background; opacity, concentration, distortion [R], see `losses`.
-
-    evaluated: how many intervals were shaded.
-    """
-
-    rgb: Tensor
-    opacity: Tensor
-    concentration: Tensor
-    distortion: Tensor
-    evaluated: int
 
 
 class Recycled:
@@ -76,7 +64,7 @@ class TrainingPass:
         planes = _KernelPass.apply(
             model.density, model.sh0, model.shs, self, (origins, directions, photograph, pixel_widths)
         )
-        return TrainingRender(*planes)
+        return _render(*planes)
 
     def define(
         self, origins: Tensor, directions: Tensor, photograph: Tensor, pixel_widths: Tensor
@@ -101,13 +89,8 @@ class TrainingPass:
                     voxel, offsets, ray, weights=values, gradient=gradient, footprint=footprint
                 )
             )
-        return TrainingRender(
-            rgb,
-            segment_sum(weights, offsets),
-            losses.color_concentration(weights, colors, photograph, offsets),
-            apart,
-            len(voxel),
-        )
+        spread = losses.color_concentration(weights, colors, photograph, offsets)
+        return _render(rgb, segment_sum(weights, offsets), spread, apart, len(voxel))
 
     @property
     def basis_size(self) -> int:
@@ -119,6 +102,14 @@ class TrainingPass:
         """Where the contraction of distances begins: half the side of the box's cube."""
         config = self.model.config
         return self.model.root_side / 2.0 ** (config.bounds_level + 1)
+
+
+def _render(
+    rgb: Tensor, opacity: Tensor, concentration: Tensor, distortion: Tensor, evaluated: int
+) -> TrainingRender:
+    """With the terms that `losses` name so."""
+    terms = {"concentration": concentration, "distortion": distortion}
+    return TrainingRender(rgb, opacity, evaluated, terms)
 
 
 class _KernelPass(torch.autograd.Function):
@@ -136,8 +127,8 @@ class _KernelPass(torch.autograd.Function):
         origins, directions, photograph, pixel_widths = inputs
         model, number = settings.model, origins.shape[1]
         speeds = directions / model.root_side
-        rays = _arrays(model.to_unit(origins), speeds, inverse_directions(speeds), photograph)
-        tree = _arrays(model.node_children, model.voxel_points)
+        rays = arrays(model.to_unit(origins), speeds, inverse_directions(speeds), photograph)
+        tree = arrays(model.node_children, model.voxel_points)
         constants = tuple(np.float32(v) for v in (model.near, model.density_scale, settings.distance_unit))
         count = settings.basis_size
         terms = (model.samples, settings.distortion)
@@ -146,13 +137,13 @@ class _KernelPass(torch.autograd.Function):
         tapes: dict[int, Any] = {}
 
         def trace(begin: int, end: int) -> None:
-            tapes[begin] = voxel_kernels.trace(
-                rays, tree, _arrays(density, sh0, shs), constants, count, terms, _arrays(*out), begin, end
+            tapes[begin] = voxel_kernels.trace_rays(
+                rays, tree, arrays(density, sh0, shs), constants, count, terms, arrays(*out), begin, end
             )
 
         run_parallel(trace, parts)
         ctx.tapes, ctx.parts, ctx.settings = tapes, parts, settings
-        ctx.arrays = rays, tree, constants, count, terms, _arrays(pixel_widths)[0]
+        ctx.arrays = rays, tree, constants, count, terms, arrays(pixel_widths)[0]
         ctx.shapes = density.shape, sh0.shape, shs.shape
         evaluated = sum(len(tape[0]) for tape in tapes.values())
         return (*out, evaluated)
@@ -161,23 +152,25 @@ class _KernelPass(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         rays, tree, constants, count, terms, pixel_widths = ctx.arrays
         statistics = ctx.settings.statistics
-        grads = _arrays(*gradients[:4])
+        grads = arrays(*gradients[:4])
         density = torch.zeros(len(ctx.parts), *ctx.shapes[0])
         colors = tuple(ctx.settings.recycled.zeros(shape) for shape in ctx.shapes[1:])
 
         def gather(begin: int, end: int) -> None:
             out = density[ctx.parts.index((begin, end))].numpy()
-            voxel_kernels.gather(rays, tree, constants, terms, grads, ctx.tapes[begin], out, begin, end)
+            voxel_kernels.voxel_gradients(
+                rays, tree, constants, terms, grads, ctx.tapes[begin], out, begin, end
+            )
 
         def scatter(owner: int, owners: int) -> None:
             for begin, _ in ctx.parts:
-                voxel_kernels.scatter_colors(
+                voxel_kernels.accumulate_sh(
                     (rays[0], pixel_widths),
                     count,
                     ctx.tapes[begin],
                     begin,
-                    _arrays(*statistics.tensors().values()),
-                    _arrays(*colors),
+                    arrays(*statistics.tensors().values()),
+                    arrays(*colors),
                     owner,
                     owners,
                 )
@@ -186,7 +179,3 @@ class _KernelPass(torch.autograd.Function):
         owners = len(ctx.parts)
         run_parallel(scatter, [(owner, owners) for owner in range(owners)])
         return density.sum(0), *colors, None, None
-
-
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)

@@ -90,9 +90,9 @@ class VoxelTraining:
         image = render.rgb + (1.0 - render.opacity[:, None]) * behind
         photograph = color * alpha[:, None] + backdrop * (1.0 - alpha[:, None])
         mse = (image - photograph).square().mean()
-        loss = mse + config.concentration_weight * (render.concentration * alpha).mean()
+        loss = mse + config.concentration_weight * (render.terms["concentration"] * alpha).mean()
         if self.rays.distortion:
-            loss = loss + config.distortion_weight * render.distortion.mean()
+            loss = loss + config.distortion_weight * render.terms["distortion"].mean()
         if self.transparent:
             loss = loss + config.entropy_weight * losses.opacity_entropy(render.opacity)
         elif not model.sky_enabled:

@@ -18,7 +18,9 @@ from neurocity.svraster.octree import paths
 from neurocity.svraster.training.adaptation import AdaptationPlan, plan
 
 RAYS: Final = 2**18
+"""Training rays that are followed: enough that few voxels which a camera sees are missed."""
 CHUNK: Final = 2**13
+"""Rays of a call; their intervals stay within some hundred MiB."""
 OUTSIDE_PER_INSIDE: Final = 2.0
 SHARE: Final = 0.1
 """Share of the outside voxels that is split at a time."""

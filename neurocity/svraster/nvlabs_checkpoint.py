@@ -1,8 +1,8 @@
-"""Makes a checkpoint of ours of a `model.pt` of the SVRaster that NVlabs published.
+"""Opens a `model.pt` of the SVRaster that NVlabs published as a checkpoint of ours.
 
-Rays meet the same voxels, activation, midpoints and harmonics in both programs. Of what differs, two things
-are carried over exactly: density is 100 a world unit there, whatever the size of the scene, and colours have
-no upper limit. What is left: there, an interval of opacity below 1e-5 counts as clear and none has more than
+Rays meet the same voxels, activation, midpoints and harmonics in both programs. Two differences are carried
+over exactly: there, density is 100 a world unit, whatever the size of the scene, and colours have no upper
+limit. The others remain. There, an interval of opacity below 1e-5 counts as clear and none has more than
 0.99999, and a ray ends behind the voxel in which less than 1e-4 of its light is left; with colours in [0, 1]
 that is a few 1e-4 of a colour. And around the eye, voxels whose centre is nearer than 0.02 are not drawn
 there, while others reach behind it; here nothing nearer than 0.02 is seen.
@@ -24,19 +24,19 @@ from neurocity.errors import CheckpointError, ConfigError, DataError, MissingDep
 from neurocity.lenses import PINHOLE
 from neurocity.svraster.config import MAX_LEVELS, SVRasterConfig
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.foreign_file import ModelFile, read_model_file
+from neurocity.svraster.nvlabs_model_file import ModelFile, read_model_file
 
 DEPTH_PER_UNIT: Final = 100.0
 """Optical depth of a world unit at activated density 1, in their renderer."""
 NEAR: Final = 0.02
-MOST_VIEWS: Final = 10
+MAX_VIEWS: Final = 10
 """Held-out views that are taken of a dataset, in even steps: the parity gate renders each pixel of them."""
 
 _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
-def load_foreign(path: Path, scene: Scene) -> Checkpoint:
-    """The model in a file that `is_model_file`, with held-out views and fingerprint of its dataset.
+def load_nvlabs_checkpoint(path: Path, scene: Scene) -> Checkpoint:
+    """The model of a file that passes `is_model_file`, with held-out views and fingerprint of its dataset.
 
     Where the `config.yaml` of their run is still above the file, samples per voxel and background are read
     there; without it they are one sample, and white for a scene without surroundings, else black.
@@ -68,7 +68,6 @@ def load_foreign(path: Path, scene: Scene) -> Checkpoint:
             views=tuple(views),
             dataset_fingerprint=scene.fingerprint(),
         ),
-        metrics={},
         step=int(step[1]) if step else 0,
         sha256=file_sha256(path),
     )
@@ -112,7 +111,7 @@ def _cube(center: tuple[float, float, float], side: float) -> Bounds:
 
 
 def _some(frames: Sequence[Frame]) -> list[Frame]:
-    count = min(len(frames), MOST_VIEWS)
+    count = min(len(frames), MAX_VIEWS)
     return [frames[index * len(frames) // count] for index in range(count)]
 
 
@@ -122,7 +121,7 @@ def _run_settings(path: Path) -> dict[str, Any]:
     if path.absolute().parent.name != "checkpoints" or not source.is_file():
         return {}
     try:
-        import yaml  # noqa: PLC0415, only a foreign run has such a file here
+        import yaml  # noqa: PLC0415, only a run of theirs has such a file here
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"{source}: reading it needs the package 'pyyaml'; pip install 'neurocity[train]' brings it"

@@ -4,12 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import foreign_model
 import numpy as np
+import nvlabs_model
 import pytest
 import torch
 import yaml
-from reference.foreign_svraster import render_ray
+from reference.nvlabs_svraster import render_ray
 from svraster_scene import random_model, random_rays
 
 from export.job.job import Job
@@ -18,8 +18,8 @@ from export.job.source import open_checkpoint
 from neurocity.contract import manifest_from_json
 from neurocity.data.load import load_scene
 from neurocity.errors import CheckpointError, ConfigError
-from neurocity.svraster.foreign import load_foreign
-from neurocity.svraster.foreign_file import is_model_file
+from neurocity.svraster.nvlabs_checkpoint import load_nvlabs_checkpoint
+from neurocity.svraster.nvlabs_model_file import is_model_file
 
 CENTER, EXTENT = (0.2, -0.1, 0.3), 5.0
 
@@ -27,7 +27,7 @@ CENTER, EXTENT = (0.2, -0.1, 0.3), 5.0
 def content_of(**changes: Any) -> dict[str, Any]:
     """A file's dictionary with random voxels of levels 1 to 4, two of them shells around the content."""
     model = random_model(seed=1, sh_degree=3)
-    content = foreign_model.model_content(model, center=CENTER, extent=EXTENT, outside_level=1)
+    content = nvlabs_model.model_content(model, center=CENTER, extent=EXTENT, outside_level=1)
     return {**content, **changes}
 
 
@@ -61,43 +61,43 @@ def assert_renders_as_there(model: torch.nn.Module, content: dict[str, Any], sam
 
 
 def test_a_file_renders_as_it_does_there(content, scene, tmp_path):
-    path = foreign_model.write(content, tmp_path / "lego")
-    checkpoint = load_foreign(path, scene)
+    path = nvlabs_model.write(content, tmp_path / "lego")
+    checkpoint = load_nvlabs_checkpoint(path, scene)
     assert checkpoint.model.density_scale == pytest.approx(100.0, rel=1e-6)
     assert_renders_as_there(checkpoint.model, content)
 
 
 def test_fewer_bands_of_harmonics_may_count_than_are_stored(content, scene, tmp_path):
     fewer = {**content, "active_sh_degree": 1}
-    checkpoint = load_foreign(foreign_model.write(fewer, tmp_path), scene)
+    checkpoint = load_nvlabs_checkpoint(nvlabs_model.write(fewer, tmp_path), scene)
     assert checkpoint.model_config.sh_degree == 1
     assert_renders_as_there(checkpoint.model, fewer)
 
 
 def test_tables_of_quantized_values_are_looked_up(content, scene, tmp_path):
-    quantized = foreign_model.quantized(content)
-    checkpoint = load_foreign(foreign_model.write(quantized, tmp_path), scene)
-    assert_renders_as_there(checkpoint.model, foreign_model.dequantized(quantized))
+    quantized = nvlabs_model.quantized(content)
+    checkpoint = load_nvlabs_checkpoint(nvlabs_model.write(quantized, tmp_path), scene)
+    assert_renders_as_there(checkpoint.model, nvlabs_model.dequantized(quantized))
 
 
 def test_settings_of_the_run_are_read_where_they_are(content, scene, tmp_path):
-    path = foreign_model.write(content, tmp_path)
+    path = nvlabs_model.write(content, tmp_path)
     settings = {"n_samp_per_vox": 3, "white_background": True, "black_background": False}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": settings}))
-    checkpoint = load_foreign(path, scene)
+    checkpoint = load_nvlabs_checkpoint(path, scene)
     assert checkpoint.info.background == (1.0, 1.0, 1.0)
     assert_renders_as_there(checkpoint.model, content, samples=3)
     (tmp_path / "config.yaml").write_text("model: 3")
     with pytest.raises(CheckpointError, match=r"config\.yaml: `model` is 3, expected settings by name"):
-        load_foreign(path, scene)
+        load_nvlabs_checkpoint(path, scene)
     (tmp_path / "config.yaml").write_text("data: {}")
     with pytest.raises(CheckpointError, match=r"config\.yaml: cannot be read as the settings"):
-        load_foreign(path, scene)
+        load_nvlabs_checkpoint(path, scene)
 
 
 def test_the_checkpoint_says_what_the_file_and_the_dataset_say(content, scene, tmp_path):
-    path = foreign_model.write(content, tmp_path)
-    checkpoint = load_foreign(path, scene)
+    path = nvlabs_model.write(content, tmp_path)
+    checkpoint = load_nvlabs_checkpoint(path, scene)
     assert (checkpoint.family, checkpoint.step) == ("svraster", 20000)
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     half = EXTENT / 4
@@ -108,14 +108,14 @@ def test_the_checkpoint_says_what_the_file_and_the_dataset_say(content, scene, t
     assert [view.name for view in checkpoint.info.views] == [frame.name for frame in scene.held_out]
     assert checkpoint.info.dataset_fingerprint == scene.fingerprint()
     bounded = content_of(inside_extent=torch.tensor([EXTENT]))
-    again = load_foreign(foreign_model.write(bounded, tmp_path / "bounded"), scene)
+    again = load_nvlabs_checkpoint(nvlabs_model.write(bounded, tmp_path / "bounded"), scene)
     assert again.info.background == (1.0, 1.0, 1.0)
 
 
 def test_a_model_of_others_needs_cameras_and_a_checkpoint_has_its_own(
     content, sphere, ngp_checkpoint, tmp_path
 ):
-    path = foreign_model.write(content, tmp_path)
+    path = nvlabs_model.write(content, tmp_path)
     assert is_model_file(path)
     assert not is_model_file(ngp_checkpoint)
     with pytest.raises(
@@ -130,7 +130,7 @@ def test_a_model_of_others_needs_cameras_and_a_checkpoint_has_its_own(
 
 def test_a_model_of_others_is_exported(content, sphere, tmp_path):
     job = Job(
-        checkpoint=foreign_model.write(content, tmp_path / "lego"),
+        checkpoint=nvlabs_model.write(content, tmp_path / "lego"),
         name="lego",
         format="torchscript",
         cameras=sphere,
@@ -182,24 +182,24 @@ def _with_a_nan(content: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_files_of_another_layout_are_refused(content, scene, tmp_path, change, message):
-    path = foreign_model.write({**content, **change(content)}, tmp_path)
+    path = nvlabs_model.write({**content, **change(content)}, tmp_path)
     with pytest.raises(
         CheckpointError, match=rf"(?s)model\.pt: is not an SVRaster model that can be.*{message}"
     ):
-        load_foreign(path, scene)
+        load_nvlabs_checkpoint(path, scene)
 
 
 def test_files_that_lack_something_are_refused(content, scene, tmp_path):
     less = {name: value for name, value in content.items() if name not in ("_shs", "scene_extent")}
     with pytest.raises(CheckpointError, match=r"is not an SVRaster model \(it lacks scene_extent, _shs\)"):
-        load_foreign(foreign_model.write(less, tmp_path), scene)
+        load_nvlabs_checkpoint(nvlabs_model.write(less, tmp_path), scene)
 
 
 def test_truncated_files_are_refused(content, scene, tmp_path):
-    path = foreign_model.write(content, tmp_path)
+    path = nvlabs_model.write(content, tmp_path)
     path.write_bytes(path.read_bytes()[:-300])
     assert not is_model_file(path)
     with pytest.raises(CheckpointError, match=r"cannot be read as an SVRaster model .*truncated"):
-        load_foreign(path, scene)
+        load_nvlabs_checkpoint(path, scene)
     with pytest.raises(CheckpointError, match=r"cannot be read as a checkpoint .*truncated"):
         open_checkpoint(path, None)

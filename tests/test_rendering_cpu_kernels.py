@@ -1,0 +1,128 @@
+"""The compiled CPU kernels on rays and points that are not numbers, or far from every scene.
+
+The last test runs the others again with numba's check of every index, which kernels are compiled without.
+"""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from grid_nerf_field import grid_nerf_field
+from instant_ngp_field import instant_ngp_field, rays_around
+from neurocity.svraster.training_pass import TrainingPass
+from svraster_scene import random_model
+from torch import Tensor, nn
+
+from neurocity.grid_nerf.planes import PlaneLineFeatures
+from neurocity.rendering.cpu_kernels import without_kernels
+from neurocity.rendering.hash_grid import HashGrid
+
+CHECKED = "NUMBA_BOUNDSCHECK"
+NOT_NUMBERS = (torch.nan, torch.inf, -torch.inf)
+WHOLE = 40
+"""Rays of a bundle that are as they should be, before the others."""
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "hash grid": instant_ngp_field,
+    "hash grid by xor": lambda: instant_ngp_field(hash_kind="xor", level_dim=4),
+    "hash grid, unbounded": lambda: instant_ngp_field(unbounded=True, sky=True),
+    "planes": grid_nerf_field,
+    "planes, unbounded": lambda: grid_nerf_field(unbounded=True, sky=True),
+    "voxels": lambda: random_model(sh_degree=2).eval().requires_grad_(False),
+}
+
+
+def spoilt_rays(values: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """`WHOLE` rays as they should be, then rays with each of these values in each coordinate, and in all."""
+    axes = ([0], [1], [2], [0, 1, 2])
+    origins, directions = rays_around(count=WHOLE + 2 * len(values) * len(axes))
+    ray = WHOLE
+    for plane in (origins, directions):
+        for value in values:
+            for axis in axes:
+                plane[ray, axis] = value
+                ray += 1
+    return origins, directions
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_kernels_give_what_the_graph_gives_for_rays_that_are_not_numbers(name: str) -> None:
+    model, rays = MODELS[name](), spoilt_rays(NOT_NUMBERS)
+    with without_kernels():
+        expected = model(*rays)
+    for field, a, b in zip(expected._fields, model(*rays), expected, strict=True):
+        torch.testing.assert_close(
+            a, b, rtol=1e-4, atol=1e-4, equal_nan=True, msg=lambda text, at=field: f"{at}: {text}"
+        )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bad_rays_harm_no_others(name: str) -> None:
+    model, rays = MODELS[name](), spoilt_rays((*NOT_NUMBERS, 3e38, -3e38, 1e12, 0.0))
+    alone = model(*(part[:WHOLE] for part in rays))
+    for got, expected in zip(model(*rays), alone, strict=True):
+        torch.testing.assert_close(got[:WHOLE], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_training_rays_that_are_not_numbers_take_no_part() -> None:
+    model = random_model(sh_degree=2, samples_per_voxel=2)
+    origins, directions = spoilt_rays((torch.nan,))
+    rays = torch.rand(len(origins), 3), torch.full((len(origins),), 0.01)
+    gradients = []
+    for number in (WHOLE, len(origins)):
+        step = TrainingPass(model)
+        step.distortion = True
+        planes = (origins.t()[:, :number], directions.t()[:, :number], rays[0][:number], rays[1][:number])
+        render = step.render(*(plane.contiguous() for plane in planes))
+        assert bool((render.opacity[WHOLE:] == 0.0).all())
+        loss = sum(plane.sum() for plane in (render.rgb, render.opacity, *render.terms.values()))
+        gradients.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
+    for one, other in zip(*gradients, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other)
+
+
+def encodings() -> list[nn.Module]:
+    """Both encodings that have kernels; the hash grids have dense levels, whose rows nothing wraps."""
+    sizes = {"levels": 4, "log2_rows": 10, "coarsest": 4, "finest": 24}
+    planes = PlaneLineFeatures(
+        initial=(8, 8, 8), final=(8, 8, 8), modes=[(0, 1, 2)], divisors=[1, 2], components=3
+    )
+    return [
+        HashGrid(features=1, **sizes),
+        HashGrid(features=4, hash_kind="xor", **sizes),
+        planes,
+    ]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_points_that_are_nowhere_read_and_write_inside_of_the_tables(number: int) -> None:
+    encoding = encodings()[number]
+    bad = torch.tensor([*NOT_NUMBERS, 3e38, -3e38, 1e10, -1e10, 17.0, -17.0])
+    inside = torch.rand(3, 20)
+    points = torch.cat(
+        [inside, *(inside.scatter(0, torch.full((1, 9), axis), bad[None]) for axis in range(3))], 1
+    )
+    alone, together = copy.deepcopy(encoding), encoding
+    expected, got = alone(inside), together(points)
+    assert torch.equal(got[:20], expected)
+    expected.sum().backward()
+    got[:20].sum().backward()
+    for one, other in zip(alone.parameters(), together.parameters(), strict=True):
+        assert torch.equal(torch.where(other.grad.isnan(), one.grad, other.grad), one.grad)
+    assert bool(got[20].isnan().any()), "what is no number stays none"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHECKED in os.environ, reason="this is the run with checked indices")
+def test_no_index_leaves_its_table(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
+    checked = {**os.environ, CHECKED: "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    result = subprocess.run(command, env=checked, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
