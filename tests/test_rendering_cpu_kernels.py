@@ -14,7 +14,7 @@ import pytest
 import torch
 from grid_nerf_field import grid_nerf_field
 from instant_ngp_field import instant_ngp_field, rays_around
-from neurocity.svraster.training_pass import TrainingPass
+from neurocity.svraster.training.differentiable import TrainingPass
 from svraster_scene import random_model
 from torch import Tensor, nn
 
