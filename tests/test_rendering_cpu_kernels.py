@@ -14,13 +14,13 @@ import pytest
 import torch
 from grid_nerf_field import grid_nerf_field
 from instant_ngp_field import instant_ngp_field, rays_around
-from neurocity.svraster.training.differentiable import TrainingPass
 from svraster_scene import random_model
 from torch import Tensor, nn
 
 from neurocity.grid_nerf.planes import PlaneLineFeatures
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.hash_grid import HashGrid
+from neurocity.svraster.training.differentiable import TrainingPass
 
 CHECKED = "NUMBA_BOUNDSCHECK"
 NOT_NUMBERS = (torch.nan, torch.inf, -torch.inf)
