@@ -1,9 +1,7 @@
 """The model families: a folder `neurocity/<name>/` and a line in `FAMILIES` each, see `neurocity.family`."""
 
-from typing import TYPE_CHECKING
-
 from neurocity.errors import ConfigError
-from neurocity.family import Family, RenderModel
+from neurocity.family import Family
 
 FAMILIES = {
     family.name: family
@@ -14,14 +12,6 @@ FAMILIES = {
         Family("svraster", "SVRaster"),
     )
 }
-
-if TYPE_CHECKING:  # mypy alone reads this: each family is what `RenderModel` says
-    from neurocity.grid_nerf.core import GridNeRF
-    from neurocity.instant_ngp.core import InstantNGP
-    from neurocity.mip_nerf.core import MipNeRF
-    from neurocity.svraster.core import SVRaster
-
-    _MODELS: tuple[type[RenderModel], ...] = (GridNeRF, InstantNGP, MipNeRF, SVRaster)
 
 
 def find_family(name: str) -> Family:

@@ -2,7 +2,7 @@
 
 A family is a folder `neurocity/<name>/` with two modules, and a line in `neurocity.families`:
 
-- `core` has the model, a torch module that is a `RenderModel`, and its configuration, a frozen `FieldConfig`;
+- `core` has the model, a torch module under `@render_model`, and its configuration, a frozen `FieldConfig`;
 - `lightning_trainer` has a `RadianceFieldModule` that trains the model, and its configuration, a frozen
   `TrainingConfig`. It alone imports Lightning.
 
@@ -12,7 +12,7 @@ Both configurations are plain data, which a checkpoint carries, and have the pre
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RenderModel(Protocol):
-    """What export, serving and training may ask of a family's model. mypy checks each in `families`.
+    """What export, serving and training may ask of a family's model; `render_model` has mypy check it.
 
     R rays are given by origins and unit directions [R, 3], in world units. In eval mode `forward` is the
     render graph of `neurocity.contract`: it survives `torch.jit.script`, `torch.jit.trace`, `torch.export`
@@ -61,6 +61,14 @@ class RenderModel(Protocol):
 
     def eval(self) -> Self:
         """As of every torch module."""
+
+
+Model = TypeVar("Model", bound=type[RenderModel])
+
+
+def render_model(model: Model) -> Model:
+    """Decorates a family's model, so that mypy says what of `RenderModel` it lacks; changes nothing."""
+    return model
 
 
 @dataclass(frozen=True)

@@ -220,25 +220,7 @@ def test_it_is_not_ready_when_a_scene_does_not_render(name, tmp_path):
         run(name, options, lambda engine: engine.ready())
 
 
-TOY_ENGINE = '''
-"""ONNX's reference evaluator: every node in numpy."""
-
-from onnx.reference import ReferenceEvaluator
-
-from serving.engines.in_process import InProcessEngine
-
-
-class ToyEngine(InProcessEngine):
-    name = "toy"
-    formats = ("onnx",)
-    library = "ONNX's reference"
-
-    def load(self, version, options):
-        return ReferenceEvaluator(str(version.artefact))
-
-    def prepare(self, program, inputs):
-        return lambda: program.run(["rgb", "depth", "opacity"], inputs), None
-'''
+TOY_ENGINE = Path(__file__).with_name("toys") / "engines" / "toy_engine.py"
 TOY_ENTRY = '    "toy": EngineEntry("serving.engines.toy_engine:ToyEngine", "nothing"),\n'
 
 
@@ -247,7 +229,7 @@ def test_a_new_engine_is_one_file_and_one_line(tmp_path):
     copy = shutil.copytree(
         REPOSITORY / "serving", tmp_path / "serving", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (copy / "engines" / "toy_engine.py").write_text(TOY_ENGINE)
+    shutil.copy(TOY_ENGINE, copy / "engines")
     base = copy / "engines" / "base.py"
     head, entries, rest = base.read_text().partition("] = {\n")
     assert head.endswith("ENGINES: dict[str, EngineEntry")

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import inspect
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 import torch
 from family_models import assert_equal_renders, deprecations_known, model_of, rays
 
-from neurocity import families
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES, find_family
@@ -36,12 +36,13 @@ def test_the_registry_finds_its_parts(family: str) -> None:
 
 
 def test_mypy_checks_that_it_is_a_render_model(family: str) -> None:
-    (checked,) = [
-        {name.id for name in ast.walk(node.value) if isinstance(name, ast.Name)}
-        for node in ast.walk(ast.parse(Path(families.__file__).read_text()))
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_MODELS" and node.value
-    ]
-    assert FAMILIES[family].model in checked
+    model = FAMILIES[family].model_class()
+    (definition,) = (
+        node
+        for node in ast.parse(Path(inspect.getfile(model)).read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == model.__name__
+    )
+    assert "render_model" in map(ast.unparse, definition.decorator_list)
 
 
 def test_unknown_families_are_refused(family: str) -> None:

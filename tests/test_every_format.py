@@ -44,7 +44,7 @@ from neurocity.triton_names import by_contract_name
 REPOSITORY_ROOT = Path(__file__).parents[1]
 
 
-TOY_FORMATS = Path(__file__).with_name("toy_formats")
+TOY_FORMATS = Path(__file__).with_name("toys") / "formats"
 
 
 def _add_toy(monkeypatch: pytest.MonkeyPatch) -> None:

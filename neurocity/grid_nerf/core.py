@@ -13,6 +13,7 @@ paper has sines and cosines of them.
 import torch
 from torch import Tensor
 
+from neurocity.family import render_model
 from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
@@ -28,6 +29,7 @@ from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harm
 __all__ = ["GridNeRF", "GridNeRFConfig"]
 
 
+@render_model
 class GridNeRF(MarchedField):
     """Radiance field of planes, lines and two branches; see `GridNeRFConfig`.
 

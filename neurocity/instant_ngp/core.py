@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from neurocity.family import render_model
 from neurocity.instant_ngp.config import InstantNGPConfig
 from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.hash_grid import HashGrid
@@ -13,6 +14,7 @@ from neurocity.rendering.spherical_harmonics import COEFFICIENTS
 __all__ = ["InstantNGP", "InstantNGPConfig"]
 
 
+@render_model
 class InstantNGP(MarchedField):
     """Radiance field with a multiresolution hash encoding; see `InstantNGPConfig`."""
 

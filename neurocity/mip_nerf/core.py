@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurocity.errors import ConfigError
+from neurocity.family import render_model
 from neurocity.mip_nerf.cones import Cones, frustum_gaussians
 from neurocity.mip_nerf.config import MipNeRFConfig
 from neurocity.mip_nerf.encoding import frequencies, integrated_encoding, positional_encoding
@@ -44,6 +45,7 @@ SAMPLES_PER_CALL = 2**15
 """Keeps the intermediate tensors of a CPU call small enough that the allocator reuses their memory."""
 
 
+@render_model
 class MipNeRF(nn.Module):
     """Radiance field with integrated positional encoding; see `MipNeRFConfig`."""
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
+from neurocity.family import render_model
 from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
@@ -46,6 +47,7 @@ TERMINATION_ROUNDS: Final = (4, 2**31)
 light, and all others."""
 
 
+@render_model
 class SVRaster(nn.Module):
     """Radiance field of sparse voxels; see `SVRasterConfig`.
 
