@@ -11,9 +11,11 @@ from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
 from tiny_families import tiny_model
 
 from export.cli import main
-from export.formats.registry import format_names
+from export.formats.registry import format_names, get_format
 from export.formats.torchscript import TorchScriptFormat
 from export.job.capabilities import Capability, capabilities
+from export.job.outcome import Outcome
+from export.parity.rays import view_rays
 from export.parity.tolerances import FP32
 from neurocity.families import FAMILIES, find_family
 
@@ -31,10 +33,14 @@ def _capability(found: tuple[Capability, ...], *key: str) -> Capability:
     return one
 
 
-def _exported(capability: Capability, out: Any) -> Capability:
-    """What an export really comes to, as a row of the table."""
+def _outcome(capability: Capability, out: Any) -> Outcome:
+    """What an export really comes to."""
     checkpoint = _checkpoint(capability.family)
-    outcome = export_tiny(out, capability.format, checkpoint=checkpoint, precision=capability.precision)
+    return export_tiny(out, capability.format, checkpoint=checkpoint, precision=capability.precision)
+
+
+def _row(capability: Capability, outcome: Outcome) -> Capability:
+    """The outcome as a row of the table."""
     return replace(capability, reason=outcome.error, exit_code=outcome.exit_code)
 
 
@@ -54,7 +60,25 @@ def test_the_table_has_every_family_format_and_precision():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_table_is_true(family, format_name, precision, tmp_path):
     capability = _capability(capabilities(), family, format_name, precision)
-    assert _exported(capability, tmp_path) == capability
+    outcome = _outcome(capability, tmp_path)
+    assert _row(capability, outcome) == capability
+    if outcome.manifest is None:
+        return
+    parity = outcome.manifest.parity
+    if get_format(format_name).file_name == "model.onnx" and precision == "fp32":
+        figures = [*parity["views"], *parity["rays"]]
+        assert max(found[name] for found in figures for name in ("rgb", "depth", "opacity")) <= 1e-4
+    if format_name == "tensorrt":
+        assert outcome.manifest.engine["bytes"] > 100_000, "it holds kernels, or what they are compiled from"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_there_is_something_to_see_in_what_is_exported(family):
+    checkpoint = _checkpoint(family)
+    for view in checkpoint.info.views:
+        render = checkpoint.model(*map(torch.from_numpy, view_rays(view).arrays()))
+        assert 0.1 < float(render.opacity.mean()) < 0.98
+        assert float(render.rgb.std()) > 0.05
 
 
 def _no_python_like_this(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +110,7 @@ def test_what_is_refused_is_refused_with_the_reason_of_the_table(
     capability = _capability(capabilities(), "instant_ngp", *refused)
     assert not capability.offered
     assert (capability.exit_code, reason in capability.reason) == (code, True)
-    assert _exported(capability, tmp_path) == capability
+    assert _row(capability, _outcome(capability, tmp_path)) == capability
     assert list(tmp_path.iterdir()) == []
 
 
