@@ -88,11 +88,5 @@ def _lay_ground(work: Construction, layout: Layout, radius: float) -> None:
     x = np.linspace(near.x0, near.x1, columns + 1).tolist()
     y = np.linspace(near.y0, near.y1, rows + 1).tolist()
     tiles = [Rect(x[i], y[j], x[i + 1], y[j + 1]) for i in range(columns) for j in range(rows)]
-    sheets = [
-        Rect(-radius, -radius, radius, near.y0),
-        Rect(-radius, near.y1, radius, radius),
-        Rect(-radius, near.y0, near.x0, near.y1),
-        Rect(near.x1, near.y0, radius, near.y1),
-    ]
-    for rect in tiles + sheets:
+    for rect in tiles + Rect(-radius, -radius, radius, radius).around(near):
         work.mesh.floor(rect, 0.0, style=ground)

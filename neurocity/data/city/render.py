@@ -64,7 +64,6 @@ class CityRenderer:
         self._lengths = mesh.lengths.astype(np.float32)
         edges = np.stack([mesh.edge_u, mesh.edge_v], axis=1)
         self._axes = (edges / np.linalg.norm(edges, axis=2, keepdims=True)).astype(np.float32)
-        self._origin_st = mesh.origin_st.astype(np.float32)
         self._center = mesh.center.astype(np.float32)
 
     def photograph(self, camera: Camera, samples_per_axis: int) -> Photograph:
@@ -166,17 +165,17 @@ class CityRenderer:
         slant = np.einsum("rak,rk->ra", self._axes[patch], directions) / approach[:, None]
         stretch = np.minimum(np.sqrt(1 + slant**2), np.float32(FILTER_STRETCH_MAX))
         filters = (distance * np.float32(spread))[:, None] * stretch
-        st = self._origin_st[patch] + np.stack([hits.u, hits.v], axis=1) * self._lengths[patch]
+        length, top = self._lengths[patch].T
         center = self._center[patch]
         outwards = position - center
         outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), np.float32(1e-6))
         return Surface(
             position=position,
             normal=np.where(np.isfinite(center), outwards, normal),
-            s=st[:, 0],
-            t=st[:, 1],
-            length=self._lengths[patch, 0],
-            top=self._origin_st[patch, 1] + self._lengths[patch, 1],
+            s=hits.u * length,
+            t=hits.v * top,
+            length=length,
+            top=top,
             filter_s=filters[:, 0],
             filter_t=filters[:, 1],
             patch=patch,

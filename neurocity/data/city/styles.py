@@ -1,6 +1,6 @@
 """What surfaces are made of: materials with their parameters, one row of a table per distinct style."""
 
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -55,10 +55,6 @@ class Style:
     sill: float = 0.28
     shop_height: float = 0.0
     cap: float = 0.6
-
-    def with_shops(self, height: float) -> "Style":
-        """The same facade with shops on its ground floor."""
-        return replace(self, shop_height=height)
 
 
 STYLE_DTYPE = np.dtype(
