@@ -4,12 +4,13 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurocity.cameras import Camera
-from neurocity.data.pixels import PixelTable
+from neurocity.data.pixels import load_pixels, shared_directions
 from neurocity.data.scene import Frame, Scene
 from neurocity.errors import DataError
 
@@ -57,7 +58,7 @@ class TrainingRays(Dataset[RayBatch]):
 
     frames: a scene's training frames. scene: where they are from; `training_datasets` gives it. seed: of the
     random rays. batches: how many items an epoch has. on_frame: called once per decoded image.
-    Raises DataError as `PixelTable.load` does.
+    Raises DataError as `load_pixels` and `shared_directions` do.
 
     points: the scene's sparse points [N, 3], float32 world units, or None. unbounded: whether the images show
     more than the scene's bounds hold; without a scene, whether no pixel is transparent.
@@ -73,24 +74,19 @@ class TrainingRays(Dataset[RayBatch]):
         rays_per_batch: int = 4096,
         on_frame: Callable[[], None] | None = None,
     ) -> None:
-        table = PixelTable.load(frames, on_frame=on_frame)
+        rgba, starts, trainable = load_pixels(frames, on_frame)
         self.frames = tuple(frames)
         self.scene = scene
         self.seed = seed
         self.batches = batches
         self.rays_per_batch = rays_per_batch
         self.rank, self.ranks = 0, 1
-        self.rgba = torch.from_numpy(table.rgba)
-        self.starts = torch.from_numpy(table.starts)
-        self.rotations = torch.from_numpy(table.rotations)
-        self.origins = torch.from_numpy(table.origins)
-        self.directions = torch.from_numpy(table.directions)
-        self.radii = torch.from_numpy(table.radii)
-        self.direction_starts = torch.from_numpy(table.direction_starts)
+        self.rgba, self.starts = torch.from_numpy(rgba), torch.from_numpy(starts)
+        self.trainable = None if trainable is None else torch.from_numpy(trainable).nonzero()[:, 0]
+        self.directions, self.radii, self.direction_starts = map(torch.from_numpy, shared_directions(frames))
+        poses = torch.from_numpy(np.stack([frame.camera.camera_to_world for frame in frames])).float()
+        self.rotations, self.origins = poses[:, :3, :3].contiguous(), poses[:, :3, 3].contiguous()
         self.widths = torch.tensor([frame.camera.width for frame in frames])
-        self.trainable = (
-            None if table.trainable is None else torch.from_numpy(table.trainable).nonzero()[:, 0]
-        )
         points = None if scene is None else scene.points
         self.points = None if points is None else torch.from_numpy(points).float()
         self.unbounded = bool((self.rgba[:, 3] == 255).all()) if scene is None else scene.unbounded
