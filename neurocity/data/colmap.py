@@ -9,8 +9,7 @@ from neurocity.cameras import Camera, opencv_to_opengl
 from neurocity.data.colmap_model import ColmapCamera, ColmapImage, read_model
 from neurocity.data.images import probe
 from neurocity.data.lens_models import lens_of
-from neurocity.data.scene import Capture, Frame
-from neurocity.data.splits import hold_out
+from neurocity.data.scene import Capture, Frame, hold_out
 from neurocity.errors import CameraError, DataError
 
 _FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")
