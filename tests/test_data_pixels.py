@@ -77,12 +77,6 @@ def test_masks_become_one_flat_array(tmp_path):
     np.testing.assert_array_equal(rays.trainable, np.flatnonzero(masks[[0, 8]]))
 
 
-def test_progress_is_reported_once_a_frame(tmp_path):
-    seen = []
-    TrainingRays(load_scene(write_transforms(tmp_path)).splits["train"], on_frame=lambda: seen.append(1))
-    assert len(seen) == 8
-
-
 def test_errors_name_the_frame(tmp_path):
     with pytest.raises(DataError, match="no frames"):
         TrainingRays(())

@@ -1,7 +1,7 @@
 """torch datasets over a scene's frames: random training rays, and whole views for validation."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypedDict
 
 import numpy as np
@@ -57,7 +57,7 @@ class TrainingRays(Dataset[RayBatch]):
     one sees. A plain number as index stands for a step's batch of `rays_per_batch` rays.
 
     frames: a scene's training frames. scene: where they are from; `training_datasets` gives it. seed: of the
-    random rays. batches: how many items an epoch has. on_frame: called once per decoded image.
+    random rays. batches: how many items an epoch has.
     Raises DataError as `load_pixels` and `shared_directions` do.
 
     points: the scene's sparse points [N, 3], float32 world units, or None. unbounded: whether the images show
@@ -72,9 +72,8 @@ class TrainingRays(Dataset[RayBatch]):
         seed: int = 0,
         batches: int = 1000,
         rays_per_batch: int = 4096,
-        on_frame: Callable[[], None] | None = None,
     ) -> None:
-        rgba, starts, trainable = load_pixels(frames, on_frame)
+        rgba, starts, trainable = load_pixels(frames)
         self.frames = tuple(frames)
         self.scene = scene
         self.seed = seed
@@ -208,12 +207,7 @@ class Views(Dataset[ViewBatch]):
 
 
 def training_datasets(
-    scene: Scene,
-    *,
-    seed: int = 0,
-    batches: int = 1000,
-    rays_per_batch: int = 4096,
-    on_frame: Callable[[], None] | None = None,
+    scene: Scene, *, seed: int = 0, batches: int = 1000, rays_per_batch: int = 4096
 ) -> tuple[TrainingRays, Views]:
     """The training rays of a scene, as `TrainingRays` takes them, and its held-out views.
 
@@ -221,14 +215,8 @@ def training_datasets(
     """
     if not scene.held_out:
         raise DataError(f"{scene.root}: has no val or test frames; a model is judged and exported by them")
-    rays = TrainingRays(
-        scene.splits["train"],
-        scene=scene,
-        seed=seed,
-        batches=batches,
-        rays_per_batch=rays_per_batch,
-        on_frame=on_frame,
-    )
+    train = scene.splits["train"]
+    rays = TrainingRays(train, scene=scene, seed=seed, batches=batches, rays_per_batch=rays_per_batch)
     return rays, Views(scene.held_out)
 
 

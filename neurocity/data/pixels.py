@@ -1,6 +1,6 @@
 """All pixels of some frames as flat arrays, from which any batch of training rays is a few gathers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,9 +13,9 @@ _WORKERS = 8
 
 
 def load_pixels(
-    frames: Sequence[Frame], on_frame: Callable[[], None] | None = None
+    frames: Sequence[Frame],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]:
-    """Decode all images, P pixels of V frames, with a pool of threads; `on_frame` is called once per frame.
+    """Decode all images, P pixels of V frames, with a pool of threads.
 
     Returns rgba, uint8 [P, 4] with straight alpha; starts, int64 [V + 1], where frame v has the row-major
     pixels starts[v] to starts[v + 1]; and what is trainable, bool [P], False where a mask excludes the pixel,
@@ -38,9 +38,7 @@ def load_pixels(
             trainable[pixels] = mask.reshape(-1)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for _ in pool.map(load_view, range(len(frames))):
-            if on_frame is not None:
-                on_frame()
+        list(pool.map(load_view, range(len(frames))))  # raises what a view raised
     return rgba, starts, trainable
 
 
