@@ -23,16 +23,6 @@ _ALL_OR_NONE = (
 )
 
 
-def load_json(path: Path) -> Any:
-    """The JSON value in `path`. Raises DataError with the line when it is not valid."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
-
-
 @dataclass(frozen=True)
 class TransformsDocument:
     """One JSON file of poses; `frames` stand in the file's order."""
@@ -44,7 +34,12 @@ class TransformsDocument:
     @classmethod
     def read(cls, path: Path) -> "TransformsDocument":
         """Raises DataError when `path` is not JSON, has no frames, or frames without or with equal names."""
-        data = load_json(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error})") from None
         frames = data.get("frames") if isinstance(data, dict) else None
         if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
             raise DataError(f"{path}: expected an object with a list `frames` of objects")
