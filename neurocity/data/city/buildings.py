@@ -252,8 +252,8 @@ def _flat_roofed(site: Site, rect: Rect, base: float, *, storeys: int, facade: S
     ground = SHOP_HEIGHT + (storeys - 1) * facade.storey if shops else storeys * facade.storey
     top = base + ground + facade.cap
     front = work.styles.add(replace(facade, shop_height=SHOP_HEIGHT if shops else 0.0))
-    own = dict.fromkeys(site.plot.frontage, front)
-    work.mesh.walls(rect, base, top, style=work.styles.add(facade), front_style=own)
+    own_styles = dict.fromkeys(site.plot.frontage, front)
+    work.mesh.walls(rect, base, top, style=work.styles.add(facade), own_styles=own_styles)
     work.mesh.floor(rect, top, style=site.roof_style())
     light = 0.8 if facade.material is Material.CURTAIN_WALL else 0.92
     coping = work.styles.plain((facade.base[0] * light, facade.base[1] * light, facade.base[2] * light))

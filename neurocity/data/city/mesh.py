@@ -103,18 +103,12 @@ class MeshBuilder:
         self.parallelogram((rect.x0, rect.y0, z), (0, depth, 0), (width, 0, 0), style=style)
 
     def walls(
-        self,
-        rect: Rect,
-        z0: float,
-        z1: float,
-        *,
-        style: int,
-        front_style: Mapping[Side, int] | None = None,
+        self, rect: Rect, z0: float, z1: float, *, style: int, own_styles: Mapping[Side, int] | None = None
     ) -> None:
         """Four walls that face outwards, inwards when x0 > x1. Sides may have styles of their own."""
         for side in Side:
             edge = rect.edge(side)
-            own = style if front_style is None else front_style.get(side, style)
+            own = (own_styles or {}).get(side, style)
             self.parallelogram((*edge.start, z0), edge.span, (0.0, 0.0, z1 - z0), style=own)
 
     def box(self, rect: Rect, z0: float, z1: float, *, style: int, top_style: int | None = None) -> None:

@@ -39,11 +39,7 @@ def plant_tree(work: Construction, at: tuple[float, float, float]) -> None:
     turns = work.uniform(0, 2 * math.pi) + np.arange(LUMPS) * 2 * math.pi / LUMPS
     for turn in turns:
         reach = work.uniform(0.7, 1.15) * size
-        center = (
-            x + reach * math.cos(turn),
-            y + reach * math.sin(turn),
-            z + work.uniform(3.1, 4.8) * size,
-        )
+        center = (x + reach * math.cos(turn), y + reach * math.sin(turn), z + work.uniform(3.1, 4.8) * size)
         radius = work.uniform(0.85, 1.25) * size
         work.mesh.blob(center, (radius, radius, 0.9 * radius), work.rng, style=leaves)
 

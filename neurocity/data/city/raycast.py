@@ -24,17 +24,12 @@ class Hits(NamedTuple):
     v: Floats
     distance: npt.NDArray[np.float64]
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> "Hits":
-        """The chosen rays."""
-        return Hits(self.patch[chosen], self.u[chosen], self.v[chosen], self.distance[chosen])
-
 
 class RayCaster:
     """A mesh, ready to be hit."""
 
     def __init__(self, mesh: Mesh) -> None:
         vertices, self._patch_of_triangle = mesh.triangles()
-        self._patches = len(mesh.corner)
         self._corner = mesh.corner
         self._normals = mesh.normals
         self._scene = EmbreeScene()
@@ -51,7 +46,7 @@ class RayCaster:
         hit = raw["primID"] >= 0
         triangle = np.where(hit, raw["primID"], 0)
         patch = self._patch_of_triangle[triangle]
-        opposite = triangle >= self._patches
+        opposite = triangle >= len(self._corner)
         u = np.where(opposite, 1 - raw["u"], raw["u"])
         v = np.where(opposite, 1 - raw["v"], raw["v"])
         normal = self._normals[patch]

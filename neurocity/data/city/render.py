@@ -98,7 +98,7 @@ class CityRenderer:
         """Which rays [R, 3] end on a surface inside of the cut-out box."""
         hits = self._caster.first_hits(ray_origins, ray_directions)
         ends = ray_origins + ray_directions * np.where(hits.patch >= 0, hits.distance, 0.0)[:, None]
-        low, high = (np.array(corner) for corner in self._cutout or ([0.0], [0.0]))
+        low, high = np.array(self._cutout)
         return (hits.patch >= 0) & ((ends >= low) & (ends <= high)).all(axis=1)
 
     def _depth(self, camera: Camera) -> Floats:
@@ -127,7 +127,7 @@ class CityRenderer:
         hit = hits.patch >= 0
         radiance = np.empty((len(hit), 3), dtype=np.float32)
         radiance[~hit] = self._sky.radiance(ray_directions[~hit])
-        on_patch = hits.where(hit)
+        on_patch = Hits._make(values[hit] for values in hits)
         origins, directions = ray_origins[hit], ray_directions[hit]
         surface = self._surface(on_patch, origins, directions, spread=spread)
         albedo, emission, gloss = self._materials.paint(surface)
@@ -141,10 +141,9 @@ class CityRenderer:
             + sky_seen * np.array(SKY_LIGHT, dtype=np.float32)
             + (1 - 0.6 * sky_seen) * np.array(BOUNCE_LIGHT, dtype=np.float32)
         )
-        mirrored = (
-            directions - 2 * np.einsum("rk,rk->r", directions, surface.normal)[:, None] * surface.normal
-        )
-        grazing = 1 - np.abs(np.einsum("rk,rk->r", directions, surface.normal))
+        along_normal = np.einsum("rk,rk->r", directions, surface.normal)
+        mirrored = directions - 2 * along_normal[:, None] * surface.normal
+        grazing = 1 - np.abs(along_normal)
         share = (gloss * (1 + 5 * grazing**5))[:, None]
         reflection = share * (0.3 + 0.7 * sky_seen) * self._sky.horizon(mirrored)
         radiance[hit] = albedo * irradiance + emission + reflection
