@@ -21,23 +21,23 @@ _FAMILIES: dict[str, tuple[LensModel, tuple[str, ...]]] = {
 """The lens and the coefficients that may differ from zero, by model name."""
 
 
-def lens_of(model: str, coefficients: Mapping[str, float], label: str) -> Lens:
+def lens_of(model: str, coefficients: Mapping[str, float]) -> Lens:
     """The lens of `model` (a COLMAP or nerfstudio name) with `coefficients` (k1, p1, ...; absent means 0).
 
-    Raises DataError, which starts with `label`, on a model that is not supported and on a coefficient that
-    the model does not have. k4 to k6 of FULL_OPENCV divide, and k4 of nerfstudio's OPENCV multiplies r^8:
-    neither is supported, so both must be 0.
+    Raises DataError on a model that is not supported and on a coefficient that the model does not have. k4 to
+    k6 of FULL_OPENCV divide, and k4 of nerfstudio's OPENCV multiplies r^8: neither is supported, so both must
+    be 0.
     """
     if model not in _FAMILIES:
         raise DataError(
-            f"{label}: camera model {model!r} is not supported, supported: {', '.join(_FAMILIES)}; "
+            f"camera model {model!r} is not supported, supported: {', '.join(_FAMILIES)}; "
             "undistort the images first (colmap image_undistorter)"
         )
     family, allowed = _FAMILIES[model]
     for name, value in coefficients.items():
         if value != 0.0 and name not in allowed:
             raise DataError(
-                f"{label}: {name} = {value} is not supported with camera model {model}, which takes "
+                f"{name} = {value} is not supported with camera model {model}, which takes "
                 f"{', '.join(allowed) or 'no distortion'}"
             )
     params = tuple(coefficients.get(name, 0.0) for name in LENS_PARAMETERS[family])

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from neurocity.data.scene import Frame
-from neurocity.errors import CameraError, DataError
+from neurocity.data.scene import Frame, naming
+from neurocity.errors import DataError
 
 _WORKERS = 8
 
@@ -58,11 +58,9 @@ def shared_directions(
         camera = frame.camera
         key = (*camera.intrinsics.values(), camera.lens)
         if key not in begin_of:
-            try:
+            with naming(f"{frame.image_path}: frame {frame.name!r}"):
                 blocks.append(camera.camera_directions().astype(np.float32))
                 radii.append(camera.ray_radii())
-            except CameraError as error:
-                raise DataError(f"{frame.image_path}: frame {frame.name!r}: {error}") from error
             begin_of[key] = total
             total += len(blocks[-1])
         begins.append(begin_of[key])

@@ -1,7 +1,8 @@
 """A scene as the rest of NeuroCity sees it: posed frames in splits, bounds, up, sparse points."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from neurocity.cameras import Camera
 from neurocity.data.images import read_mask, read_rgba
-from neurocity.errors import DataError
+from neurocity.errors import CameraError, DataError
 
 Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.bool_])
 
@@ -22,6 +23,15 @@ Splits = Mapping[str, tuple["Frame", ...]]
 
 HOLD_OUT_EVERY = 8
 """As in mip-NeRF 360 and LLFF: of the frames sorted by name, the first and every eighth after it."""
+
+
+@contextmanager
+def naming(label: str) -> Iterator[None]:
+    """What is raised inside of data and cameras becomes a DataError that starts with `label`."""
+    try:
+        yield
+    except (CameraError, DataError) as error:
+        raise DataError(f"{label}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,10 +67,8 @@ class Frame:
         return None if self.mask_path is None else self._load(self.mask_path, read_mask)
 
     def _load(self, path: Path, read: Callable[[Path, int], Pixels]) -> Pixels:
-        try:
+        with naming(f"frame {self.name!r}"):
             pixels = read(path, self.downscale)
-        except DataError as error:
-            raise DataError(f"frame {self.name!r}: {error}") from error
         height, width = pixels.shape[:2]
         if (height, width) != (self.camera.height, self.camera.width):
             raise DataError(
