@@ -194,11 +194,11 @@ class Views(Dataset[ViewBatch]):
 
     def __getitem__(self, index: int) -> ViewBatch:
         frame = self.frames[index]
-        origins, directions = frame.camera.rays().arrays()
+        origins, directions, radii = frame.camera.rays(radii=True).arrays()
         return ViewBatch(
             ray_origins=torch.from_numpy(origins),
             ray_directions=torch.from_numpy(directions),
-            ray_radii=torch.from_numpy(frame.camera.ray_radii())[:, None],
+            ray_radii=torch.from_numpy(radii),
             rgba=torch.from_numpy(frame.load_image().reshape(-1, 4)).float() / 255.0,
             height=frame.camera.height,
             width=frame.camera.width,
