@@ -8,9 +8,9 @@ import numpy.typing as npt
 from neurocity.cameras import Camera, opencv_to_opengl
 from neurocity.data.colmap_model import ColmapCamera, ColmapImage, read_model
 from neurocity.data.images import probe
-from neurocity.data.lens_models import lens_of
 from neurocity.data.scene import Capture, Frame, hold_out, naming
 from neurocity.errors import DataError
+from neurocity.lenses import lens_of
 
 _FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")
 LOOKS_FOR = f"cameras.bin or cameras.txt in {', '.join(_FOLDERS)} (COLMAP)"

@@ -37,7 +37,7 @@ _MODELS: dict[int, tuple[str, str]] = {
     16: ("EUCM", "fx fy cx cy alpha beta"),
     17: ("EQUIRECTANGULAR", "w h"),
 }
-"""Name and parameters of what COLMAP writes, by model id; `lens_models` says which are supported."""
+"""Name and parameters of what COLMAP writes, by model id; `lens_of` says which are supported."""
 
 _PARAMETERS = {name: tuple(parameters.split()) for name, parameters in _MODELS.values()}
 

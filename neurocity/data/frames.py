@@ -7,10 +7,9 @@ from typing import Any
 from neurocity.cameras import Camera
 from neurocity.data.documents import TransformsDocument
 from neurocity.data.images import ImageInfo, find_image, probe
-from neurocity.data.lens_models import lens_of
 from neurocity.data.scene import Frame, naming
 from neurocity.errors import DataError
-from neurocity.lenses import Lens
+from neurocity.lenses import Lens, lens_of
 
 _COEFFICIENTS = ("k1", "k2", "k3", "k4", "p1", "p2")
 """In the order of nerfstudio's `distortion_params`."""
