@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Self, TypedDict
 
 import numpy as np
@@ -104,18 +105,13 @@ class TrainingRays(Dataset[RayBatch]):
         partial.rank, partial.ranks = rank, ranks
         return partial
 
-    @property
-    def cameras(self) -> tuple[Camera, ...]:
-        """The training cameras."""
-        return tuple(frame.camera for frame in self.frames)
-
     def alpha_views(self) -> list[tuple[Camera, Tensor]]:
         """Each training camera with its image's alpha [H, W] in [0, 1], on the CPU."""
         alpha = self.rgba[:, 3].cpu().float() / 255.0
         edges = self.starts.tolist()
         return [
-            (camera, alpha[begin:end].view(camera.height, camera.width))
-            for camera, begin, end in zip(self.cameras, edges[:-1], edges[1:], strict=True)
+            (frame.camera, alpha[begin:end].view(frame.camera.height, frame.camera.width))
+            for frame, (begin, end) in zip(self.frames, pairwise(edges), strict=True)
         ]
 
     def __len__(self) -> int:
