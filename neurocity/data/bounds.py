@@ -117,5 +117,4 @@ def _nearest_point_to_lines(origins: Array, directions: Array) -> Array | None:
     matrix = projectors.sum(0)
     if np.linalg.cond(matrix) > 1e6:
         return None
-    point: Array = np.linalg.solve(matrix, (projectors @ origins[:, :, None]).sum(0)[:, 0])
-    return point
+    return np.asarray(np.linalg.solve(matrix, (projectors @ origins[:, :, None]).sum(0)[:, 0]))

@@ -69,12 +69,13 @@ def _plant_courtyard(work: Construction, plot: Plot) -> None:
 def _plant_belt(work: Construction, layout: Layout) -> None:
     """Loose trees around the city, clear of the two roads that leave it."""
     inner, outer = layout.bounds.inset(-2.5), layout.bounds.inset(-TREE_BELT)
+    through_x, through_y = layout.through
     perimeter = 2 * sum(inner.size)
     planted = 0
     while planted < perimeter / 7:
         x, y = work.uniform(outer.x0, outer.x1), work.uniform(outer.y0, outer.y1)
         inside = inner.x0 < x < inner.x1 and inner.y0 < y < inner.y1
-        on_road = min(abs(x - layout.through_x), abs(y - layout.through_y)) < 9
+        on_road = min(abs(x - through_x), abs(y - through_y)) < 9
         if not inside and not on_road:
             plant_tree(work, (x, y, 0.0))
             planted += 1

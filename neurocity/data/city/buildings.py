@@ -1,6 +1,5 @@
 """Buildings: stacked, set-back and gabled masses with facades, on one plot each."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,7 +37,7 @@ class Site:
     work: Construction
     plot: Plot
     centrality: float
-    landmark: int | None = None
+    landmark: int | None
 
     def footprint(self, street_margin: float, yard_margin: float) -> Rect:
         """The plot without a margin towards streets and another towards neighbours."""
@@ -55,13 +54,11 @@ def build_building(site: Site) -> None:
     if site.landmark is not None:
         (_glass_tower, _stone_tower)[site.landmark % 2](site)
         return
-    low_rise = {_walk_up: 1.0, _slab: 0.9, _gabled_house: 0.8 * (1 - site.centrality)}
-    roomy = min(site.plot.rect.size) > ROOMY
-    towers = {_stone_tower: 1.0, _glass_tower: 1.0} if roomy and site.centrality > 0.5 else {}
-    weights = low_rise | towers
-    kinds: list[Callable[[Site], None]] = list(weights)
-    share = np.array(list(weights.values()))
-    kinds[site.work.rng.choice(len(kinds), p=share / share.sum())](site)
+    kinds = {_walk_up: 1.0, _slab: 0.9, _gabled_house: 0.8 * (1 - site.centrality)}
+    if min(site.plot.rect.size) > ROOMY and site.centrality > 0.5:
+        kinds |= {_stone_tower: 1.0, _glass_tower: 1.0}
+    share = np.array(list(kinds.values()))
+    list(kinds)[site.work.rng.choice(len(kinds), p=share / share.sum())](site)
 
 
 def _walk_up(site: Site) -> None:

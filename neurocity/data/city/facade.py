@@ -154,5 +154,4 @@ def masonry(surface: Surface) -> Floats:
             pulse(t[chosen], (0.0, joint), surface.filter_t[chosen], period=course),
         )
         shade[chosen] *= (1 + contrast * unit * seen) * (1 - 0.22 * mortar)
-    albedo: Floats = np.multiply(style["base"], shade[:, None], dtype=np.float32)
-    return albedo
+    return np.asarray(style["base"] * shade[:, None], dtype=np.float32)

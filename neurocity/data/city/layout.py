@@ -131,14 +131,9 @@ class Layout:
         return Rect(self.street_x[0], self.street_y[0], self.street_x[-1], self.street_y[-1]).inset(-margin)
 
     @property
-    def through_x(self) -> float:
-        """Centre line of the street along y that continues out of the city."""
-        return self.street_x[len(self.street_x) // 2]
-
-    @property
-    def through_y(self) -> float:
-        """Centre line of the street along x that continues out of the city."""
-        return self.street_y[len(self.street_y) // 2]
+    def through(self) -> Point:
+        """Centre lines of the two streets, along y and along x, that continue out of the city."""
+        return self.street_x[len(self.street_x) // 2], self.street_y[len(self.street_y) // 2]
 
 
 def plan_city(seed: int, blocks: tuple[int, int]) -> Layout:

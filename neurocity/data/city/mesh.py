@@ -45,7 +45,7 @@ class Mesh:
     @property
     def normals(self) -> FloatArray:
         """[P, 3] unit normals of the planes of the patches."""
-        normals: FloatArray = np.cross(self.edge_u, self.edge_v)
+        normals = np.cross(self.edge_u, self.edge_v)
         return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
     @property

@@ -1,6 +1,6 @@
 """First hits and occlusion of rays in a Mesh, by Embree."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +38,7 @@ class RayCaster:
 
     def first_hits(self, ray_origins: Points, ray_directions: Points) -> Hits:
         """Origins and unit directions, both [R, 3]. Distances are exact: from the plane that was hit."""
-        raw = self._scene.run(
-            np.ascontiguousarray(ray_origins, dtype=np.float32),
-            np.ascontiguousarray(ray_directions, dtype=np.float32),
-            output=True,
-        )
+        raw = self._run(ray_origins, ray_directions, output=True)
         hit = raw["primID"] >= 0
         triangle = np.where(hit, raw["primID"], 0)
         patch = self._patch_of_triangle[triangle]
@@ -58,10 +54,7 @@ class RayCaster:
 
     def occluded(self, ray_origins: Points, ray_directions: Points) -> npt.NDArray[np.bool_]:
         """[R]: whether anything lies on the ray, at any distance."""
-        primitive = self._scene.run(
-            np.ascontiguousarray(ray_origins, dtype=np.float32),
-            np.ascontiguousarray(ray_directions, dtype=np.float32),
-            query="OCCLUDED",
-        )
-        blocked: npt.NDArray[np.bool_] = primitive >= 0
-        return blocked
+        return np.asarray(self._run(ray_origins, ray_directions, query="OCCLUDED") >= 0)
+
+    def _run(self, *rays: Points, **options: Any) -> Any:
+        return self._scene.run(*(np.ascontiguousarray(part, dtype=np.float32) for part in rays), **options)

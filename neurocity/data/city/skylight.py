@@ -59,8 +59,7 @@ class SkyLight:
         bottom = values[low] + fx * (values[low + 1] - values[low])
         high = low + stride
         top = values[high] + fx * (values[high + 1] - values[high])
-        visibility: npt.NDArray[np.float32] = (bottom + fy * (top - bottom)).astype(np.float32)
-        return visibility
+        return np.asarray(bottom + fy * (top - bottom), dtype=np.float32)
 
 
 def _grid_points(
@@ -101,5 +100,4 @@ def _visibility(
         rays = np.broadcast_to(direction, (len(facing), 3))
         clear = ~caster.occluded(position[facing], rays)
         seen[facing] += cosine[facing] * clear
-    visibility: npt.NDArray[np.float32] = (seen / height.sum()).astype(np.float32)
-    return visibility
+    return np.asarray(seen / height.sum(), dtype=np.float32)
