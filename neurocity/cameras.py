@@ -270,7 +270,7 @@ def look_at(eye: Sequence[float], target: Sequence[float], up: Sequence[float]) 
     if np.linalg.norm(right) < 1e-6 * max(float(np.linalg.norm(upwards)), 1e-6):
         raise CameraError(f"up {tuple(upwards)} is zero or parallel to the viewing direction", "up")
     right /= np.linalg.norm(right)
-    return _pose(right, np.cross(back, right), back, position)
+    return _pose(right, back, position)
 
 
 def orbit(
@@ -302,12 +302,12 @@ def orbit(
     outwards = np.cos(azimuth) * first + np.sin(azimuth) * second
     back = np.cos(elevation) * outwards + np.sin(elevation) * axis
     right = np.cross(axis, outwards)
-    return _pose(right, np.cross(back, right), back, centre + radius * back)
+    return _pose(right, back, centre + radius * back)
 
 
-def _pose(right: Array, up: Array, back: Array, position: Array) -> Array:
+def _pose(right: Array, back: Array, position: Array) -> Array:
     pose = np.eye(4)
-    pose[:3] = np.stack([right, up, back, position], -1)
+    pose[:3] = np.stack([right, np.cross(back, right), back, position], -1)
     return pose
 
 

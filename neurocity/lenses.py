@@ -200,8 +200,8 @@ PINHOLE = Lens()
 def lens_of(model: str, coefficients: Mapping[str, float]) -> Lens:
     """The lens of `model` (a COLMAP or nerfstudio name) with `coefficients` (k1, p1, ...; absent means 0).
 
-    Raises CameraError (field `lens`) on a model that is not supported and on a coefficient that the model does
-    not have. k4 to k6 of FULL_OPENCV divide, and k4 of nerfstudio's OPENCV multiplies r^8: neither is
+    Raises CameraError (field `lens`) on a model that is not supported and on a coefficient that the model
+    does not have. k4 to k6 of FULL_OPENCV divide, and k4 of nerfstudio's OPENCV multiplies r^8: neither is
     supported, so both must be 0.
     """
     if model not in _FAMILIES:

@@ -128,18 +128,17 @@ def build_park(work: Construction, block: Block) -> None:
     land = block.rect.inset(SIDEWALK_WIDTH + 0.4)
     cx, cy = block.rect.center
     path, plaza = 1.8, 7.0
-    for x0, x1, near_x in ((land.x0, cx - path, cx - plaza), (cx + path, land.x1, cx + plaza)):
-        for y0, y1, near_y in ((land.y0, cy - path, cy - plaza), (cy + path, land.y1, cy + plaza)):
+    for side_x, x in (Side.WEST, -1), (Side.EAST, 1):
+        for side_y, y in (Side.SOUTH, -1), (Side.NORTH, 1):
             # The lawn is an L around the plaza: its part beside the plaza, and its part above or below.
-            outer_x = (x0, near_x) if near_x < cx else (near_x, x1)
-            inner_x = (near_x, x1) if near_x < cx else (x0, near_x)
-            outer_y = (y0, near_y) if near_y < cy else (near_y, y1)
-            beside = Rect(outer_x[0], y0, outer_x[1], y1)
-            for lawn in (beside, Rect(inner_x[0], outer_y[0], inner_x[1], outer_y[1])):
+            quarter = land.moved(side_x.opposite, cx + x * path).moved(side_y.opposite, cy + y * path)
+            beside = quarter.moved(side_x.opposite, cx + x * plaza)
+            beyond = quarter.moved(side_x, cx + x * plaza).moved(side_y.opposite, cy + y * plaza)
+            for lawn in (beside, beyond):
                 work.mesh.box(lawn, CURB_HEIGHT, CURB_HEIGHT + 0.1, style=stone, top_style=grass)
             for _ in range(5):
-                x, y = work.uniform(beside.x0 + 2, beside.x1 - 2), work.uniform(y0 + 2, y1 - 2)
-                plant_tree(work, (x, y, CURB_HEIGHT + 0.1))
+                at = work.uniform(beside.x0 + 2, beside.x1 - 2), work.uniform(beside.y0 + 2, beside.y1 - 2)
+                plant_tree(work, (*at, CURB_HEIGHT + 0.1))
     for y0, y1 in (land.y0, land.y0 + 0.9), (land.y1 - 0.9, land.y1):
         for x0, x1 in (land.x0, cx - 4), (cx + 4, land.x1):
             row = Rect(x0, y0, x1, y1).inset(0.1)
