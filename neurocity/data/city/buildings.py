@@ -123,7 +123,7 @@ def _balconies(
 ) -> None:
     """Balconies in every other bay: a slab and a solid railing."""
     beside = rect.inset(-1.1, [side]).moved(side.opposite, rect[side])
-    low = Side(side.axis)
+    low = Side(side.axis)  # where bays are counted from
     bays = max(1, round(rect.size[low] / facade.bay))
     bay = rect.size[low] / bays
     slab = work.styles.plain(color("#b9b6af"))
