@@ -13,6 +13,7 @@ Lens models are in `neurocity.lenses`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ ROTATION_TOLERANCE = 1e-3
 
 _UNPROJECT_BLOCK = 2**18
 """Pixels undistorted at once, which bounds the memory that Newton's iteration takes."""
+
+_INTRINSICS = ("width", "height", "fl_x", "fl_y", "cx", "cy")
 
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -117,15 +120,8 @@ class Camera:
     @classmethod
     def from_view(cls, view: View) -> "Camera":
         """The camera of a contract `View`."""
-        return cls(
-            camera_to_world=np.array(view.camera_to_world, dtype=np.float64),
-            width=view.width,
-            height=view.height,
-            fl_x=view.fl_x,
-            fl_y=view.fl_y,
-            cx=view.cx,
-            cy=view.cy,
-        )
+        intrinsics = {name: getattr(view, name) for name in _INTRINSICS}
+        return cls(camera_to_world=np.array(view.camera_to_world, dtype=np.float64), **intrinsics)
 
     def to_view(self, name: str) -> View:
         """This camera as a contract `View`, which is pinhole only: raises CameraError for other lenses."""
@@ -133,16 +129,13 @@ class Camera:
             raise CameraError(
                 f"view {name!r}: a view is a pinhole camera, this one has a {self.lens.model} lens", "lens"
             )
-        return View(
-            name=name,
-            camera_to_world=tuple(tuple(float(value) for value in row) for row in self.camera_to_world),
-            width=self.width,
-            height=self.height,
-            fl_x=self.fl_x,
-            fl_y=self.fl_y,
-            cx=self.cx,
-            cy=self.cy,
-        )
+        rows = tuple(tuple(row) for row in self.camera_to_world.tolist())
+        return View(name=name, camera_to_world=rows, **self.intrinsics)
+
+    @property
+    def intrinsics(self) -> dict[str, Any]:
+        """Image size, focal lengths and principal point by name: all but pose and lens."""
+        return {name: getattr(self, name) for name in _INTRINSICS}
 
     @property
     def position(self) -> Array:
@@ -277,7 +270,7 @@ def look_at(eye: Sequence[float], target: Sequence[float], up: Sequence[float]) 
     if np.linalg.norm(right) < 1e-6 * max(float(np.linalg.norm(upwards)), 1e-6):
         raise CameraError(f"up {tuple(upwards)} is zero or parallel to the viewing direction", "up")
     right /= np.linalg.norm(right)
-    return _pose(right, np.cross(back, right), back, position)
+    return _pose(right, back, position)
 
 
 def orbit(
@@ -309,12 +302,12 @@ def orbit(
     outwards = np.cos(azimuth) * first + np.sin(azimuth) * second
     back = np.cos(elevation) * outwards + np.sin(elevation) * axis
     right = np.cross(axis, outwards)
-    return _pose(right, np.cross(back, right), back, centre + radius * back)
+    return _pose(right, back, centre + radius * back)
 
 
-def _pose(right: Array, up: Array, back: Array, position: Array) -> Array:
+def _pose(right: Array, back: Array, position: Array) -> Array:
     pose = np.eye(4)
-    pose[:3] = np.stack([right, up, back, position], -1)
+    pose[:3] = np.stack([right, np.cross(back, right), back, position], -1)
     return pose
 
 

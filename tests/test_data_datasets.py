@@ -104,7 +104,6 @@ def test_parts_of_a_batch_make_the_batch(frames: tuple[Frame, ...]) -> None:
 
 def test_rays_tell_what_is_known_of_the_scene(frames: tuple[Frame, ...]) -> None:
     rays = TrainingRays(frames)
-    assert rays.cameras == tuple(frame.camera for frame in frames)
     assert rays.points is None
     for (camera, alpha), frame in zip(rays.alpha_views(), frames, strict=True):
         assert camera is frame.camera

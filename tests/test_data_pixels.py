@@ -14,7 +14,6 @@ from dataset_files import (
 
 from neurocity.data.datasets import TrainingRays
 from neurocity.data.load import load_scene
-from neurocity.data.pixels import PixelTable
 from neurocity.errors import DataError
 
 
@@ -45,14 +44,14 @@ def mixed_sizes(root):
 @pytest.mark.parametrize("write", [write_transforms, mixed_sizes, write_blender])
 def test_any_pixels_have_the_rays_and_colours_of_their_frames(tmp_path, write):
     train = load_scene(write(tmp_path)).splits["train"]
-    table = PixelTable.load(train)
+    rays = TrainingRays(train)
     origins, directions, radii, rgba = oracle(train)
-    assert table.rgba.shape == (len(origins), 4)
-    assert table.starts[-1] == len(origins)
-    assert table.trainable is None
+    assert rays.rgba.shape == (len(origins), 4)
+    assert rays.starts[-1] == len(origins)
+    assert rays.trainable is None
     chosen = np.random.default_rng(0).permutation(len(origins))
-    rays = TrainingRays(train).rays(torch.from_numpy(chosen))
-    ray_origins, ray_directions, ray_radii, colors = (tensor.numpy() for tensor in rays)
+    drawn = rays.rays(torch.from_numpy(chosen))
+    ray_origins, ray_directions, ray_radii, colors = (tensor.numpy() for tensor in drawn)
     assert ray_origins.dtype == ray_directions.dtype == np.float32
     np.testing.assert_array_equal(ray_origins, origins[chosen])
     np.testing.assert_allclose(ray_directions, directions[chosen], atol=2e-7)
@@ -61,9 +60,9 @@ def test_any_pixels_have_the_rays_and_colours_of_their_frames(tmp_path, write):
 
 
 def test_directions_are_shared_by_equal_cameras(tmp_path):
-    table = PixelTable.load(load_scene(write_transforms(tmp_path / "a")).splits["train"])
-    assert len(table.directions) == WIDTH * HEIGHT
-    mixed = PixelTable.load(load_scene(mixed_sizes(tmp_path / "b")).splits["train"])
+    equal = TrainingRays(load_scene(write_transforms(tmp_path / "a")).splits["train"])
+    assert len(equal.directions) == WIDTH * HEIGHT
+    mixed = TrainingRays(load_scene(mixed_sizes(tmp_path / "b")).splits["train"])
     widths = [WIDTH, WIDTH + 1, WIDTH + 2, WIDTH + 1]
     assert len(mixed.directions) == sum(widths) * HEIGHT
 
@@ -74,23 +73,17 @@ def test_masks_become_one_flat_array(tmp_path):
     masks = np.random.default_rng(0).integers(0, 2, (10, HEIGHT, WIDTH)).astype(np.uint8)
     for i, mask in enumerate(masks):
         write_image(root / f"masks/{i}.png", 255 * mask)
-    table = PixelTable.load(load_scene(root).splits["test"])
-    np.testing.assert_array_equal(table.trainable, masks[[0, 8]].reshape(-1) > 0)
-
-
-def test_progress_is_reported_once_a_frame(tmp_path):
-    seen = []
-    PixelTable.load(load_scene(write_transforms(tmp_path)).splits["train"], on_frame=lambda: seen.append(1))
-    assert len(seen) == 8
+    rays = TrainingRays(load_scene(root).splits["test"])
+    np.testing.assert_array_equal(rays.trainable, np.flatnonzero(masks[[0, 8]]))
 
 
 def test_errors_name_the_frame(tmp_path):
     with pytest.raises(DataError, match="no frames"):
-        PixelTable.load(())
+        TrainingRays(())
     train = load_scene(write_transforms(tmp_path / "a")).splits["train"]
     train[2].image_path.write_bytes(train[2].image_path.read_bytes()[:100])
     with pytest.raises(DataError, match=r"frame 'images/003.png'"):
-        PixelTable.load(train)
+        TrainingRays(train)
     train = load_scene(write_transforms(tmp_path / "b", {"k1": -1.0})).splits["train"]
     with pytest.raises(DataError, match=r"images/001.png: frame 'images/001.png': .* has no ray for"):
-        PixelTable.load(train)
+        TrainingRays(train)

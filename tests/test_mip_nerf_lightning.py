@@ -77,7 +77,7 @@ def test_training_starts_from_the_cameras_and_the_hull(
     trained: MipNeRFLightningModule, datasets: tuple[TrainingRays, Views]
 ) -> None:
     rays, space = datasets[0], trained.model.space
-    radius = float(rays.cameras[0].ray_radii().mean())
+    radius = float(rays.frames[0].camera.ray_radii().mean())
     assert trained.model.mean_radius.item() == pytest.approx(radius, rel=1e-5)
     share = float(space.possible.float().mean())
     volume = 4 / 3 * torch.pi * 0.8**3 / 3.0**3

@@ -20,18 +20,15 @@ _BOUNDS = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
 
 def detect(root: Path) -> bool:
     """Whether any split file of this layout is in `root`."""
-    return any(_split_file(root, split).is_file() for split in ("train", "val", "test"))
+    return bool(_split_files(root))
 
 
 def read(root: Path, downscale: int) -> Capture:
     """Raises DataError when the train split is missing (others may be) or a file is not as expected."""
-    if not _split_file(root, "train").is_file():
+    files = _split_files(root)
+    if "train" not in files:
         raise DataError(f"{root}: transforms_train.json is missing, the other split files are there")
-    documents = {
-        split: TransformsDocument.read(_split_file(root, split))
-        for split in ("train", "val", "test")
-        if _split_file(root, split).is_file()
-    }
+    documents = {split: TransformsDocument.read(path) for split, path in files.items()}
     splits = {split: tuple(read_frames(doc, downscale).values()) for split, doc in documents.items()}
     synthetic = all("fl_x" not in doc.data and "fl_x" not in doc.frames[0] for doc in documents.values())
     bounds, inner_bounds = declared_boxes(documents["train"])
@@ -44,5 +41,6 @@ def read(root: Path, downscale: int) -> Capture:
     )
 
 
-def _split_file(root: Path, split: str) -> Path:
-    return root / f"transforms_{split}.json"
+def _split_files(root: Path) -> dict[str, Path]:
+    files = {split: root / f"transforms_{split}.json" for split in ("train", "val", "test")}
+    return {split: path for split, path in files.items() if path.is_file()}

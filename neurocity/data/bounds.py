@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from neurocity.cameras import Camera
 from neurocity.data.documents import TransformsDocument
-from neurocity.data.scene import Bounds, Capture
+from neurocity.data.scene import Bounds, Capture, naming
 from neurocity.errors import DataError
 
 Array = npt.NDArray[np.float64]
@@ -46,10 +46,9 @@ def declared_boxes(document: TransformsDocument) -> tuple[Bounds | None, Bounds 
         center = np.broadcast_to((0.5 - (0.5 if offset is None else offset)) / scale, 3)
         half = np.full(3, 0.5 / scale)
     boxes = [np.concatenate([center - half * size, center + half * size]) for size in (factor or 1.0, 1.0)]
-    try:
-        return checked_bounds(boxes[0]), checked_bounds(boxes[1])
-    except DataError as error:
-        raise DataError(f"{document.path}: {error}") from None
+    with naming(str(document.path)):
+        outer, inner = map(checked_bounds, boxes)
+    return outer, inner
 
 
 def _positive(document: TransformsDocument, key: str) -> float | None:
@@ -118,5 +117,4 @@ def _nearest_point_to_lines(origins: Array, directions: Array) -> Array | None:
     matrix = projectors.sum(0)
     if np.linalg.cond(matrix) > 1e6:
         return None
-    point: Array = np.linalg.solve(matrix, (projectors @ origins[:, :, None]).sum(0)[:, 0])
-    return point
+    return np.asarray(np.linalg.solve(matrix, (projectors @ origins[:, :, None]).sum(0)[:, 0]))

@@ -8,10 +8,9 @@ import numpy.typing as npt
 from neurocity.cameras import Camera, opencv_to_opengl
 from neurocity.data.colmap_model import ColmapCamera, ColmapImage, read_model
 from neurocity.data.images import probe
-from neurocity.data.lens_models import lens_of
-from neurocity.data.scene import Capture, Frame
-from neurocity.data.splits import hold_out
-from neurocity.errors import CameraError, DataError
+from neurocity.data.scene import Capture, Frame, hold_out, naming
+from neurocity.errors import DataError
+from neurocity.lenses import lens_of
 
 _FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")
 LOOKS_FOR = f"cameras.bin or cameras.txt in {', '.join(_FOLDERS)} (COLMAP)"
@@ -37,11 +36,11 @@ def read(root: Path, downscale: int) -> Capture:
         raise DataError(f"{folder}: the model has no registered images")
     frames = []
     for image in model.images:
-        label = f"{folder}: image {image.name!r}"
-        if image.camera_id not in model.cameras:
-            raise DataError(f"{label}: its camera {image.camera_id} is not in the model")
-        path = root / "images" / image.name
-        frames.append(_frame(path, image, model.cameras[image.camera_id], label=label, downscale=downscale))
+        with naming(f"{folder}: image {image.name!r}"):
+            if image.camera_id not in model.cameras:
+                raise DataError(f"its camera {image.camera_id} is not in the model")
+            camera = model.cameras[image.camera_id]
+            frames.append(_frame(root / "images" / image.name, image, camera, downscale))
     return Capture(splits=hold_out(frames), up=_mean_up(frames, folder), points=model.points)
 
 
@@ -52,31 +51,24 @@ def _model_folder(root: Path) -> Path | None:
     )
 
 
-def _frame(path: Path, image: ColmapImage, camera: ColmapCamera, *, label: str, downscale: int) -> Frame:
-    try:
-        info = probe(path)
-    except DataError as error:
-        raise DataError(f"{label}: {error}") from error
+def _frame(path: Path, image: ColmapImage, camera: ColmapCamera, downscale: int) -> Frame:
+    info = probe(path)
     if (info.width, info.height) != (camera.width, camera.height):
         raise DataError(
-            f"{label}: {path} is {info.width}x{info.height} pixels, its camera {image.camera_id} has "
+            f"{path} is {info.width}x{info.height} pixels, its camera {image.camera_id} has "
             f"{camera.width}x{camera.height}; use the images that the model was made from, with downscale"
         )
-    lens = lens_of(camera.model, {k: v for k, v in camera.params.items() if k not in _CALIBRATION}, label)
     focal = camera.params.get("f", 0.0)
-    try:
-        posed = Camera(
-            camera_to_world=_camera_to_world(image),
-            width=camera.width,
-            height=camera.height,
-            fl_x=camera.params.get("fx", focal),
-            fl_y=camera.params.get("fy", focal),
-            cx=camera.params["cx"],
-            cy=camera.params["cy"],
-            lens=lens,
-        ).downscaled(downscale)
-    except CameraError as error:
-        raise DataError(f"{label}: {error}") from error
+    posed = Camera(
+        camera_to_world=_camera_to_world(image),
+        width=camera.width,
+        height=camera.height,
+        fl_x=camera.params.get("fx", focal),
+        fl_y=camera.params.get("fy", focal),
+        cx=camera.params["cx"],
+        cy=camera.params["cy"],
+        lens=lens_of(camera.model, {k: v for k, v in camera.params.items() if k not in _CALIBRATION}),
+    ).downscaled(downscale)
     return Frame(
         name=image.name, image_path=path, camera=posed, has_alpha=info.has_alpha, downscale=downscale
     )

@@ -37,7 +37,7 @@ _MODELS: dict[int, tuple[str, str]] = {
     16: ("EUCM", "fx fy cx cy alpha beta"),
     17: ("EQUIRECTANGULAR", "w h"),
 }
-"""Name and parameters of what COLMAP writes, by model id; `lens_models` says which are supported."""
+"""Name and parameters of what COLMAP writes, by model id; `lens_of` says which are supported."""
 
 _PARAMETERS = {name: tuple(parameters.split()) for name, parameters in _MODELS.values()}
 
@@ -133,18 +133,14 @@ class _Lines:
     """Lines of a text file that are neither empty nor comments, with the number of the last one read."""
 
     def __init__(self, path: Path) -> None:
-        self.lines = path.read_text(encoding="utf-8").splitlines()
+        self.numbered = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         self.number = 0
 
     def __iter__(self) -> Iterator[str]:
-        while self.number < len(self.lines):
-            line = self.next_raw().strip()
-            if line and not line.startswith("#"):
-                yield line
-
-    def next_raw(self) -> str:
-        self.number += 1
-        return self.lines[self.number - 1] if self.number <= len(self.lines) else ""
+        for number, line in self.numbered:
+            self.number = number
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield line.strip()
 
 
 def _camera(model: str, size: tuple[int, int], values: Iterable[str | float]) -> ColmapCamera:
@@ -183,7 +179,7 @@ def _images_txt(lines: _Lines) -> Iterator[ColmapImage]:
         _, qw, qx, qy, qz, tx, ty, tz, camera_id, name = line.split(maxsplit=9)
         qvec = (float(qw), float(qx), float(qy), float(qz))
         yield ColmapImage(name, int(camera_id), qvec, (float(tx), float(ty), float(tz)))
-        lines.next_raw()  # the image's keypoints, an empty line when there are none
+        next(lines.numbered, None)  # the image's keypoints, an empty line when there are none
 
 
 def _points_bin(buffer: _Buffer) -> Iterator[tuple[float, float, float]]:

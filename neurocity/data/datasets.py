@@ -1,15 +1,17 @@
 """torch datasets over a scene's frames: random training rays, and whole views for validation."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Self, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurocity.cameras import Camera
-from neurocity.data.pixels import PixelTable
+from neurocity.data.pixels import load_pixels, shared_directions
 from neurocity.data.scene import Frame, Scene
 from neurocity.errors import DataError
 
@@ -56,8 +58,8 @@ class TrainingRays(Dataset[RayBatch]):
     one sees. A plain number as index stands for a step's batch of `rays_per_batch` rays.
 
     frames: a scene's training frames. scene: where they are from; `training_datasets` gives it. seed: of the
-    random rays. batches: how many items an epoch has. on_frame: called once per decoded image.
-    Raises DataError as `PixelTable.load` does.
+    random rays. batches: how many items an epoch has.
+    Raises DataError as `load_pixels` and `shared_directions` do.
 
     points: the scene's sparse points [N, 3], float32 world units, or None. unbounded: whether the images show
     more than the scene's bounds hold; without a scene, whether no pixel is transparent.
@@ -71,26 +73,20 @@ class TrainingRays(Dataset[RayBatch]):
         seed: int = 0,
         batches: int = 1000,
         rays_per_batch: int = 4096,
-        on_frame: Callable[[], None] | None = None,
     ) -> None:
-        table = PixelTable.load(frames, on_frame=on_frame)
+        rgba, starts, trainable = load_pixels(frames)
         self.frames = tuple(frames)
         self.scene = scene
         self.seed = seed
         self.batches = batches
         self.rays_per_batch = rays_per_batch
         self.rank, self.ranks = 0, 1
-        self.rgba = torch.from_numpy(table.rgba)
-        self.starts = torch.from_numpy(table.starts)
-        self.rotations = torch.from_numpy(table.rotations)
-        self.origins = torch.from_numpy(table.origins)
-        self.directions = torch.from_numpy(table.directions)
-        self.radii = torch.from_numpy(table.radii)
-        self.direction_starts = torch.from_numpy(table.direction_starts)
+        self.rgba, self.starts = torch.from_numpy(rgba), torch.from_numpy(starts)
+        self.trainable = None if trainable is None else torch.from_numpy(trainable).nonzero()[:, 0]
+        self.directions, self.radii, self.direction_starts = map(torch.from_numpy, shared_directions(frames))
+        poses = torch.from_numpy(np.stack([frame.camera.camera_to_world for frame in frames])).float()
+        self.rotations, self.origins = poses[:, :3, :3].contiguous(), poses[:, :3, 3].contiguous()
         self.widths = torch.tensor([frame.camera.width for frame in frames])
-        self.trainable = (
-            None if table.trainable is None else torch.from_numpy(table.trainable).nonzero()[:, 0]
-        )
         points = None if scene is None else scene.points
         self.points = None if points is None else torch.from_numpy(points).float()
         self.unbounded = bool((self.rgba[:, 3] == 255).all()) if scene is None else scene.unbounded
@@ -109,18 +105,13 @@ class TrainingRays(Dataset[RayBatch]):
         partial.rank, partial.ranks = rank, ranks
         return partial
 
-    @property
-    def cameras(self) -> tuple[Camera, ...]:
-        """The training cameras."""
-        return tuple(frame.camera for frame in self.frames)
-
     def alpha_views(self) -> list[tuple[Camera, Tensor]]:
         """Each training camera with its image's alpha [H, W] in [0, 1], on the CPU."""
         alpha = self.rgba[:, 3].cpu().float() / 255.0
         edges = self.starts.tolist()
         return [
-            (camera, alpha[begin:end].view(camera.height, camera.width))
-            for camera, begin, end in zip(self.cameras, edges[:-1], edges[1:], strict=True)
+            (frame.camera, alpha[begin:end].view(frame.camera.height, frame.camera.width))
+            for frame, (begin, end) in zip(self.frames, pairwise(edges), strict=True)
         ]
 
     def __len__(self) -> int:
@@ -199,11 +190,11 @@ class Views(Dataset[ViewBatch]):
 
     def __getitem__(self, index: int) -> ViewBatch:
         frame = self.frames[index]
-        origins, directions = frame.camera.rays().arrays()
+        origins, directions, radii = frame.camera.rays(radii=True).arrays()
         return ViewBatch(
             ray_origins=torch.from_numpy(origins),
             ray_directions=torch.from_numpy(directions),
-            ray_radii=torch.from_numpy(frame.camera.ray_radii())[:, None],
+            ray_radii=torch.from_numpy(radii),
             rgba=torch.from_numpy(frame.load_image().reshape(-1, 4)).float() / 255.0,
             height=frame.camera.height,
             width=frame.camera.width,
@@ -212,12 +203,7 @@ class Views(Dataset[ViewBatch]):
 
 
 def training_datasets(
-    scene: Scene,
-    *,
-    seed: int = 0,
-    batches: int = 1000,
-    rays_per_batch: int = 4096,
-    on_frame: Callable[[], None] | None = None,
+    scene: Scene, *, seed: int = 0, batches: int = 1000, rays_per_batch: int = 4096
 ) -> tuple[TrainingRays, Views]:
     """The training rays of a scene, as `TrainingRays` takes them, and its held-out views.
 
@@ -225,14 +211,8 @@ def training_datasets(
     """
     if not scene.held_out:
         raise DataError(f"{scene.root}: has no val or test frames; a model is judged and exported by them")
-    rays = TrainingRays(
-        scene.splits["train"],
-        scene=scene,
-        seed=seed,
-        batches=batches,
-        rays_per_batch=rays_per_batch,
-        on_frame=on_frame,
-    )
+    train = scene.splits["train"]
+    rays = TrainingRays(train, scene=scene, seed=seed, batches=batches, rays_per_batch=rays_per_batch)
     return rays, Views(scene.held_out)
 
 

@@ -23,16 +23,6 @@ _ALL_OR_NONE = (
 )
 
 
-def load_json(path: Path) -> Any:
-    """The JSON value in `path`. Raises DataError with the line when it is not valid."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
-
-
 @dataclass(frozen=True)
 class TransformsDocument:
     """One JSON file of poses; `frames` stand in the file's order."""
@@ -44,7 +34,12 @@ class TransformsDocument:
     @classmethod
     def read(cls, path: Path) -> "TransformsDocument":
         """Raises DataError when `path` is not JSON, has no frames, or frames without or with equal names."""
-        data = load_json(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error})") from None
         frames = data.get("frames") if isinstance(data, dict) else None
         if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
             raise DataError(f"{path}: expected an object with a list `frames` of objects")
@@ -65,11 +60,14 @@ class TransformsDocument:
         return f"{self.path}: frame {frame['file_path']!r}"
 
     def get(self, key: str, frame: dict[str, Any]) -> Any:
-        """The value of `key` for `frame`, or None. Raises DataError when top level and frame disagree."""
+        """The value of `key` for `frame`, or None. Raises DataError when top level and frame disagree.
+
+        Neither this nor what follows says which frame it is: `read_frames` does, with `label`.
+        """
         shared, own = self.data.get(key), frame.get(key)
         if shared is not None and own is not None and shared != own:
             raise DataError(
-                f"{self.label(frame)}: `{key}` is {own!r} here and {shared!r} at top level; programs "
+                f"`{key}` is {own!r} here and {shared!r} at top level; programs "
                 "disagree on which one counts, so remove one of them"
             )
         return shared if own is None else own
@@ -80,7 +78,7 @@ class TransformsDocument:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise DataError(f"{self.label(frame)}: `{key}` is {value!r}, expected a finite number")
+            raise DataError(f"`{key}` is {value!r}, expected a finite number")
         return float(value)
 
     def numbers(self, key: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64] | None:
@@ -93,13 +91,10 @@ class TransformsDocument:
         value = frame.get("transform_matrix")
         if value is None:
             raw = "; `rot_mat` (raw MatrixCity), with its rotation scaled by 0.01, is not read"
-            raise DataError(
-                f"{self.label(frame)}: has no pose, expected `transform_matrix`{raw * ('rot_mat' in frame)}"
-            )
-        label = f"{self.label(frame)}: `transform_matrix`"
+            raise DataError(f"has no pose, expected `transform_matrix`{raw * ('rot_mat' in frame)}")
         if isinstance(value, list) and len(value) == 3:
-            return np.vstack([self.array(label, value, (3, 4)), (0.0, 0.0, 0.0, 1.0)])
-        return self.array(label, value, (4, 4))
+            return np.vstack([self.array("`transform_matrix`", value, (3, 4)), (0.0, 0.0, 0.0, 1.0)])
+        return self.array("`transform_matrix`", value, (4, 4))
 
     @staticmethod
     def array(label: str, value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -1,21 +1,37 @@
 """A scene as the rest of NeuroCity sees it: posed frames in splits, bounds, up, sparse points."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera
 from neurocity.data.images import read_mask, read_rgba
-from neurocity.errors import DataError
+from neurocity.errors import CameraError, DataError
+
+Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.bool_])
 
 Bounds = tuple[float, float, float, float, float, float]
 """Axis-aligned box (x0, y0, z0, x1, y1, z1) in world units."""
 
 Splits = Mapping[str, tuple["Frame", ...]]
+
+HOLD_OUT_EVERY = 8
+"""As in mip-NeRF 360 and LLFF: of the frames sorted by name, the first and every eighth after it."""
+
+
+@contextmanager
+def naming(label: str) -> Iterator[None]:
+    """What is raised inside of data and cameras becomes a DataError that starts with `label`."""
+    try:
+        yield
+    except (CameraError, DataError) as error:
+        raise DataError(f"{label}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,33 +57,25 @@ class Frame:
 
         Raises DataError, naming file and frame, when the image is missing, corrupt or of another size.
         """
-        try:
-            image = read_rgba(self.image_path, self.downscale)
-        except DataError as error:
-            raise DataError(f"frame {self.name!r}: {error}") from error
-        self._check_size(self.image_path, image.shape)
-        return image
+        return self._load(self.image_path, read_rgba)
 
     def load_mask(self) -> npt.NDArray[np.bool_] | None:
         """True where a pixel may be trained on, bool [height, width]; None when the frame has no mask.
 
         Raises DataError as `load_image` does.
         """
-        if self.mask_path is None:
-            return None
-        try:
-            mask = read_mask(self.mask_path, self.downscale)
-        except DataError as error:
-            raise DataError(f"frame {self.name!r}: {error}") from error
-        self._check_size(self.mask_path, mask.shape)
-        return mask
+        return None if self.mask_path is None else self._load(self.mask_path, read_mask)
 
-    def _check_size(self, path: Path, shape: tuple[int, ...]) -> None:
-        if shape[:2] != (self.camera.height, self.camera.width):
+    def _load(self, path: Path, read: Callable[[Path, int], Pixels]) -> Pixels:
+        with naming(f"frame {self.name!r}"):
+            pixels = read(path, self.downscale)
+        height, width = pixels.shape[:2]
+        if (height, width) != (self.camera.height, self.camera.width):
             raise DataError(
-                f"{path}: frame {self.name!r}: is {shape[1]}x{shape[0]} pixels (downscale {self.downscale}), "
+                f"{path}: frame {self.name!r}: is {width}x{height} pixels (downscale {self.downscale}), "
                 f"its camera has {self.camera.width}x{self.camera.height}"
             )
+        return pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,13 +127,23 @@ class Scene:
         return fingerprint(self.splits)
 
 
+def hold_out(frames: Iterable[Frame]) -> Splits:
+    """ "train" and, equal to each other, "val" and "test"; a single frame is trained on."""
+    ordered = sorted(frames, key=lambda frame: frame.name)
+    if len(ordered) == 1:
+        return {"train": tuple(ordered)}
+    held = tuple(ordered[::HOLD_OUT_EVERY])
+    train = tuple(frame for i, frame in enumerate(ordered) if i % HOLD_OUT_EVERY)
+    return {"train": train, "val": held, "test": held}
+
+
 def fingerprint(splits: Splits) -> str:
     """SHA-256 (hex) of frames by split; see `Scene.fingerprint`."""
     digest = hashlib.sha256()
     for split in sorted(splits):
         for frame in splits[split]:
             camera = frame.camera
-            intrinsics = (camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy)
+            intrinsics = tuple(camera.intrinsics.values())
             digest.update(repr((split, frame.name, frame.downscale, intrinsics, camera.lens)).encode())
             digest.update(camera.camera_to_world.tobytes())
             for path in (frame.image_path, frame.mask_path):

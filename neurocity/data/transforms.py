@@ -6,12 +6,14 @@ COLMAP's and are not undone, and neither is centred or scaled as these programs 
 
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+import numpy.typing as npt
+from trimesh.exchange.ply import load_ply
+
 from neurocity.data.bounds import declared_boxes
 from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames
-from neurocity.data.points import read_ply
-from neurocity.data.scene import Capture, Frame, Splits
-from neurocity.data.splits import hold_out
+from neurocity.data.scene import Capture, Frame, Splits, hold_out
 from neurocity.errors import DataError
 
 FILE = "transforms.json"
@@ -35,7 +37,7 @@ def read(root: Path, downscale: int) -> Capture:
         up=(0.0, 0.0, 1.0) if up is None else (float(up[0]), float(up[1]), float(up[2])),
         bounds=bounds,
         inner_bounds=inner_bounds,
-        points=None if ply is None else read_ply(root / ply),
+        points=None if ply is None else _sparse_points(root / ply),
     )
 
 
@@ -58,3 +60,17 @@ def _listed_splits(document: TransformsDocument, frames: dict[str, Frame]) -> Sp
     if splits and "train" not in splits:
         raise DataError(f"{document.path}: `train_filenames` is missing beside {', '.join(splits)}")
     return splits
+
+
+def _sparse_points(path: Path) -> npt.NDArray[np.float64]:
+    """Vertices [N, 3] of an ascii or binary PLY. Raises DataError when missing, corrupt or not finite."""
+    try:
+        with path.open("rb") as file:
+            points = np.array(load_ply(file)["vertices"], dtype=np.float64)
+    except FileNotFoundError:
+        raise DataError(f"{path}: sparse points are missing") from None
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: sparse points cannot be read ({error!r})") from error
+    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise DataError(f"{path}: expected vertices with finite x, y, z, got shape {points.shape}")
+    return points

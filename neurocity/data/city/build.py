@@ -69,12 +69,13 @@ def _plant_courtyard(work: Construction, plot: Plot) -> None:
 def _plant_belt(work: Construction, layout: Layout) -> None:
     """Loose trees around the city, clear of the two roads that leave it."""
     inner, outer = layout.bounds.inset(-2.5), layout.bounds.inset(-TREE_BELT)
+    through_x, through_y = layout.through
     perimeter = 2 * sum(inner.size)
     planted = 0
     while planted < perimeter / 7:
         x, y = work.uniform(outer.x0, outer.x1), work.uniform(outer.y0, outer.y1)
         inside = inner.x0 < x < inner.x1 and inner.y0 < y < inner.y1
-        on_road = min(abs(x - layout.through_x), abs(y - layout.through_y)) < 9
+        on_road = min(abs(x - through_x), abs(y - through_y)) < 9
         if not inside and not on_road:
             plant_tree(work, (x, y, 0.0))
             planted += 1
@@ -88,11 +89,5 @@ def _lay_ground(work: Construction, layout: Layout, radius: float) -> None:
     x = np.linspace(near.x0, near.x1, columns + 1).tolist()
     y = np.linspace(near.y0, near.y1, rows + 1).tolist()
     tiles = [Rect(x[i], y[j], x[i + 1], y[j + 1]) for i in range(columns) for j in range(rows)]
-    sheets = [
-        Rect(-radius, -radius, radius, near.y0),
-        Rect(-radius, near.y1, radius, radius),
-        Rect(-radius, near.y0, near.x0, near.y1),
-        Rect(near.x1, near.y0, radius, near.y1),
-    ]
-    for rect in tiles + sheets:
+    for rect in tiles + Rect(-radius, -radius, radius, radius).around(near):
         work.mesh.floor(rect, 0.0, style=ground)

@@ -1,7 +1,6 @@
 """Buildings: stacked, set-back and gabled masses with facades, on one plot each."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,21 +37,16 @@ class Site:
     work: Construction
     plot: Plot
     centrality: float
-    landmark: int | None = None
+    landmark: int | None
 
     def footprint(self, street_margin: float, yard_margin: float) -> Rect:
         """The plot without a margin towards streets and another towards neighbours."""
-        margins = {s: street_margin if s in self.plot.frontage else yard_margin for s in Side}
-        return self.plot.rect.inset_sides(margins)
+        yards = [side for side in Side if side not in self.plot.frontage]
+        return self.plot.rect.inset(street_margin, self.plot.frontage).inset(yard_margin, yards)
 
     def roof_style(self) -> int:
         """A flat roof's style."""
         return self.work.styles.add(Style(material=Material.ROOF, base=self.work.pick(ROOFS)))
-
-    def shop_fronts(self, facade: Style) -> Mapping[Side, int]:
-        """The facade with shops, for every side that faces a street."""
-        shops = self.work.styles.add(facade.with_shops(SHOP_HEIGHT))
-        return dict.fromkeys(self.plot.frontage, shops)
 
 
 def build_building(site: Site) -> None:
@@ -60,13 +54,11 @@ def build_building(site: Site) -> None:
     if site.landmark is not None:
         (_glass_tower, _stone_tower)[site.landmark % 2](site)
         return
-    low_rise = {_walk_up: 1.0, _slab: 0.9, _gabled_house: 0.8 * (1 - site.centrality)}
-    roomy = min(site.plot.rect.size) > ROOMY
-    towers = {_stone_tower: 1.0, _glass_tower: 1.0} if roomy and site.centrality > 0.5 else {}
-    weights = low_rise | towers
-    kinds: list[Callable[[Site], None]] = list(weights)
-    share = np.array(list(weights.values()))
-    kinds[site.work.rng.choice(len(kinds), p=share / share.sum())](site)
+    kinds = {_walk_up: 1.0, _slab: 0.9, _gabled_house: 0.8 * (1 - site.centrality)}
+    if min(site.plot.rect.size) > ROOMY and site.centrality > 0.5:
+        kinds |= {_stone_tower: 1.0, _glass_tower: 1.0}
+    share = np.array(list(kinds.values()))
+    list(kinds)[site.work.rng.choice(len(kinds), p=share / share.sum())](site)
 
 
 def _walk_up(site: Site) -> None:
@@ -84,10 +76,10 @@ def _walk_up(site: Site) -> None:
     rect = site.footprint(0.0, 0.15)
     rear = None
     if len(site.plot.frontage) == 1 and min(rect.size) > 12 and work.rng.random() < 0.6:
-        rect, rear = _split_rear(rect, next(iter(site.plot.frontage)))
+        rect, rear = _split_rear(rect, site.plot.frontage[0])
     shops = work.rng.random() < 0.75
     top = _flat_roofed(site, rect, CURB_HEIGHT, storeys=storeys, facade=facade, shops=shops)
-    for side in sorted(site.plot.frontage if shops else (), key=lambda side: side.value):
+    for side in site.plot.frontage if shops else ():
         hang_awning(work, rect, side)
     trim = work.styles.plain(color("#b8ab93", work.uniform(0.7, 1.1)))
     work.mesh.ring(rect.inset(-0.45), 0.5, top + 0.1, z1=top + 0.55, style=trim)
@@ -98,19 +90,9 @@ def _walk_up(site: Site) -> None:
 
 def _split_rear(rect: Rect, street: Side) -> tuple[Rect, Rect]:
     """A front house on the street side and a narrower wing behind it."""
-    if street in (Side.SOUTH, Side.NORTH):
-        depth, inset = 0.62 * rect.size[1], 0.22 * rect.size[0]
-        if street is Side.SOUTH:
-            cut = rect.y0 + depth
-            return Rect(rect.x0, rect.y0, rect.x1, cut), Rect(rect.x0 + inset, cut, rect.x1 - inset, rect.y1)
-        cut = rect.y1 - depth
-        return Rect(rect.x0, cut, rect.x1, rect.y1), Rect(rect.x0 + inset, rect.y0, rect.x1 - inset, cut)
-    depth, inset = 0.62 * rect.size[0], 0.22 * rect.size[1]
-    if street is Side.WEST:
-        cut = rect.x0 + depth
-        return Rect(rect.x0, rect.y0, cut, rect.y1), Rect(cut, rect.y0 + inset, rect.x1, rect.y1 - inset)
-    cut = rect.x1 - depth
-    return Rect(cut, rect.y0, rect.x1, rect.y1), Rect(rect.x0, rect.y0 + inset, cut, rect.y1 - inset)
+    ends = (street.axis, street.axis + 2)
+    rear = rect.inset(0.62 * rect.size[1 - street.axis], [street]).inset(0.22 * rect.size[street.axis], ends)
+    return rect.moved(street.opposite, rear[street]), rear
 
 
 def _slab(site: Site) -> None:
@@ -132,7 +114,7 @@ def _slab(site: Site) -> None:
     furnish_roof(work, rect.inset(1.0), top, tank=False)
     if work.rng.random() < 0.65:
         first = CURB_HEIGHT + (SHOP_HEIGHT if shops else facade.storey)
-        for side in sorted(site.plot.frontage, key=lambda side: side.value):
+        for side in site.plot.frontage:
             _balconies(work, rect, side, first=first, storeys=storeys - (not shops), facade=facade)
 
 
@@ -140,21 +122,17 @@ def _balconies(
     work: Construction, rect: Rect, side: Side, *, first: float, storeys: int, facade: Style
 ) -> None:
     """Balconies in every other bay: a slab and a solid railing."""
-    length = rect.size[0] if side in (Side.SOUTH, Side.NORTH) else rect.size[1]
-    bays = max(1, round(length / facade.bay))
-    bay = length / bays
+    beside = rect.inset(-1.1, [side]).moved(side.opposite, rect[side])
+    low = Side(side.axis)  # where bays are counted from
+    bays = max(1, round(rect.size[low] / facade.bay))
+    bay = rect.size[low] / bays
     slab = work.styles.plain(color("#b9b6af"))
     rail = work.styles.plain(work.pick(("#7d8a8c", "#d9d6cf", "#8a5f4c")))
     for storey in range(storeys):
         z = first + storey * facade.storey
         for index in range(1, bays, 2):
-            a, b = index * bay + 0.25, (index + 1) * bay - 0.25
-            shelf = {
-                Side.SOUTH: Rect(rect.x0 + a, rect.y0 - 1.1, rect.x0 + b, rect.y0),
-                Side.NORTH: Rect(rect.x0 + a, rect.y1, rect.x0 + b, rect.y1 + 1.1),
-                Side.WEST: Rect(rect.x0 - 1.1, rect.y0 + a, rect.x0, rect.y0 + b),
-                Side.EAST: Rect(rect.x1, rect.y0 + a, rect.x1 + 1.1, rect.y0 + b),
-            }[side]
+            start, end = rect[low] + (index * bay + 0.25), rect[low] + ((index + 1) * bay - 0.25)
+            shelf = beside.moved(low, start).moved(low.opposite, end)
             work.mesh.slab(shelf, z, z + 0.16, style=slab)
             work.mesh.ring(shelf, 0.08, z + 0.16, z1=z + 1.0, style=rail)
 
@@ -249,34 +227,19 @@ def _gable_roof(builder: MeshBuilder, rect: Rect, eaves: float, *, tiles: int, g
     half = min(rect.size) / 2
     rise = 0.72 * half
     low, ridge = eaves - over * rise / half, eaves + rise
-    reach, lift = half + over, ridge - low
-    edges = rect.inset(-over)
-    cx, cy = rect.center
-    # Corner and directions of each slope, and the two feet of each gable; the ridge runs along the long side.
-    if rect.size[0] >= rect.size[1]:
-        run = edges.size[0]
-        slopes = [
-            ((edges.x0, edges.y0), (run, 0.0), (0.0, reach)),
-            ((edges.x1, edges.y1), (-run, 0.0), (0.0, -reach)),
-        ]
-        gables = [
-            ((rect.x1, rect.y0), (rect.x1, rect.y1), (rect.x1, cy)),
-            ((rect.x0, rect.y1), (rect.x0, rect.y0), (rect.x0, cy)),
-        ]
-    else:
-        run = edges.size[1]
-        slopes = [
-            ((edges.x1, edges.y0), (0.0, run), (-reach, 0.0)),
-            ((edges.x0, edges.y1), (0.0, -run), (reach, 0.0)),
-        ]
-        gables = [
-            ((rect.x0, rect.y0), (rect.x1, rect.y0), (cx, rect.y0)),
-            ((rect.x1, rect.y1), (rect.x0, rect.y1), (cx, rect.y1)),
-        ]
-    for corner, along, up in slopes:
-        builder.parallelogram((*corner, low), (*along, 0.0), (*up, lift), style=tiles)
-    for left, right, peak in gables:
-        builder.triangle((*left, eaves), (*right, eaves), (*peak, ridge), style=gable)
+    reach = half + over
+    # The ridge runs along the longer sides, from gable to gable.
+    eaves_sides, gable_sides = (Side.SOUTH, Side.NORTH), (Side.EAST, Side.WEST)
+    if rect.size[0] < rect.size[1]:
+        eaves_sides, gable_sides = gable_sides, eaves_sides
+    for side in eaves_sides:
+        edge = rect.inset(-over).edge(side)
+        up = (-reach * edge.out[0], -reach * edge.out[1], ridge - low)
+        builder.parallelogram((*edge.start, low), edge.span, up, style=tiles)
+    for side in gable_sides:
+        (x0, y0), (x1, y1), *_ = rect.edge(side)
+        peak = ((x0 + x1) / 2, (y0 + y1) / 2, ridge)
+        builder.triangle((x0, y0, eaves), (x1, y1, eaves), peak, style=gable)
     return ridge
 
 
@@ -285,8 +248,9 @@ def _flat_roofed(site: Site, rect: Rect, base: float, *, storeys: int, facade: S
     work = site.work
     ground = SHOP_HEIGHT + (storeys - 1) * facade.storey if shops else storeys * facade.storey
     top = base + ground + facade.cap
-    fronts = site.shop_fronts(facade) if shops else None
-    work.mesh.walls(rect, base, top, style=work.styles.add(facade), front_style=fronts)
+    front = work.styles.add(replace(facade, shop_height=SHOP_HEIGHT if shops else 0.0))
+    own_styles = dict.fromkeys(site.plot.frontage, front)
+    work.mesh.walls(rect, base, top, style=work.styles.add(facade), own_styles=own_styles)
     work.mesh.floor(rect, top, style=site.roof_style())
     light = 0.8 if facade.material is Material.CURTAIN_WALL else 0.92
     coping = work.styles.plain((facade.base[0] * light, facade.base[1] * light, facade.base[2] * light))

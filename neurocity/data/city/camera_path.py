@@ -34,13 +34,11 @@ class Shot:
 def plan_shots(config: CityConfig, layout: Layout, top: float) -> list[Shot]:
     """All views: `aerial_NNNN`, then `street_NNNN`. top: height of the tallest building."""
     rng = chance(config.seed, "cameras")
-    aerial = _aerial_poses(rng, config, layout, top=top)
-    street = _street_poses(rng, config, layout)
-    named = [(f"aerial_{i:04d}", pose) for i, pose in enumerate(aerial)]
-    named += [(f"street_{i:04d}", pose) for i, pose in enumerate(street)]
+    aerial, street = _aerial_poses(rng, config, layout, top=top), _street_poses(rng, config, layout)
     return [
-        Shot(name, Camera.from_fov_y(pose, config.width, config.height, config.fov_degrees))
-        for name, pose in named
+        Shot(f"{kind}_{i:04d}", Camera.from_fov_y(pose, config.width, config.height, config.fov_degrees))
+        for kind, poses in (("aerial", aerial), ("street", street))
+        for i, pose in enumerate(poses)
     ]
 
 

@@ -9,13 +9,8 @@ from neurocity.data.city.surface import Paint, Surface
 
 FRAME = 0.09
 SHOP_WIDTH = 6.5
-SIGN_COLORS = np.array(
-    [
-        color(code)
-        for code in ("#9c2f2b", "#27594a", "#c58a1d", "#2c4d80", "#e4dccb", "#5a2c5e", "#1f2226", "#b8552b")
-    ],
-    dtype=np.float32,
-)
+SIGNS = ("#9c2f2b", "#27594a", "#c58a1d", "#2c4d80", "#e4dccb", "#5a2c5e", "#1f2226", "#b8552b")
+SIGN_COLORS = np.array([color(sign) for sign in SIGNS], dtype=np.float32)
 GLASS_DARK = np.array(color("#2c3a47"), dtype=np.float32)
 GLASS_SKY = np.array(color("#7f9bb4"), dtype=np.float32)
 CURTAIN = np.array(color("#c9bda3"), dtype=np.float32)
@@ -42,11 +37,8 @@ def paint_facade(surface: Surface) -> Paint:
 
     def opening(margin: float) -> Floats:
         across = pulse(surface.s, (left - margin, right + margin), surface.filter_s, period=bay)
-        return (
-            across
-            * pulse(above_shops, (low - margin, high + margin), surface.filter_t, period=storey)
-            * inside
-        )
+        up = pulse(above_shops, (low - margin, high + margin), surface.filter_t, period=storey)
+        return across * up * inside
 
     frame, glass = opening(FRAME), opening(0.0)
     x = surface.s - np.floor(surface.s / bay) * bay
@@ -162,5 +154,4 @@ def masonry(surface: Surface) -> Floats:
             pulse(t[chosen], (0.0, joint), surface.filter_t[chosen], period=course),
         )
         shade[chosen] *= (1 + contrast * unit * seen) * (1 - 0.22 * mortar)
-    albedo: Floats = np.multiply(style["base"], shade[:, None], dtype=np.float32)
-    return albedo
+    return np.asarray(style["base"] * shade[:, None], dtype=np.float32)

@@ -50,8 +50,8 @@ class GroundPainter:
         dy = y - _nearest(y, plan.street_y)
         half = STREET_WIDTH / 2
         # Streets end at the outermost crossings, except for one each way.
-        reach_x = np.maximum(stripe(y, _extent(plan.street_y), width), _near(x, plan.through_x))
-        reach_y = np.maximum(stripe(x, _extent(plan.street_x), width), _near(y, plan.through_y))
+        reach_x = np.maximum(stripe(y, _extent(plan.street_y), width), _near(x, plan.through[0]))
+        reach_y = np.maximum(stripe(x, _extent(plan.street_x), width), _near(y, plan.through[1]))
         on_x = stripe(dx, (-half, half), width) * reach_x
         on_y = stripe(dy, (-half, half), width) * reach_y
         albedo = mix(self._countryside(surface), paving(surface), inside)

@@ -1,7 +1,9 @@
 """Streets, blocks and plots of a city, from a seed. Lengths in metres, x east, y north."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +19,43 @@ PLOT_SIZES = (11.0, 20.0)
 PARK_SHARE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Rect:
+Point = tuple[float, float]
+
+
+class Side(IntEnum):
+    """A side of a rectangle: the index of its coordinate in `Rect`. Counter-clockwise from the south."""
+
+    SOUTH = 1
+    EAST = 2
+    NORTH = 3
+    WEST = 0
+
+    @property
+    def axis(self) -> int:
+        """0 for a side that runs along x, 1 for one along y."""
+        return 1 - self % 2
+
+    @property
+    def opposite(self) -> "Side":
+        """The side across the rectangle."""
+        return Side((self + 2) % 4)
+
+
+class Edge(NamedTuple):
+    """A side of a rectangle, counter-clockwise: its ends, and unit vectors along it and outwards."""
+
+    start: Point
+    end: Point
+    along: Point
+    out: Point
+
+    @property
+    def span(self) -> tuple[float, float, float]:
+        """From start to end, in space."""
+        return self.end[0] - self.start[0], self.end[1] - self.start[1], 0.0
+
+
+class Rect(NamedTuple):
     """An axis-aligned rectangle on the ground."""
 
     x0: float
@@ -27,36 +64,39 @@ class Rect:
     y1: float
 
     @property
-    def size(self) -> tuple[float, float]:
+    def size(self) -> Point:
         """Lengths along x and y."""
         return self.x1 - self.x0, self.y1 - self.y0
 
     @property
-    def center(self) -> tuple[float, float]:
+    def center(self) -> Point:
         """The middle point."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
-    def inset(self, margin: float) -> "Rect":
-        """The rectangle shrunk (or, for a negative margin, grown) on all sides."""
-        return Rect(self.x0 + margin, self.y0 + margin, self.x1 - margin, self.y1 - margin)
+    def inset(self, margin: float, sides: Collection[int] = tuple(Side)) -> "Rect":
+        """The rectangle shrunk (or, for a negative margin, grown) on all or some of its sides."""
+        inwards = (margin, margin, -margin, -margin)
+        return Rect(*(at + inwards[k] if k in sides else at for k, at in enumerate(self)))
 
-    def inset_sides(self, margins: dict["Side", float]) -> "Rect":
-        """The rectangle shrunk by its own margin on every side."""
-        return Rect(
-            self.x0 + margins[Side.WEST],
-            self.y0 + margins[Side.SOUTH],
-            self.x1 - margins[Side.EAST],
-            self.y1 - margins[Side.NORTH],
-        )
+    def moved(self, side: Side, to: float) -> "Rect":
+        """The rectangle with one side at another coordinate."""
+        return Rect(*(to if k == side else at for k, at in enumerate(self)))
 
+    def edge(self, side: Side) -> Edge:
+        """One of its sides."""
+        x0, y0, x1, y1 = self
+        corners = ((x0, y1), (x0, y0), (x1, y0), (x1, y1))
+        along = ((0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0))[side]
+        return Edge(corners[side], corners[(side + 1) % 4], along, (along[1], -along[0]))
 
-class Side(Enum):
-    """The four sides of a rectangle, in the order in which `MeshBuilder.walls` builds them."""
-
-    SOUTH = 0
-    EAST = 1
-    NORTH = 2
-    WEST = 3
+    def around(self, inner: "Rect") -> list["Rect"]:
+        """Four strips that fill this rectangle around one inside of it."""
+        return [
+            self.moved(Side.NORTH, inner.y0),
+            self.moved(Side.SOUTH, inner.y1),
+            Rect(self.x0, inner.y0, inner.x0, inner.y1),
+            Rect(inner.x1, inner.y0, self.x1, inner.y1),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +104,7 @@ class Plot:
     """A piece of a block for one building. `frontage`: the sides that face a street."""
 
     rect: Rect
-    frontage: frozenset[Side]
+    frontage: tuple[Side, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +131,9 @@ class Layout:
         return Rect(self.street_x[0], self.street_y[0], self.street_x[-1], self.street_y[-1]).inset(-margin)
 
     @property
-    def through_x(self) -> float:
-        """Centre line of the street along y that continues out of the city."""
-        return self.street_x[len(self.street_x) // 2]
-
-    @property
-    def through_y(self) -> float:
-        """Centre line of the street along x that continues out of the city."""
-        return self.street_y[len(self.street_y) // 2]
+    def through(self) -> Point:
+        """Centre lines of the two streets, along y and along x, that continue out of the city."""
+        return self.street_x[len(self.street_x) // 2], self.street_y[len(self.street_y) // 2]
 
 
 def plan_city(seed: int, blocks: tuple[int, int]) -> Layout:
@@ -136,25 +171,11 @@ def _subdivide(rng: np.random.Generator, block: Rect) -> list[Plot]:
         along = int(rect.size[1] > rect.size[0])
         length = rect.size[along]
         if length <= most or length < 2 * least:
-            plots.append(Plot(rect, _frontage(rect, land)))
+            plots.append(Plot(rect, tuple(side for side in Side if rect[side] == land[side])))
             continue
         share = float(np.clip(rng.normal(0.5 if length < 3 * least else 0.36, 0.05), 0.3, 0.6))
         cut = float(np.clip(share * length, least, length - least))
-        if along == 0:
-            middle = rect.x0 + cut
-            halves = (Rect(rect.x0, rect.y0, middle, rect.y1), Rect(middle, rect.y0, rect.x1, rect.y1))
-        else:
-            middle = rect.y0 + cut
-            halves = (Rect(rect.x0, rect.y0, rect.x1, middle), Rect(rect.x0, middle, rect.x1, rect.y1))
-        pending.extend(halves)
+        low = Side(along)
+        middle = rect[low] + cut
+        pending.extend((rect.moved(low.opposite, middle), rect.moved(low, middle)))
     return plots
-
-
-def _frontage(rect: Rect, land: Rect) -> frozenset[Side]:
-    touching = {
-        Side.SOUTH: rect.y0 == land.y0,
-        Side.EAST: rect.x1 == land.x1,
-        Side.NORTH: rect.y1 == land.y1,
-        Side.WEST: rect.x0 == land.x0,
-    }
-    return frozenset(side for side, touches in touching.items() if touches)

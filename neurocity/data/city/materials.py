@@ -19,7 +19,7 @@ class Materials:
     def __init__(self, layout: Layout, sky: Sky) -> None:
         self.ground = GroundPainter(layout, sky)
         self._painters: dict[Material, Callable[[Surface], Paint]] = {
-            Material.PLAIN: _paint_plain,
+            Material.PLAIN: lambda surface: Paint(surface.style["base"]),
             Material.FACADE: paint_facade,
             Material.CURTAIN_WALL: paint_curtain_wall,
             Material.ROOF: _paint_roof,
@@ -29,9 +29,9 @@ class Materials:
             Material.FOLIAGE: _paint_foliage,
             Material.WATER: _paint_water,
             Material.AWNING: _paint_awning,
-            Material.GLASS: _paint_glass,
-            Material.PAVING: _paint_paving,
-            Material.MASONRY: _paint_masonry,
+            Material.GLASS: lambda surface: Paint(surface.style["base"], gloss=0.08),
+            Material.PAVING: lambda surface: Paint(paving(surface)),
+            Material.MASONRY: lambda surface: Paint(masonry(surface)),
         }
 
     def paint(self, surface: Surface) -> Paint:
@@ -45,18 +45,6 @@ class Materials:
             part = self._painters[Material(material)](surface[chosen])
             albedo[chosen], emission[chosen], gloss[chosen] = part
         return Paint(albedo, emission, gloss)
-
-
-def _paint_plain(surface: Surface) -> Paint:
-    return Paint(surface.style["base"])
-
-
-def _paint_masonry(surface: Surface) -> Paint:
-    return Paint(masonry(surface))
-
-
-def _paint_paving(surface: Surface) -> Paint:
-    return Paint(paving(surface))
 
 
 def _paint_roof(surface: Surface) -> Paint:
@@ -90,13 +78,9 @@ def _paint_foliage(surface: Surface) -> Paint:
 def _paint_water(surface: Surface) -> Paint:
     x, y = surface.position[:, 0], surface.position[:, 1]
     ripple = value_noise(x * 0.9, y * 0.9, salt=79)
-    return Paint(surface.style["base"] * (0.8 + 0.4 * ripple)[:, None], 0.0, 0.06)
+    return Paint(surface.style["base"] * (0.8 + 0.4 * ripple)[:, None], gloss=0.06)
 
 
 def _paint_awning(surface: Surface) -> Paint:
     band = pulse(surface.s, (0.0, 0.45), surface.filter_s, period=0.9)
     return Paint(mix(surface.style["base"], surface.style["accent"], band))
-
-
-def _paint_glass(surface: Surface) -> Paint:
-    return Paint(surface.style["base"], 0.0, 0.08)

@@ -1,7 +1,7 @@
 """Geometry as flat patches: parallelograms and triangles that carry a style and surface coordinates.
 
 A patch is `corner + u edge_u + v edge_v` with u, v in [0, 1] (and u + v <= 1 for a triangle). It faces
-`edge_u x edge_v`. Surface coordinates are metres: s = s0 + u |edge_u|, t = t0 + v |edge_v|.
+`edge_u x edge_v`. Surface coordinates are metres: s = u |edge_u|, t = v |edge_v|.
 """
 
 import math
@@ -26,8 +26,8 @@ class Mesh:
     """P patches, structure of arrays.
 
     corner, edge_u, edge_v: [P, 3] float64. is_triangle: [P] bool. style: [P] int32, row of the style table.
-    origin_st: [P, 2] float64, the surface coordinates (s0, t0) of the corner. center: [P, 3] float64, for
-    rounded things the point that the shading normal points away from; NaN for flat patches.
+    center: [P, 3] float64, for rounded things the point that the shading normal points away from; NaN for
+    flat patches.
     """
 
     corner: FloatArray
@@ -35,7 +35,6 @@ class Mesh:
     edge_v: FloatArray
     is_triangle: npt.NDArray[np.bool_]
     style: npt.NDArray[np.int32]
-    origin_st: FloatArray
     center: FloatArray
 
     @property
@@ -46,7 +45,7 @@ class Mesh:
     @property
     def normals(self) -> FloatArray:
         """[P, 3] unit normals of the planes of the patches."""
-        normals: FloatArray = np.cross(self.edge_u, self.edge_v)
+        normals = np.cross(self.edge_u, self.edge_v)
         return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
     @property
@@ -79,17 +78,9 @@ class MeshBuilder:
     _styles: array = field(default_factory=lambda: array("i"))
     _is_triangle: bytearray = field(default_factory=bytearray)
 
-    def parallelogram(
-        self,
-        corner: Vector,
-        edge_u: Vector,
-        edge_v: Vector,
-        *,
-        style: int,
-        origin_st: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
+    def parallelogram(self, corner: Vector, edge_u: Vector, edge_v: Vector, *, style: int) -> None:
         """A parallelogram that faces edge_u x edge_v."""
-        self._numbers.extend((*corner, *edge_u, *edge_v, *origin_st, *FLAT))
+        self._numbers.extend((*corner, *edge_u, *edge_v, *FLAT))
         self._styles.append(style)
         self._is_triangle.append(False)
 
@@ -97,7 +88,7 @@ class MeshBuilder:
         """A triangle, counter-clockwise seen from its front; with a `center` it is shaded as round."""
         edge_u = (b[0] - a[0], b[1] - a[1], b[2] - a[2])
         edge_v = (c[0] - a[0], c[1] - a[1], c[2] - a[2])
-        self._numbers.extend((*a, *edge_u, *edge_v, 0.0, 0.0, *center))
+        self._numbers.extend((*a, *edge_u, *edge_v, *center))
         self._styles.append(style)
         self._is_triangle.append(True)
 
@@ -112,28 +103,13 @@ class MeshBuilder:
         self.parallelogram((rect.x0, rect.y0, z), (0, depth, 0), (width, 0, 0), style=style)
 
     def walls(
-        self,
-        rect: Rect,
-        z0: float,
-        z1: float,
-        *,
-        style: int,
-        base: float | None = None,
-        front_style: Mapping[Side, int] | None = None,
+        self, rect: Rect, z0: float, z1: float, *, style: int, own_styles: Mapping[Side, int] | None = None
     ) -> None:
-        """Four walls that face outwards; t counts from `base` (by default z0). Sides may have own styles."""
-        width, depth = rect.size
-        t0 = z0 - (z0 if base is None else base)
-        up = (0.0, 0.0, z1 - z0)
-        sides = (
-            (Side.SOUTH, (rect.x0, rect.y0, z0), (width, 0, 0)),
-            (Side.EAST, (rect.x1, rect.y0, z0), (0, depth, 0)),
-            (Side.NORTH, (rect.x1, rect.y1, z0), (-width, 0, 0)),
-            (Side.WEST, (rect.x0, rect.y1, z0), (0, -depth, 0)),
-        )
-        for side, corner, edge in sides:
-            own = style if front_style is None else front_style.get(side, style)
-            self.parallelogram(corner, edge, up, style=own, origin_st=(0.0, t0))
+        """Four walls that face outwards, inwards when x0 > x1. Sides may have styles of their own."""
+        for side in Side:
+            edge = rect.edge(side)
+            own = (own_styles or {}).get(side, style)
+            self.parallelogram((*edge.start, z0), edge.span, (0.0, 0.0, z1 - z0), style=own)
 
     def box(self, rect: Rect, z0: float, z1: float, *, style: int, top_style: int | None = None) -> None:
         """A box without a bottom."""
@@ -149,23 +125,10 @@ class MeshBuilder:
         """A rectangular frame, such as a parapet or a cornice: outer and inner walls, top and underside."""
         inner = rect.inset(thickness)
         self.walls(rect, z0, z1, style=style)
-        self._walls_inwards(inner, z0, z1, style=style)
-        for strip in (
-            Rect(rect.x0, rect.y0, rect.x1, inner.y0),
-            Rect(rect.x0, inner.y1, rect.x1, rect.y1),
-            Rect(rect.x0, inner.y0, inner.x0, inner.y1),
-            Rect(inner.x1, inner.y0, rect.x1, inner.y1),
-        ):
+        self.walls(Rect(inner.x1, inner.y0, inner.x0, inner.y1), z0, z1, style=style)
+        for strip in rect.around(inner):
             self.floor(strip, z1, style=style)
             self.ceiling(strip, z0, style=style)
-
-    def _walls_inwards(self, rect: Rect, z0: float, z1: float, *, style: int) -> None:
-        width, depth = rect.size
-        up = (0.0, 0.0, z1 - z0)
-        self.parallelogram((rect.x1, rect.y0, z0), (-width, 0, 0), up, style=style)
-        self.parallelogram((rect.x0, rect.y0, z0), (0, depth, 0), up, style=style)
-        self.parallelogram((rect.x0, rect.y1, z0), (width, 0, 0), up, style=style)
-        self.parallelogram((rect.x1, rect.y1, z0), (0, -depth, 0), up, style=style)
 
     def cylinder(
         self, center: Vector, radius: float, height: float, *, sides: int, style: int, cone: float = 0.0
@@ -191,10 +154,8 @@ class MeshBuilder:
         forward = (along[1] / length, -along[0] / length)
         points = [(offset[0] + d * forward[0], offset[1] + d * forward[1], offset[2] + h) for d, h in profile]
         far = [tuple(p[k] + along[k] for k in range(3)) for p in points]
-        for index, start in enumerate(points):
-            end = points[(index + 1) % len(points)]
-            edge = [end[k] - start[k] for k in range(3)]
-            self.parallelogram(start, along, edge, style=styles[index])
+        for start, end, style in zip(points, points[1:] + points[:1], styles[:-1], strict=True):
+            self.parallelogram(start, along, [end[k] - start[k] for k in range(3)], style=style)
         for index in range(1, len(points) - 1):
             self.triangle(points[0], points[index], points[index + 1], style=styles[-1])
             self.triangle(far[0], far[index + 1], far[index], style=styles[-1])
@@ -209,15 +170,14 @@ class MeshBuilder:
 
     def build(self) -> Mesh:
         """The patches so far as a Mesh."""
-        numbers = np.array(self._numbers).reshape(-1, 14)
+        numbers = np.array(self._numbers).reshape(-1, 12)
         return Mesh(
             corner=numbers[:, 0:3],
             edge_u=numbers[:, 3:6],
             edge_v=numbers[:, 6:9],
             is_triangle=np.array(self._is_triangle, dtype=np.bool_),
             style=np.array(self._styles, dtype=np.int32),
-            origin_st=numbers[:, 9:11],
-            center=numbers[:, 11:14],
+            center=numbers[:, 9:12],
         )
 
 

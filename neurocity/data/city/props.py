@@ -39,11 +39,7 @@ def plant_tree(work: Construction, at: tuple[float, float, float]) -> None:
     turns = work.uniform(0, 2 * math.pi) + np.arange(LUMPS) * 2 * math.pi / LUMPS
     for turn in turns:
         reach = work.uniform(0.7, 1.15) * size
-        center = (
-            x + reach * math.cos(turn),
-            y + reach * math.sin(turn),
-            z + work.uniform(3.1, 4.8) * size,
-        )
+        center = (x + reach * math.cos(turn), y + reach * math.sin(turn), z + work.uniform(3.1, 4.8) * size)
         radius = work.uniform(0.85, 1.25) * size
         work.mesh.blob(center, (radius, radius, 0.9 * radius), work.rng, style=leaves)
 
@@ -51,26 +47,16 @@ def plant_tree(work: Construction, at: tuple[float, float, float]) -> None:
 def line_sidewalks(work: Construction, block: Block) -> None:
     """Street trees and lamps in turns along the curb of a block."""
     line = block.rect.inset(0.9)
-    for corner, step, length in _sides(line):
+    for side in Side:
+        edge, length = line.edge(side), line.size[side.axis]
         count = int((length - 8) // (LAMP_SPACING / 2))
         for index in range(count + 1):
             along = 4.0 + (length - 8) * index / max(1, count)
-            x, y = corner[0] + along * step[0], corner[1] + along * step[1]
+            x, y = edge.start[0] + along * edge.along[0], edge.start[1] + along * edge.along[1]
             if index % 2 == 0:
-                _lamp(work, (x, y, CURB_HEIGHT), towards=(step[1], -step[0]))
+                _lamp(work, (x, y, CURB_HEIGHT), towards=edge.out)
             elif work.rng.random() < 0.8:
                 plant_tree(work, (x, y, CURB_HEIGHT))
-
-
-def _sides(rect: Rect) -> list[tuple[tuple[float, float], tuple[float, float], float]]:
-    """Start, unit step and length of the sides, counter-clockwise."""
-    width, depth = rect.size
-    return [
-        ((rect.x0, rect.y0), (1.0, 0.0), width),
-        ((rect.x1, rect.y0), (0.0, 1.0), depth),
-        ((rect.x1, rect.y1), (-1.0, 0.0), width),
-        ((rect.x0, rect.y1), (0.0, -1.0), depth),
-    ]
 
 
 def _lamp(work: Construction, at: tuple[float, float, float], *, towards: tuple[float, float]) -> None:
@@ -142,25 +128,21 @@ def build_park(work: Construction, block: Block) -> None:
     land = block.rect.inset(SIDEWALK_WIDTH + 0.4)
     cx, cy = block.rect.center
     path, plaza = 1.8, 7.0
-    for x0, x1, near_x in ((land.x0, cx - path, cx - plaza), (cx + path, land.x1, cx + plaza)):
-        for y0, y1, near_y in ((land.y0, cy - path, cy - plaza), (cy + path, land.y1, cy + plaza)):
+    for side_x, x in (Side.WEST, -1), (Side.EAST, 1):
+        for side_y, y in (Side.SOUTH, -1), (Side.NORTH, 1):
             # The lawn is an L around the plaza: its part beside the plaza, and its part above or below.
-            outer_x = (x0, near_x) if near_x < cx else (near_x, x1)
-            inner_x = (near_x, x1) if near_x < cx else (x0, near_x)
-            outer_y = (y0, near_y) if near_y < cy else (near_y, y1)
-            beside = Rect(outer_x[0], y0, outer_x[1], y1)
-            for lawn in (beside, Rect(inner_x[0], outer_y[0], inner_x[1], outer_y[1])):
+            quarter = land.moved(side_x.opposite, cx + x * path).moved(side_y.opposite, cy + y * path)
+            beside = quarter.moved(side_x.opposite, cx + x * plaza)
+            beyond = quarter.moved(side_x, cx + x * plaza).moved(side_y.opposite, cy + y * plaza)
+            for lawn in (beside, beyond):
                 work.mesh.box(lawn, CURB_HEIGHT, CURB_HEIGHT + 0.1, style=stone, top_style=grass)
             for _ in range(5):
-                x, y = work.uniform(beside.x0 + 2, beside.x1 - 2), work.uniform(y0 + 2, y1 - 2)
-                plant_tree(work, (x, y, CURB_HEIGHT + 0.1))
-    for rect in (
-        Rect(land.x0, land.y0, cx - 4, land.y0 + 0.9),
-        Rect(cx + 4, land.y0, land.x1, land.y0 + 0.9),
-        Rect(land.x0, land.y1 - 0.9, cx - 4, land.y1),
-        Rect(cx + 4, land.y1 - 0.9, land.x1, land.y1),
-    ):
-        work.mesh.box(rect.inset(0.1), CURB_HEIGHT, CURB_HEIGHT + 1.0, style=hedge)
+                at = work.uniform(beside.x0 + 2, beside.x1 - 2), work.uniform(beside.y0 + 2, beside.y1 - 2)
+                plant_tree(work, (*at, CURB_HEIGHT + 0.1))
+    for y0, y1 in (land.y0, land.y0 + 0.9), (land.y1 - 0.9, land.y1):
+        for x0, x1 in (land.x0, cx - 4), (cx + 4, land.x1):
+            row = Rect(x0, y0, x1, y1).inset(0.1)
+            work.mesh.box(row, CURB_HEIGHT, CURB_HEIGHT + 1.0, style=hedge)
     work.mesh.cylinder((cx, cy, CURB_HEIGHT), 4.0, 0.5, sides=20, style=stone)
     work.mesh.cylinder((cx, cy, CURB_HEIGHT), 3.5, 0.55, sides=20, style=water)
     work.mesh.cylinder((cx, cy, CURB_HEIGHT), 0.5, 2.2, sides=8, style=stone, cone=0.4)
@@ -172,21 +154,10 @@ def hang_awning(work: Construction, rect: Rect, side: Side) -> None:
     colors = (("#9c2f2b", "#e9e2d2"), ("#2c5a45", "#e9e2d2"), ("#2d4a78", "#e3e3e0"), ("#c2882a", "#efe5cf"))
     base, accent = colors[work.rng.integers(len(colors))]
     cloth = work.styles.add(Style(material=Material.AWNING, base=color(base), accent=color(accent)))
-    x0, y0, x1, y1 = rect.x0, rect.y0, rect.x1, rect.y1
-    corner, edge, out = {
-        Side.SOUTH: ((x0, y0), (1.0, 0.0), (0.0, -1.0)),
-        Side.EAST: ((x1, y0), (0.0, 1.0), (1.0, 0.0)),
-        Side.NORTH: ((x1, y1), (-1.0, 0.0), (0.0, 1.0)),
-        Side.WEST: ((x0, y1), (0.0, -1.0), (-1.0, 0.0)),
-    }[side]
-    length = rect.size[0] if side in (Side.SOUTH, Side.NORTH) else rect.size[1]
+    (x, y), _, along, out = rect.edge(side)
+    length = rect.size[side.axis]
     span = min(length - 1.0, work.uniform(4.0, 6.5))
     start = work.uniform(0.5, length - span - 0.5 + 1e-6)
-    low = (
-        corner[0] + start * edge[0] + 1.4 * out[0],
-        corner[1] + start * edge[1] + 1.4 * out[1],
-        CURB_HEIGHT + 2.6,
-    )
-    work.mesh.parallelogram(
-        low, (span * edge[0], span * edge[1], 0.0), (-1.4 * out[0], -1.4 * out[1], 0.55), style=cloth
-    )
+    low = x + start * along[0] + 1.4 * out[0], y + start * along[1] + 1.4 * out[1], CURB_HEIGHT + 2.6
+    across, up = (span * along[0], span * along[1], 0.0), (-1.4 * out[0], -1.4 * out[1], 0.55)
+    work.mesh.parallelogram(low, across, up, style=cloth)

@@ -1,6 +1,6 @@
 """First hits and occlusion of rays in a Mesh, by Embree."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +24,12 @@ class Hits(NamedTuple):
     v: Floats
     distance: npt.NDArray[np.float64]
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> "Hits":
-        """The chosen rays."""
-        return Hits(self.patch[chosen], self.u[chosen], self.v[chosen], self.distance[chosen])
-
 
 class RayCaster:
     """A mesh, ready to be hit."""
 
     def __init__(self, mesh: Mesh) -> None:
         vertices, self._patch_of_triangle = mesh.triangles()
-        self._patches = len(mesh.corner)
         self._corner = mesh.corner
         self._normals = mesh.normals
         self._scene = EmbreeScene()
@@ -43,15 +38,11 @@ class RayCaster:
 
     def first_hits(self, ray_origins: Points, ray_directions: Points) -> Hits:
         """Origins and unit directions, both [R, 3]. Distances are exact: from the plane that was hit."""
-        raw = self._scene.run(
-            np.ascontiguousarray(ray_origins, dtype=np.float32),
-            np.ascontiguousarray(ray_directions, dtype=np.float32),
-            output=True,
-        )
+        raw = self._run(ray_origins, ray_directions, output=True)
         hit = raw["primID"] >= 0
         triangle = np.where(hit, raw["primID"], 0)
         patch = self._patch_of_triangle[triangle]
-        opposite = triangle >= self._patches
+        opposite = triangle >= len(self._corner)
         u = np.where(opposite, 1 - raw["u"], raw["u"])
         v = np.where(opposite, 1 - raw["v"], raw["v"])
         normal = self._normals[patch]
@@ -63,10 +54,7 @@ class RayCaster:
 
     def occluded(self, ray_origins: Points, ray_directions: Points) -> npt.NDArray[np.bool_]:
         """[R]: whether anything lies on the ray, at any distance."""
-        primitive = self._scene.run(
-            np.ascontiguousarray(ray_origins, dtype=np.float32),
-            np.ascontiguousarray(ray_directions, dtype=np.float32),
-            query="OCCLUDED",
-        )
-        blocked: npt.NDArray[np.bool_] = primitive >= 0
-        return blocked
+        return np.asarray(self._run(ray_origins, ray_directions, query="OCCLUDED") >= 0)
+
+    def _run(self, *rays: Points, **options: Any) -> Any:
+        return self._scene.run(*(np.ascontiguousarray(part, dtype=np.float32) for part in rays), **options)

@@ -64,7 +64,6 @@ class CityRenderer:
         self._lengths = mesh.lengths.astype(np.float32)
         edges = np.stack([mesh.edge_u, mesh.edge_v], axis=1)
         self._axes = (edges / np.linalg.norm(edges, axis=2, keepdims=True)).astype(np.float32)
-        self._origin_st = mesh.origin_st.astype(np.float32)
         self._center = mesh.center.astype(np.float32)
 
     def photograph(self, camera: Camera, samples_per_axis: int) -> Photograph:
@@ -99,7 +98,7 @@ class CityRenderer:
         """Which rays [R, 3] end on a surface inside of the cut-out box."""
         hits = self._caster.first_hits(ray_origins, ray_directions)
         ends = ray_origins + ray_directions * np.where(hits.patch >= 0, hits.distance, 0.0)[:, None]
-        low, high = (np.array(corner) for corner in self._cutout or ([0.0], [0.0]))
+        low, high = np.array(self._cutout)
         return (hits.patch >= 0) & ((ends >= low) & (ends <= high)).all(axis=1)
 
     def _depth(self, camera: Camera) -> Floats:
@@ -128,7 +127,7 @@ class CityRenderer:
         hit = hits.patch >= 0
         radiance = np.empty((len(hit), 3), dtype=np.float32)
         radiance[~hit] = self._sky.radiance(ray_directions[~hit])
-        on_patch = hits.where(hit)
+        on_patch = Hits._make(values[hit] for values in hits)
         origins, directions = ray_origins[hit], ray_directions[hit]
         surface = self._surface(on_patch, origins, directions, spread=spread)
         albedo, emission, gloss = self._materials.paint(surface)
@@ -142,10 +141,9 @@ class CityRenderer:
             + sky_seen * np.array(SKY_LIGHT, dtype=np.float32)
             + (1 - 0.6 * sky_seen) * np.array(BOUNCE_LIGHT, dtype=np.float32)
         )
-        mirrored = (
-            directions - 2 * np.einsum("rk,rk->r", directions, surface.normal)[:, None] * surface.normal
-        )
-        grazing = 1 - np.abs(np.einsum("rk,rk->r", directions, surface.normal))
+        along_normal = np.einsum("rk,rk->r", directions, surface.normal)
+        mirrored = directions - 2 * along_normal[:, None] * surface.normal
+        grazing = 1 - np.abs(along_normal)
         share = (gloss * (1 + 5 * grazing**5))[:, None]
         reflection = share * (0.3 + 0.7 * sky_seen) * self._sky.horizon(mirrored)
         radiance[hit] = albedo * irradiance + emission + reflection
@@ -166,17 +164,17 @@ class CityRenderer:
         slant = np.einsum("rak,rk->ra", self._axes[patch], directions) / approach[:, None]
         stretch = np.minimum(np.sqrt(1 + slant**2), np.float32(FILTER_STRETCH_MAX))
         filters = (distance * np.float32(spread))[:, None] * stretch
-        st = self._origin_st[patch] + np.stack([hits.u, hits.v], axis=1) * self._lengths[patch]
+        length, top = self._lengths[patch].T
         center = self._center[patch]
         outwards = position - center
         outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), np.float32(1e-6))
         return Surface(
             position=position,
             normal=np.where(np.isfinite(center), outwards, normal),
-            s=st[:, 0],
-            t=st[:, 1],
-            length=self._lengths[patch, 0],
-            top=self._origin_st[patch, 1] + self._lengths[patch, 1],
+            s=hits.u * length,
+            t=hits.v * top,
+            length=length,
+            top=top,
             filter_s=filters[:, 0],
             filter_t=filters[:, 1],
             patch=patch,

@@ -41,12 +41,8 @@ class SkyLight:
         points = np.concatenate([position[round_], normal[round_]], axis=1).round(5)
         points, of_point = np.unique(points, axis=0, return_inverse=True)
         self._visibility[round_] = _visibility(caster, points[:, :3], points[:, 3:])[of_point.reshape(-1)]
-        self._straighten_triangles(mesh)
-
-    def _straighten_triangles(self, mesh: Mesh) -> None:
-        """A triangle has no fourth corner: extrapolate it, so that interpolation becomes linear."""
-        first = self._start[mesh.is_triangle]
-        values = self._visibility
+        # A triangle has no fourth corner: extrapolate it, so that interpolation becomes linear.
+        values, first = self._visibility, self._start[mesh.is_triangle]
         values[first + 3] = values[first + 1] + values[first + 2] - values[first]
 
     def at(self, hits: Hits) -> npt.NDArray[np.float32]:
@@ -63,16 +59,11 @@ class SkyLight:
         bottom = values[low] + fx * (values[low + 1] - values[low])
         high = low + stride
         top = values[high] + fx * (values[high + 1] - values[high])
-        visibility: npt.NDArray[np.float32] = (bottom + fy * (top - bottom)).astype(np.float32)
-        return visibility
+        return np.asarray(bottom + fy * (top - bottom), dtype=np.float32)
 
 
 def _grid_points(
-    mesh: Mesh,
-    cells: npt.NDArray[np.int64],
-    *,
-    patch: npt.NDArray[np.int64],
-    index: npt.NDArray[np.int64],
+    mesh: Mesh, cells: npt.NDArray[np.int64], *, patch: npt.NDArray[np.int64], index: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Positions and shading normals [G, 3] of the grid points.
 
@@ -83,7 +74,7 @@ def _grid_points(
     margin = np.minimum(INSET / np.maximum(mesh.lengths[patch], 1e-6), 0.3)
     triangle = mesh.is_triangle[patch]
     inside = np.clip(uv, margin, 1 - margin)
-    # The fourth point of a triangle is not on it: `_straighten_triangles` sets its value.
+    # The fourth point of a triangle is not on it: its value is extrapolated from the others.
     on_triangle = np.where(uv[triangle].sum(axis=1, keepdims=True) > 1, (0.0, 1.0), uv[triangle])
     round_ = np.isfinite(mesh.center[patch, 0])
     inside[triangle] = np.where(round_[triangle, None], on_triangle, on_triangle * 0.8 + 0.2 / 3)
@@ -109,5 +100,4 @@ def _visibility(
         rays = np.broadcast_to(direction, (len(facing), 3))
         clear = ~caster.occluded(position[facing], rays)
         seen[facing] += cosine[facing] * clear
-    visibility: npt.NDArray[np.float32] = (seen / height.sum()).astype(np.float32)
-    return visibility
+    return np.asarray(seen / height.sum(), dtype=np.float32)

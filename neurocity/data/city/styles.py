@@ -1,6 +1,6 @@
 """What surfaces are made of: materials with their parameters, one row of a table per distinct style."""
 
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -56,26 +56,14 @@ class Style:
     shop_height: float = 0.0
     cap: float = 0.6
 
-    def with_shops(self, height: float) -> "Style":
-        """The same facade with shops on its ground floor."""
-        return replace(self, shop_height=height)
-
 
 STYLE_DTYPE = np.dtype(
     [
-        ("material", "i4"),
-        ("base", "f4", 3),
-        ("accent", "f4", 3),
-        ("masonry", "i4"),
-        ("bay", "f4"),
-        ("storey", "f4"),
-        ("window", "f4", 2),
-        ("sill", "f4"),
-        ("shop_height", "f4"),
-        ("cap", "f4"),
+        (name, "i4" if isinstance(value, int) else "f4", np.shape(value))
+        for name, value in asdict(Style()).items()
     ]
 )
-"""The fields of Style in the order of its definition."""
+"""The fields of Style in the order of its definition, numbers as 32 bits."""
 
 
 @dataclass(slots=True)

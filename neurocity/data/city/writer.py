@@ -99,22 +99,18 @@ def write_transforms(
         "camera_model": "PINHOLE",
         "w": camera.width,
         "h": camera.height,
-        "fl_x": camera.fl_x,
-        "fl_y": camera.fl_y,
-        "cx": camera.cx,
-        "cy": camera.cy,
+        **{name: getattr(camera, name) for name in ("fl_x", "fl_y", "cx", "cy")},
         "aabb": aabb,
         "depth_unit_scale_factor": 1.0,
         "ply_file_path": POINTS,
+        **{f"{split}_filenames": [image_path(shot) for shot in part] for split, part in splits.items()},
+        "frames": [
+            {
+                "file_path": image_path(shot),
+                "depth_file_path": depth_path(shot),
+                "transform_matrix": shot.camera.camera_to_world.tolist(),
+            }
+            for shot in shots
+        ],
     }
-    for split, part in splits.items():
-        document[f"{split}_filenames"] = [image_path(shot) for shot in part]
-    document["frames"] = [
-        {
-            "file_path": image_path(shot),
-            "depth_file_path": depth_path(shot),
-            "transform_matrix": shot.camera.camera_to_world.tolist(),
-        }
-        for shot in shots
-    ]
     (folder / TRANSFORMS).write_text(json.dumps(document, indent=1) + "\n")
