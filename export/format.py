@@ -1,17 +1,18 @@
 """What an export format is: it writes a model's render graph into a file, and opens and reads that again.
 
-A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`. Nothing else has
-to be edited for a new one. The module that opens its artefacts shows in its docstring how one runs without
+A format is one module in `export/formats/` with an instance of `Format` named `FORMAT`. Nothing else has to
+be edited for a new one. The module that opens its artefacts shows in its docstring how one runs without
 NeuroCity.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from export.checks import Check
-from export.parity.tolerances import Tolerance
+from export.parity.tolerances import FP16, FP32, Tolerance
 from export.ray_profile import RayProfile
 from export.renderer import Renderer
 from neurocity.contract import RAY_INPUTS, TensorSpec
@@ -67,8 +68,15 @@ class Format(Protocol):
     file_name: str
     triton: TritonTarget
     packages: tuple[str, ...]
-    fixed_budget: bool
-    tolerances: Mapping[str, Tolerance]
+    fixed_budget: bool = False
+    tolerances: Mapping[str, Tolerance] = MappingProxyType({"fp32": FP32, "fp16": FP16})
+
+    def check_machine(self) -> None:
+        """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here.
+
+        Packages that the format's module imports need no check.
+        """
+        return
 
     def encode(
         self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
@@ -84,6 +92,7 @@ class Format(Protocol):
 
     def is_artefact(self, path: Path) -> bool:
         """Whether the file may be one of this format: by its ending, or by more where others share it."""
+        return path.suffix == Path(self.file_name).suffix
 
     def signature(self, path: Path) -> Signature:
         """Inputs and outputs read from the artefact, `rays` standing for the dynamic axis."""
@@ -96,14 +105,6 @@ class Format(Protocol):
 
     def inspect(self, path: Path) -> tuple[Check, ...]:
         """What must hold for the file itself, whatever it computes (versions, no random operators, ...)."""
-
-
-@runtime_checkable
-class ChecksMachine(Protocol):
-    """A format that needs more of a machine than the packages that its module imports."""
-
-    def check_machine(self) -> None:
-        """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here."""
 
 
 class Engine(NamedTuple):
@@ -125,6 +126,14 @@ class BuildsEngine(Protocol):
 
         Raises UnsupportedError, ExportError, and what `check_engine` raises.
         """
+
+
+def check_offered(target: Format, precision: str, library: EngineName) -> None:
+    """Raises MissingDependencyError or UnsupportedError when an export cannot be made, before it is begun."""
+    target.check_machine()
+    if isinstance(target, BuildsEngine):
+        target.check_engine(library)
+    tolerance_of(target, precision)
 
 
 def tolerance_of(target: Format, precision: str) -> Tolerance:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 import torch._inductor
@@ -28,8 +27,7 @@ from torch.utils._pytree import treespec_loads
 
 from export.checks import Check, equal
 from export.example_rays import example_rays, ray_axes
-from export.format import Signature, TritonTarget
-from export.parity.tolerances import FP16, FP32
+from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
 from export.torch_archive.program import renderer, require_device, signature
 from export.torch_archive.pt2 import imported_symbols, read_metadata, source_records, stripped
@@ -41,18 +39,15 @@ _ARCHITECTURES = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}
 """torch's name of a processor's abilities -> what the compiler may use: no more, so that all such run it."""
 
 
-class AOTInductorFormat:
+class AOTInductorFormat(Format):
     """`model.pt2`, loaded by `torch._inductor.aoti_load_package`."""
 
     name = "aotinductor"
     file_name = "model.pt2"
     triton = TritonTarget(backend="pytorch", platform="torch_aoti", naming="positional", device_bound=True)
     packages = ("torch",)
-    fixed_budget = False
-    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_machine(self) -> None:
-        """Raises MissingDependencyError where there is no C++ compiler; see `ChecksMachine`."""
         try:
             get_cpp_compiler()
         except InvalidCxxCompiler as error:
@@ -100,9 +95,6 @@ class AOTInductorFormat:
     def open(self, path: Path, device: str) -> Renderer:
         _require_machine(path, device)
         return renderer(torch._inductor.aoti_load_package(str(path)), device)
-
-    def is_artefact(self, path: Path) -> bool:
-        return path.suffix == Path(self.file_name).suffix
 
     def signature(self, path: Path) -> Signature:
         model = torch._inductor.aoti_load_package(str(path))

@@ -5,10 +5,8 @@ outlives the library version and the graphics card that an engine is bound to. T
 """
 
 from pathlib import Path
-from types import MappingProxyType
 
 from export.format import Engine, EngineName
-from export.parity.tolerances import FP16, FP32
 from export.ray_profile import RayProfile
 from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
 from export.tensorrt.graph_file import FixedBudgetFile
@@ -20,7 +18,6 @@ class TensorRTFormat(FixedBudgetFile):
 
     name = "tensorrt"
     triton = ENGINE_TARGET
-    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_engine(self, library: EngineName) -> None:
         """See `BuildsEngine`."""

@@ -15,15 +15,13 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from torch import nn
 from torch.jit.frontend import FrontendError
 
 from export.checks import Check, equal
-from export.format import Signature, TritonTarget
-from export.parity.tolerances import FP16, FP32
+from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
 from export.torch_archive.program import renderer, require_device, signature
 from export.torch_archive.records import rewritten
@@ -36,15 +34,13 @@ _RANDOM_OPS = ("aten::rand", "aten::bernoulli", "aten::normal", "aten::multinomi
 _SPECS = {spec.name: spec for spec in (*RAY_INPUTS, RAY_RADII_INPUT)}
 
 
-class TorchScriptFormat:
+class TorchScriptFormat(Format):
     """`model.pt`, loaded by `torch.jit.load`."""
 
     name = "torchscript"
     file_name = "model.pt"
     triton = TritonTarget(backend="pytorch", platform="pytorch_libtorch", naming="numbered")
     packages = ("torch",)
-    fixed_budget = False
-    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_machine(self) -> None:
         if sys.version_info[:2] > LAST_PYTHON:

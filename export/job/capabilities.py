@@ -7,7 +7,7 @@ its tolerances which precisions are verified. Families offer all of them, see `n
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from export.format import BuildsEngine, ChecksMachine, Precision, tolerance_of
+from export.format import Precision, check_offered
 from export.formats.registry import format_names, get_format, missing_dependency
 from export.job.job import ExportOptions
 from neurocity.errors import NeuroCityError
@@ -52,12 +52,7 @@ def _capability(family: Family, format_name: str, precision: str) -> Capability:
 
 def _require(family: Family, format_name: str, precision: str) -> None:
     """Raises what an export would be refused with: UnsupportedError or MissingDependencyError."""
-    target = get_format(format_name)
-    if isinstance(target, ChecksMachine):
-        target.check_machine()
-    if isinstance(target, BuildsEngine):
-        target.check_engine(ExportOptions.engine)
-    tolerance_of(target, precision)
+    check_offered(get_format(format_name), precision, ExportOptions.engine)
     try:
         family.model_class()
     except ModuleNotFoundError as error:

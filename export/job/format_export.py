@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from export.checks import Check, require
-from export.format import BuildsEngine, ChecksMachine, Format, Signature, tolerance_of
+from export.format import BuildsEngine, Format, Signature, check_offered, tolerance_of
 from export.job.artefact import inspect_artefact
 from export.job.graph import render_graph
 from export.job.job import Job
@@ -62,7 +62,7 @@ class FormatExport:
         MissingDependencyError or ExportError; nothing of the job is then in the repository.
         """
         job = self.job
-        self._check_offered()
+        check_offered(self.target, job.precision, job.engine)
         fixed = self.fixed_budget() if self.target.fixed_budget else None
         budget = self.budget | (fixed.record() if fixed else {})
         draft = embedded_manifest(self.checkpoint, job, self.target, budget)
@@ -82,14 +82,6 @@ class FormatExport:
             manifest = self._describe(artefact, manifest, parity)
             publish(staged, job.out, config_file=CONFIG_FILE, force=job.force)
         return manifest
-
-    def _check_offered(self) -> None:
-        """Raises what can be told before any work is done."""
-        if isinstance(self.target, ChecksMachine):
-            self.target.check_machine()
-        if isinstance(self.target, BuildsEngine):
-            self.target.check_engine(self.job.engine)
-        tolerance_of(self.target, self.job.precision)
 
     def _graph(self, fixed: SampleBudget | None) -> nn.Module:
         graph = render_graph(self.checkpoint.model, self.job.precision, fixed.samples if fixed else None)

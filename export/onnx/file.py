@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from export.checks import Check, equal
-from export.format import Signature
+from export.format import Format, Signature
 from export.renderer import Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
@@ -29,11 +29,11 @@ IR_VERSION = 10
 _RANDOM_OPS = ("Random", "Bernoulli", "Multinomial")
 
 
-class OnnxFile:
+class OnnxFile(Format):
     """The reading half of a format whose artefact is one self-contained ONNX file."""
 
     file_name = "model.onnx"
-    packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    packages = ("torch", "onnx", "onnxscript", "onnxruntime")
 
     def open(self, path: Path, device: str) -> Renderer:
         """The artefact in ONNX Runtime on `device` and nowhere else."""
@@ -45,10 +45,6 @@ class OnnxFile:
             return Light(*session.run(outputs, dict(zip(inputs, rays.arrays(), strict=True))))
 
         return render
-
-    def is_artefact(self, path: Path) -> bool:
-        """Whether the file ends as ONNX files do."""
-        return path.suffix == Path(self.file_name).suffix
 
     def signature(self, path: Path) -> Signature:
         """Inputs and outputs of the graph."""
