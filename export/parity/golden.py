@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from export.parity.images import encode_png, file_stem
 from export.parity.metrics import SSIM_WINDOW
+from export.parity.pictures import encode_png, file_stem
 from export.parity.rays import SCALES, adversarial_rays, scaled_view, view_rays
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import ArtefactFile, Golden, GoldenView, SceneInfo, View
