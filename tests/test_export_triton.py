@@ -14,7 +14,8 @@ from export.formats.registry import format_names, get_format
 from export.job.job import Job
 from export.job.manifest import complete, embedded_manifest
 from export.parity.rays import counted_rays, view_rays
-from export.repository.triton_config import CONFIG_FILE, check_config, model_config, write_model
+from export.repository.publish import CONFIG_FILE
+from export.repository.triton_config import check_config, model_config, write_model
 from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, manifest_from_json
 from neurocity.triton_names import output_name

@@ -20,9 +20,9 @@ from export.parity.gate import ParityGate, ParityReport, Progress
 from export.parity.golden import golden_files
 from export.ray_profile import RayProfile
 from export.renderer import Renderer
-from export.repository.publish import publish, staging, write_synced
+from export.repository.publish import publish, staging
 from export.repository.report import REPORT_FILE, markdown
-from export.repository.triton_config import CONFIG_FILE, write_model
+from export.repository.triton_config import write_model
 from export.speed.profile import profile_artefact
 from neurocity.checkpoint import Checkpoint
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
@@ -80,7 +80,7 @@ class FormatExport:
             engine = self._build_engine(path, rays_per_call)
             manifest = self._complete(draft, artefact, parity, engine, rays_per_call)
             manifest = self._describe(artefact, manifest, parity)
-            publish(staged, job.out, config_file=CONFIG_FILE, force=job.force)
+            publish(staged, job.out, force=job.force)
         return manifest
 
     def _graph(self, fixed: SampleBudget | None) -> nn.Module:
@@ -91,7 +91,7 @@ class FormatExport:
 
     def _write(self, path: Path, graph: nn.Module, draft: SceneManifest) -> None:
         with self._step("writing"), _foreign_errors(ExportError, "the model could not be written"):
-            write_synced(path, self.target.encode(graph, to_json(draft), draft.inputs))
+            path.write_bytes(self.target.encode(graph, to_json(draft), draft.inputs))
 
     def _open(self, path: Path, draft: SceneManifest) -> _Artefact:
         with _foreign_errors(ParityError, "the artefact could not be opened"):
@@ -135,7 +135,7 @@ class FormatExport:
             _foreign_errors(ExportError, "the engine could not be built"),
         ):
             engine = self.target.build_engine(artefact, self.job.engine, rays)
-            write_synced(artefact.with_name(engine.record["file"]), engine.content)
+            artefact.with_name(engine.record["file"]).write_bytes(engine.content)
         return engine.record
 
     def _complete(
@@ -164,7 +164,7 @@ class FormatExport:
         texts = {MANIFEST_FILE: to_json(manifest).encode(), REPORT_FILE: markdown(manifest).encode()}
         for place, content in (texts | parity.pictures | golden_contents).items():
             (folder / place).parent.mkdir(exist_ok=True)
-            write_synced(folder / place, content)
+            (folder / place).write_bytes(content)
         return manifest
 
     def _progress(self, doing: str, done: int, total: int) -> None:

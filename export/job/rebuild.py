@@ -11,9 +11,9 @@ from typing import Any
 from export.format import EngineName, Signature
 from export.job.manifest import with_engine
 from export.ray_profile import RayProfile
-from export.repository.publish import publish, staging, write_synced
+from export.repository.publish import CONFIG_FILE, publish, staging
 from export.repository.report import REPORT_FILE, markdown
-from export.repository.triton_config import CONFIG_FILE, write_model
+from export.repository.triton_config import write_model
 from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
 from export.tensorrt.library import load_library
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
@@ -59,7 +59,7 @@ def rebuild_engine(
         _replace(copy / MANIFEST_FILE, to_json(manifest).encode())
         _replace(copy / REPORT_FILE, markdown(manifest).encode())
         _write_config(staged, manifest)
-        publish(staged, model.parent, config_file=CONFIG_FILE, force=True)
+        publish(staged, model.parent, force=True)
     return manifest
 
 
@@ -81,7 +81,7 @@ def _profile(manifest: SceneManifest, least: int | None, usual: int | None, most
 
 def _replace(path: Path, content: bytes) -> None:
     path.unlink()  # a link to the shipped file, perhaps
-    write_synced(path, content)
+    path.write_bytes(content)
 
 
 def _write_config(staged: Path, manifest: SceneManifest) -> None:

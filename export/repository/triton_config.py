@@ -18,10 +18,9 @@ from tritonclient.grpc.model_config_pb2 import (
 from export.checks import Check, equal
 from export.format import Signature, TritonTarget
 from export.parity.rays import counted_rays, view_rays
-from export.repository.publish import write_synced
+from export.repository.publish import CONFIG_FILE
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
 
-CONFIG_FILE = "config.pbtxt"
 WARMUP_FOLDER = "warmup"
 """Raw tensors beside the version folders, from which Triton makes a request before it calls a model ready."""
 
@@ -42,9 +41,9 @@ def write_model(
     (folder / WARMUP_FOLDER).mkdir()
     files = [f"{manifest.version}-{spec.name}" for spec in signature.inputs]
     for file, values in zip(files, rays.arrays(), strict=True):
-        write_synced(folder / WARMUP_FOLDER / file, values.astype("<f4").tobytes())
+        (folder / WARMUP_FOLDER / file).write_bytes(values.astype("<f4").tobytes())
     text = model_config(manifest, target, signature, instances=instances, warmup=files)
-    write_synced(folder / CONFIG_FILE, text.encode())
+    (folder / CONFIG_FILE).write_bytes(text.encode())
     return check_config(text, manifest, signature)
 
 
