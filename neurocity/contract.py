@@ -211,6 +211,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_record(name: str, content: bytes) -> ArtefactFile:
+    """The record of a file with that content."""
+    return ArtefactFile(name=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
 def to_json(record: Any) -> str:
     """A contract dataclass as JSON text with sorted keys: equal records give equal bytes."""
     return json.dumps(asdict(record), indent=2, sort_keys=True)

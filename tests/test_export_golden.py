@@ -19,9 +19,9 @@ INFO = tiny_info()
 
 
 @pytest.fixture(scope="module")
-def reference():
-    with Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=4096) as reference:
-        yield reference
+def reference(tmp_path_factory):
+    kept = tmp_path_factory.mktemp("views")
+    return Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=4096, kept=kept)
 
 
 def test_rays_are_kept_with_the_answers_of_the_model(reference):

@@ -50,9 +50,9 @@ ADVERSARIAL = np.unique(next(iter(adversarial_rays(INFO.bounds, radii=True).valu
 
 
 @pytest.fixture(scope="module")
-def reference():
-    with Reference(MODEL, device="cpu", rays_per_call=4096) as reference:
-        yield reference
+def reference(tmp_path_factory):
+    kept = tmp_path_factory.mktemp("views")
+    return Reference(MODEL, device="cpu", rays_per_call=4096, kept=kept)
 
 
 def _verify(reference, render, info=INFO):

@@ -29,9 +29,10 @@ from export.checks import Check, equal
 from export.example_rays import example_rays, ray_axes
 from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
-from export.torch_archive.program import renderer, require_device, signature
+from export.torch_archive.program import renderer, signature
 from export.torch_archive.pt2 import imported_symbols, read_metadata, source_records, stripped
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, TensorSpec, ray_inputs
+from neurocity.device import check_device
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
 
 _RANDOM_SYMBOLS = r"aoti_torch_\w+?_(?:rand|bernoulli|normal|multinomial|native_dropout)\w*"
@@ -154,7 +155,7 @@ def _require_machine(path: Path, device: str) -> None:
             f"{path} was compiled for {_device(metadata)} and cannot run on {device}; "
             f"export again with --device {device}"
         )
-    require_device(device)
+    check_device(device)
     built = metadata.get("AOTI_MACHINE", ""), "AVX512" in metadata.get("AOTI_CPU_ISA", "").split()
     here = platform.machine(), torch.backends.cpu.get_cpu_capability() == "AVX512"
     if built[0] != here[0] or built[1] > here[1]:

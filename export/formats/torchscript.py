@@ -23,9 +23,10 @@ from torch.jit.frontend import FrontendError
 from export.checks import Check, equal
 from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
-from export.torch_archive.program import renderer, require_device, signature
+from export.torch_archive.program import renderer, signature
 from export.torch_archive.records import rewritten
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RAY_RADII_INPUT, TensorSpec
+from neurocity.device import check_device
 from neurocity.errors import ManifestError, UnsupportedError
 
 LAST_PYTHON = (3, 13)
@@ -65,7 +66,7 @@ class TorchScriptFormat(Format):
         return rewritten(buffer.getvalue(), _without_origin)
 
     def open(self, path: Path, device: str) -> Renderer:
-        require_device(device)
+        check_device(device)
         return renderer(_load(path, device), device)
 
     def is_artefact(self, path: Path) -> bool:

@@ -15,7 +15,7 @@ from tritonclient.grpc.model_config_pb2 import (
     ModelOutput,
 )
 
-from export.checks import Check, equal
+from export.checks import Check, equal, require
 from export.format import Signature, TritonTarget
 from export.parity.rays import counted_rays, view_rays
 from export.repository.publish import CONFIG_FILE
@@ -28,13 +28,12 @@ _TRITON_DTYPES = {"float32": DataType.TYPE_FP32}
 _DTYPES = {code: name for name, code in _TRITON_DTYPES.items()}
 
 
-def write_model(
-    folder: Path, manifest: SceneManifest, target: TritonTarget, signature: Signature, *, instances: int = 1
-) -> tuple[Check, ...]:
-    """Write `config.pbtxt` and the rays of its warm-up into a model's folder; returns the checks of the text.
+def write_model(folder: Path, manifest: SceneManifest, target: TritonTarget, signature: Signature) -> None:
+    """Write `config.pbtxt` and the rays of its warm-up into a model's folder.
 
     The rays are those of the first held-out view, as many as one call should have: what the model allocates
     and compiles for its first call is done when Triton says that it is ready.
+    Raises ParityError when the text, read as Triton will, is not what the artefact declares.
     """
     view = view_rays(manifest.info.views[0], radii=manifest.takes_ray_radii)
     (rays,) = counted_rays(view, (manifest.rays_per_call,)).values()
@@ -42,23 +41,17 @@ def write_model(
     files = [f"{manifest.version}-{spec.name}" for spec in signature.inputs]
     for file, values in zip(files, rays.arrays(), strict=True):
         (folder / WARMUP_FOLDER / file).write_bytes(values.astype("<f4").tobytes())
-    text = model_config(manifest, target, signature, instances=instances, warmup=files)
+    text = model_config(manifest, target, signature, warmup=files)
+    require(check_config(text, manifest, signature))
     (folder / CONFIG_FILE).write_bytes(text.encode())
-    return check_config(text, manifest, signature)
 
 
 def model_config(
-    manifest: SceneManifest,
-    target: TritonTarget,
-    signature: Signature,
-    *,
-    instances: int = 1,
-    warmup: Sequence[str] = (),
+    manifest: SceneManifest, target: TritonTarget, signature: Signature, *, warmup: Sequence[str] = ()
 ) -> str:
     """The text of `config.pbtxt` for an artefact of that signature, with the manifest in its parameters.
 
-    instances: how many copies run side by side. warmup: files with the inputs of a first request, in
-    `WARMUP_FOLDER`.
+    warmup: files with the inputs of a first request, in `WARMUP_FOLDER`.
 
     A request is one bundle of rays, so Triton's own batching is off; yet `dynamic_batching` stands there,
     because it makes Triton drop a queued request whose caller has gone or whose gRPC deadline has passed.
@@ -71,6 +64,7 @@ def model_config(
         input=[ModelInput(**_tensor(spec)) for spec in signature.inputs],
         output=[ModelOutput(**_tensor(spec)) for spec in signature.outputs],
     )
+    instances = manifest.options.get("instances", 1)
     config.instance_group.add(count=instances, kind=_kind(target, manifest))
     if warmup:
         request = config.model_warmup.add(name="a held-out view", batch_size=1)

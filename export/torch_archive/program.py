@@ -11,17 +11,10 @@ from export.format import Signature
 from export.renderer import Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import RENDER_OUTPUTS, TensorSpec
-from neurocity.errors import MissingDependencyError
 from neurocity.light import Light
 from neurocity.triton_names import Naming, input_name, output_name
 
 Program = Callable[..., Sequence[Tensor]]
-
-
-def require_device(device: str) -> None:
-    """Raises MissingDependencyError where there is no such device."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
 
 
 def renderer(program: Program, device: str) -> Renderer:
