@@ -11,9 +11,9 @@ from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
 from tiny_families import tiny_model
 
 from export.cli import main
+from export.commands.capabilities import Capability, capabilities
 from export.formats.registry import format_names
 from export.formats.torchscript import TorchScriptFormat
-from export.job.capabilities import Capability, capabilities
 from export.parity.tolerances import FP32
 from neurocity.families import FAMILIES, find_family
 

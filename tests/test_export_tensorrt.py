@@ -16,7 +16,7 @@ from tiny_families import tiny_model
 from torch import nn
 
 from export.formats import tensorrt as tensorrt_format
-from export.job.graph import render_graph
+from export.job.source import render_graph
 from export.ray_profile import RayProfile
 from export.tensorrt.library import has_cuda_device, load_library
 from export.tensorrt.network import build

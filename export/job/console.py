@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from export.job.inspect import worst_figures
 from export.job.outcome import Outcome
-from export.repository.inspect import worst_figures
 from neurocity.contract import SceneManifest
 from neurocity.errors import NeuroCityError
 

@@ -13,10 +13,10 @@ from torch import nn
 from export.checks import Check, require
 from export.format import BuildsEngine, Format, Signature, check_offered, tolerance_of
 from export.job.artefact import inspect_artefact
-from export.job.graph import render_graph
 from export.job.job import Job
 from export.job.manifest import embedded_manifest, with_engine
 from export.job.sample_budget import SampleBudget, choose_budget
+from export.job.source import render_graph
 from export.parity.gate import ParityGate, ParityReport, Progress
 from export.parity.golden import golden_files
 from export.ray_profile import RayProfile
