@@ -5,8 +5,8 @@ be edited for a new one. The module that opens its artefacts shows in its docstr
 NeuroCity.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -15,9 +15,9 @@ from export.checks import Check
 from export.parity.tolerances import FP16, FP32, Tolerance
 from export.ray_profile import RayProfile
 from export.renderer import Renderer
-from neurocity.contract import RAY_INPUTS, TensorSpec
+from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import UnsupportedError
-from neurocity.triton_names import Naming
+from neurocity.triton_names import Naming, input_name, output_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +32,16 @@ class Signature(NamedTuple):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    def named(
+        cls, naming: Naming, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = RENDER_OUTPUTS
+    ) -> "Signature":
+        """That of a graph with these tensors of the contract, for a backend that wants such names."""
+        return cls(
+            tuple(replace(spec, name=input_name(naming, i, spec.name)) for i, spec in enumerate(inputs)),
+            tuple(replace(spec, name=output_name(naming, i, spec.name)) for i, spec in enumerate(outputs)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

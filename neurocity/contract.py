@@ -54,6 +54,9 @@ class TensorSpec:
     dtype: str
     shape: tuple[int | str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} {list(self.shape)}"
+
 
 RAY_INPUTS = (
     TensorSpec(name=RAY_ORIGINS, dtype="float32", shape=("rays", 3)),

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from export.checks import Check, equal
 from export.format import Format, Signature
-from neurocity.contract import SceneManifest, TensorSpec, to_json
-from neurocity.triton_names import input_name, output_name
+from neurocity.contract import SceneManifest, to_json
 
 
 def inspect_artefact(
@@ -17,31 +16,13 @@ def inspect_artefact(
     float32, and a ray axis that is really dynamic on every input and output. `manifest` is the one that was
     embedded and has to come out again.
     """
-    signature = target.signature(path)
-    naming = target.triton.naming
-    inputs = [input_name(naming, index, spec.name) for index, spec in enumerate(manifest.inputs)]
-    outputs = [output_name(naming, index, spec.name) for index, spec in enumerate(manifest.outputs)]
+    where, signature = target.file_name, target.signature(path)
+    expected = Signature.named(target.triton.naming, manifest.inputs, manifest.outputs)
+    checks = [*target.inspect(path)]
+    for kind, got, wanted in zip(("input", "output"), signature, expected, strict=True):
+        checks.append(equal(f"{kind} count", where, len(got), len(wanted)))
+        for index, specs in enumerate(zip(got, wanted, strict=False)):
+            checks.append(equal(f"{kind} {index}", where, *map(str, specs)))
     kept = target.read_manifest(path) == to_json(manifest)
-    checks = (
-        *target.inspect(path),
-        *_compare(target.file_name, "input", signature.inputs, manifest.inputs, inputs),
-        *_compare(target.file_name, "output", signature.outputs, manifest.outputs, outputs),
-        equal("manifest inside", target.file_name, "the same" if kept else "another", "the same"),
-    )
-    return signature, checks
-
-
-def _compare(
-    where: str, kind: str, got: tuple[TensorSpec, ...], expected: tuple[TensorSpec, ...], names: list[str]
-) -> list[Check]:
-    checks = [equal(f"{kind} count", where, len(got), len(expected))]
-    for index, (found, wanted, name) in enumerate(zip(got, expected, names, strict=False)):
-        checks.append(
-            equal(
-                f"{kind} {index}",
-                where,
-                f"{found.name} {found.dtype} {list(found.shape)}",
-                f"{name} {wanted.dtype} {list(wanted.shape)}",
-            )
-        )
-    return checks
+    checks.append(equal("manifest inside", where, "the same" if kept else "another", "the same"))
+    return signature, tuple(checks)

@@ -91,8 +91,10 @@ def check_config(text: str, manifest: SceneManifest, signature: Signature) -> tu
     return (
         equal("name", CONFIG_FILE, config.name, manifest.model_name),
         equal("max_batch_size", CONFIG_FILE, config.max_batch_size, 0),
-        equal("inputs", CONFIG_FILE, _describe(read.inputs), _describe(signature.inputs)),
-        equal("outputs", CONFIG_FILE, _describe(read.outputs), _describe(signature.outputs)),
+        *(
+            equal(kind, CONFIG_FILE, ", ".join(map(str, got)), ", ".join(map(str, expected)))
+            for kind, got, expected in zip(Signature._fields, read, signature, strict=True)
+        ),
         equal(
             "manifest",
             CONFIG_FILE,
@@ -118,7 +120,3 @@ def _tensor(spec: TensorSpec) -> dict[str, object]:
 def _spec(tensor: ModelInput | ModelOutput) -> TensorSpec:
     shape = tuple("rays" if axis == -1 else axis for axis in tensor.dims)
     return TensorSpec(name=tensor.name, dtype=_DTYPES.get(tensor.data_type, "unknown"), shape=shape)
-
-
-def _describe(specs: tuple[TensorSpec, ...]) -> str:
-    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
