@@ -347,7 +347,7 @@ EXPORT_CONTRACTS = {
     ],
     "a format knows nothing of the proof but its limits": [
         ("formats/onnx.py", "export.parity.gate"),
-        ("tensorrt/network.py", "export.parity.rays"),
+        ("tensorrt/engine.py", "export.parity.rays"),
     ],
     "what formats share is reached through formats": [
         ("job/capabilities.py", "export.tensorrt.library"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export.format import Engine, EngineName
 from export.ray_profile import RayProfile
-from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
+from export.tensorrt.engine import ENGINE_TARGET, build_engine
 from export.tensorrt.graph_file import FixedBudgetFile
 from export.tensorrt.library import load_library
 

@@ -14,7 +14,7 @@ from export.ray_profile import RayProfile
 from export.repository.publish import publish, staging
 from export.repository.report import REPORT_FILE, markdown
 from export.repository.triton_config import write_model
-from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
+from export.tensorrt.engine import ENGINE_TARGET, build_engine
 from export.tensorrt.library import load_library
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
 from neurocity.errors import ConfigError, UnsupportedError
