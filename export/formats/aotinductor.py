@@ -11,9 +11,6 @@ being the rays by name:
 
 import platform
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -26,11 +23,11 @@ from torch._inductor.runtime.cache_dir_utils import cache_dir
 from torch.utils._pytree import treespec_loads
 
 from export.checks import Check, equal
-from export.example_rays import example_rays, ray_axes
+from export.example_rays import example_rays, quiet_torch, ray_axes
 from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
+from export.torch_archive.archive import imported_symbols, read_metadata, source_records, stripped
 from export.torch_archive.program import renderer, signature
-from export.torch_archive.pt2 import imported_symbols, read_metadata, source_records, stripped
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, TensorSpec, ray_inputs
 from neurocity.device import check_device
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
@@ -74,7 +71,7 @@ class AOTInductorFormat(Format):
             "cpp.dynamic_threads": True,
             "cpp.march": _ARCHITECTURES.get(torch.backends.cpu.get_cpu_capability()),
         }
-        with _quiet_compiler(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        with quiet_torch(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             try:
                 with recording_for_compiler(native_kernels=tensor.device.type == "cpu"):
                     program = torch.export.export(
@@ -133,18 +130,6 @@ class _PlainTuple(nn.Module):
     def forward(self, *rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rgb, depth, opacity = self.model(*rays)
         return rgb, depth, opacity
-
-
-@contextmanager
-def _quiet_compiler() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for message, category in (
-            ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
-            ("# The axis name: rays will not be used", UserWarning),
-            (r"`torch\.jit\.\w+` is deprecated", DeprecationWarning),
-        ):
-            warnings.filterwarnings("ignore", message, category)
-        yield
 
 
 def _require_machine(path: Path, device: str) -> None:

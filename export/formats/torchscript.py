@@ -10,10 +10,8 @@ Without NeuroCity, `inputs` being the rays by name:
 
 import io
 import sys
-import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -21,10 +19,11 @@ from torch import nn
 from torch.jit.frontend import FrontendError
 
 from export.checks import Check, equal
+from export.example_rays import quiet_torch
 from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
+from export.torch_archive.archive import rewritten
 from export.torch_archive.program import renderer, signature
-from export.torch_archive.records import rewritten
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RAY_RADII_INPUT, TensorSpec
 from neurocity.device import check_device
 from neurocity.errors import ManifestError, UnsupportedError
@@ -57,7 +56,7 @@ class TorchScriptFormat(Format):
         inputs: tuple[TensorSpec, ...] = RAY_INPUTS,  # noqa: ARG002, those of `forward`
     ) -> bytes:
         buffer = io.BytesIO()
-        with _deprecation_known():
+        with quiet_torch():
             try:
                 scripted = torch.jit.script(model)
             except (RuntimeError, FrontendError) as error:
@@ -107,17 +106,8 @@ class TorchScriptFormat(Format):
 FORMAT = TorchScriptFormat()
 
 
-@contextmanager
-def _deprecation_known() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for function in ("script", "save", "load"):
-            message = rf"`torch\.jit\.{function}` is deprecated"
-            warnings.filterwarnings("ignore", message, DeprecationWarning)
-        yield
-
-
 def _load(path: Path, device: str, extra: dict[str, str] | None = None) -> torch.jit.ScriptModule:
-    with _deprecation_known():
+    with quiet_torch():
         return torch.jit.load(path, map_location=device, _extra_files=extra)
 
 
