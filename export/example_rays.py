@@ -33,7 +33,7 @@ def ray_axes(inputs: tuple[TensorSpec, ...]) -> tuple[dict[int, torch.export.Dim
 
 @contextmanager
 def quiet_torch() -> Iterator[None]:
-    """Hides that torch uses what it deprecates itself, as we do TorchScript, and that inputs share an axis."""
+    """Hides that torch uses what it deprecates, as we do TorchScript, and that inputs share an axis."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
         warnings.filterwarnings("ignore", "# The axis name: rays will not be used", UserWarning)
