@@ -5,9 +5,9 @@ Time is measured in passes over all rays, in calls of one size: single calls dif
 differs.
 """
 
-import argparse
 import json
 import pickle
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -155,23 +155,15 @@ def _pass(render: Renderer, rays: Rays, size: int, clock: Clock) -> list[float]:
 
 
 def main() -> None:
-    """Reads the rays, opens the artefact, prints the figures as the last line of standard output."""
-    parser = argparse.ArgumentParser(prog="python -m export.speed.measure")
-    parser.add_argument("opener", type=Path, help="pickled function of the artefact and the device")
-    parser.add_argument("artefact", type=Path)
-    parser.add_argument("rays", type=Path)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--rays-per-call", type=int)
-    arguments = parser.parse_args()
-    with np.load(arguments.rays) as arrays:
-        rays = Rays(**arrays)
-    render = pickle.loads(arguments.opener.read_bytes())(arguments.artefact, arguments.device)
+    """Does the task whose pickle is the only argument; prints the figures as the last line."""
+    with Path(sys.argv[1]).open("rb") as file:
+        task = pickle.load(file)
+    render = task["open"](task["path"], task["device"])
     figures = measure(
         render,
-        rays,
-        rays_per_call=arguments.rays_per_call,
-        seconds=arguments.seconds,
+        task["rays"],
+        rays_per_call=task["rays_per_call"],
+        seconds=task["seconds"],
         memory=peak_memory,
     )
     print(json.dumps(figures))
