@@ -5,7 +5,8 @@ be edited for a new one. The module that opens its artefacts shows in its docstr
 NeuroCity.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from export.parity.tolerances import FP16, FP32, Tolerance
 from export.ray_profile import RayProfile
 from export.renderer import Renderer
 from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
-from neurocity.errors import UnsupportedError
+from neurocity.errors import EngineError, NeuroCityError, UnsupportedError
 from neurocity.triton_names import Naming, input_name, output_name
 
 if TYPE_CHECKING:
@@ -152,3 +153,16 @@ def tolerance_of(target: Format, precision: str) -> Tolerance:
         known = ", ".join(f"{target.name} {offered}" for offered in target.tolerances)
         raise UnsupportedError(f"{target.name} in {precision} is not offered, known: {known}")
     return target.tolerances[precision]
+
+
+@contextmanager
+def foreign_errors(kind: type[NeuroCityError], what: str) -> Iterator[None]:
+    """Whatever converters and runtimes raise, as `kind`; our own errors pass."""
+    try:
+        yield
+    except EngineError as error:  # what a runtime raised, in our words
+        raise kind(f"{what}: {error}") from error
+    except NeuroCityError:
+        raise
+    except Exception as error:
+        raise kind(f"{what}: {type(error).__name__}: {error}") from error

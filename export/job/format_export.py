@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from export.checks import Check, require
-from export.format import BuildsEngine, Format, Signature, check_offered, tolerance_of
+from export.format import BuildsEngine, Format, Signature, check_offered, foreign_errors, tolerance_of
 from export.job.artefact import inspect_artefact
 from export.job.job import Job
 from export.job.manifest import embedded_manifest, with_engine
@@ -27,7 +27,7 @@ from export.repository.triton_config import write_model
 from export.speed.profile import profile_artefact
 from neurocity.checkpoint import Checkpoint
 from neurocity.contract import MANIFEST_FILE, ArtefactFile, SceneManifest, file_record, to_json
-from neurocity.errors import EngineError, ExportError, NeuroCityError, ParityError
+from neurocity.errors import ExportError, ParityError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +92,14 @@ class FormatExport:
         return graph
 
     def _write(self, path: Path, graph: nn.Module, draft: SceneManifest) -> ArtefactFile:
-        with self._step("writing"), _foreign_errors(ExportError, "the model could not be written"):
+        with self._step("writing"), foreign_errors(ExportError, "the model could not be written"):
             content = self.target.encode(graph, to_json(draft), draft.inputs)
-            path.write_bytes(content)
+        path.write_bytes(content)
         return file_record(path.name, content)
 
     def _open(self, path: Path, draft: SceneManifest) -> tuple[Renderer, Signature, tuple[Check, ...]]:
         """The artefact from its bytes on disk, what it declares, and the checks that it passed."""
-        with _foreign_errors(ParityError, "the artefact could not be opened"):
+        with foreign_errors(ParityError, "the artefact could not be opened"):
             signature, checks = inspect_artefact(self.target, path, draft)
             require(checks)
             return self.target.open(path, self.job.device), signature, checks
@@ -136,10 +136,10 @@ class FormatExport:
         rays = RayProfile.for_calls(rays_per_call)
         with (
             self._step("building the engine"),
-            _foreign_errors(ExportError, "the engine could not be built"),
+            foreign_errors(ExportError, "the engine could not be built"),
         ):
             engine = self.target.build_engine(artefact, self.job.engine, rays)
-            artefact.with_name(engine.record["file"]).write_bytes(engine.content)
+        artefact.with_name(engine.record["file"]).write_bytes(engine.content)
         return engine.record
 
     def _progress(self, doing: str, done: int, total: int) -> None:
@@ -151,16 +151,3 @@ class FormatExport:
         self._progress(name, 0, 1)
         yield
         self._progress(name, 1, 1)
-
-
-@contextmanager
-def _foreign_errors(kind: type[NeuroCityError], what: str) -> Iterator[None]:
-    """Whatever converters and runtimes raise, as `kind`; our own errors and the file system's pass."""
-    try:
-        yield
-    except EngineError as error:  # what a runtime raised, in our words
-        raise kind(f"{what}: {error}") from error
-    except (NeuroCityError, OSError):
-        raise
-    except Exception as error:
-        raise kind(f"{what}: {type(error).__name__}: {error}") from error
