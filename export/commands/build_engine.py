@@ -33,7 +33,6 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code; see `export.cli`."""
-    messages = Console(stderr=True)
     parsed = tyro.cli(
         Arguments,
         args=arguments,
@@ -50,10 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             most=parsed.max_rays,
         )
     except NeuroCityError as error:
-        print_error(messages, str(error))
+        print_error(Console(stderr=True), str(error))
         return exit_code(error)
-    output = Console()
-    output.print(f"{manifest.model_name}, version {manifest.version}", markup=False, highlight=False)
+    print(f"{manifest.model_name}, version {manifest.version}")
     for name, value in summary(manifest).items():
-        output.print(f"  {name}: {value}", markup=False, highlight=False, soft_wrap=True)
+        print(f"  {name}: {value}")
     return 0

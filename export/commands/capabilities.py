@@ -60,10 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps([{**asdict(item), "offered": item.offered} for item in found], indent=2))
         return 0
     reasons = list(dict.fromkeys(item.reason for item in found if item.reason))
-    output = Console()
-    output.print(_table(found, reasons))
+    Console().print(_table(found, reasons))
     for number, reason in enumerate(reasons, start=1):
-        output.print(f"({number}) {reason}", markup=False, highlight=False, soft_wrap=True)
+        print(f"({number}) {reason}")
     return 0
 
 
