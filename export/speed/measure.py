@@ -28,7 +28,7 @@ _SETTLED = 0.02
 """The median of passes has settled when another pass moves it by less than this share."""
 _PASSES = 3
 """Passes that are measured at least, and tried with every size."""
-_STATUS = Path("/proc/self/status")
+_PROCESSES = Path("/proc")
 
 Clock = Callable[[], float]
 Memory = Callable[[], int | None]
@@ -96,12 +96,11 @@ def choose(tried: list[tuple[int, int]]) -> int:
     return min(size for size, speed in tried if speed * _GOOD_ENOUGH >= fastest)
 
 
-def peak_memory() -> int | None:
-    """The most memory that this process has had, in bytes; None where the system does not tell."""
-    if not _STATUS.exists():
-        return None
-    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+def peak_memory(process: int | str = "self") -> int | None:
+    """The most memory that a process has had, in bytes; None where the system does not tell."""
+    status = _PROCESSES / str(process) / "status"
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def _probe(
