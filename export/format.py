@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_ch
 
 from export.checks import Check
 from export.parity.tolerances import FP16, FP32, Tolerance
-from export.ray_profile import RayProfile
-from export.renderer import Renderer
+from export.renderer import RayProfile, Renderer
 from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import EngineError, NeuroCityError, UnsupportedError
 from neurocity.triton_names import Naming, input_name, output_name

@@ -17,7 +17,7 @@ from torch import nn
 
 from export.formats import tensorrt as tensorrt_format
 from export.job.source import render_graph
-from export.ray_profile import RayProfile
+from export.renderer import RayProfile
 from export.tensorrt.engine import build
 from export.tensorrt.library import has_cuda_device, load_library
 from export.tensorrt.preflight import REMEDIES, refuse_unsupported

@@ -7,7 +7,7 @@ outlives the library version and the graphics card that an engine is bound to. T
 from pathlib import Path
 
 from export.format import Engine, EngineName
-from export.ray_profile import RayProfile
+from export.renderer import RayProfile
 from export.tensorrt.engine import ENGINE_TARGET, build_engine
 from export.tensorrt.graph_file import FixedBudgetFile
 from export.tensorrt.library import load_library

@@ -10,17 +10,15 @@ from typing import Any
 
 from torch import nn
 
-from export.checks import Check, require
+from export.checks import Check, equal, require
 from export.format import BuildsEngine, Format, Signature, check_offered, foreign_errors, tolerance_of
-from export.job.artefact import inspect_artefact
 from export.job.job import Job
 from export.job.manifest import embedded_manifest, with_engine
 from export.job.sample_budget import SampleBudget, choose_budget
 from export.job.source import render_graph
 from export.parity.gate import ParityGate, ParityReport, Progress
 from export.parity.golden import golden_files
-from export.ray_profile import RayProfile
-from export.renderer import Renderer
+from export.renderer import RayProfile, Renderer
 from export.repository.publish import publish, staging
 from export.repository.report import REPORT_FILE, markdown
 from export.repository.triton_config import write_model
@@ -151,3 +149,24 @@ class FormatExport:
         self._progress(name, 0, 1)
         yield
         self._progress(name, 1, 1)
+
+
+def inspect_artefact(
+    target: Format, path: Path, manifest: SceneManifest
+) -> tuple[Signature, tuple[Check, ...]]:
+    """The signature that the file at `path` declares, and the checks of the file.
+
+    The signature has to be the manifest's: its names in the form that the format's Triton backend wants,
+    float32, and a ray axis that is really dynamic on every input and output. `manifest` is the one that was
+    embedded and has to come out again.
+    """
+    where, signature = target.file_name, target.signature(path)
+    expected = Signature.named(target.triton.naming, manifest.inputs, manifest.outputs)
+    checks = [*target.inspect(path)]
+    for kind, got, wanted in zip(("input", "output"), signature, expected, strict=True):
+        checks.append(equal(f"{kind} count", where, len(got), len(wanted)))
+        for index, specs in enumerate(zip(got, wanted, strict=False)):
+            checks.append(equal(f"{kind} {index}", where, *map(str, specs)))
+    kept = target.read_manifest(path) == to_json(manifest)
+    checks.append(equal("manifest inside", where, "the same" if kept else "another", "the same"))
+    return signature, tuple(checks)

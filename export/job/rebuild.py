@@ -10,7 +10,7 @@ from typing import Any
 
 from export.format import EngineName, Signature
 from export.job.manifest import with_engine
-from export.ray_profile import RayProfile
+from export.renderer import RayProfile
 from export.repository.publish import publish, staging
 from export.repository.report import REPORT_FILE, markdown
 from export.repository.triton_config import write_model

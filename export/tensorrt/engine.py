@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from export.format import Engine, TritonTarget
-from export.ray_profile import RayProfile
+from export.renderer import RayProfile
 from export.tensorrt.library import EngineLibrary, has_cuda_device
 from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, TensorSpec, ray_inputs
 from neurocity.errors import ExportError, UnsupportedError
