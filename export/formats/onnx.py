@@ -20,7 +20,6 @@ class OnnxFormat(OnnxFile):
     def encode(
         self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
     ) -> bytes:
-        """The artefact of `model`; see `Format.encode`."""
         from export.onnx.trace import finish, trace  # noqa: PLC0415, torch only when it is needed
 
         proto = trace(model, inputs)

@@ -20,11 +20,9 @@ class TensorRTFormat(FixedBudgetFile):
     triton = ENGINE_TARGET
 
     def check_engine(self, library: EngineName) -> None:
-        """See `BuildsEngine`."""
         load_library(library)
 
     def build_engine(self, artefact: Path, library: EngineName, rays: RayProfile) -> Engine:
-        """See `BuildsEngine`."""
         return build_engine(artefact.read_bytes(), load_library(library), rays)
 
 

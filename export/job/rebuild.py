@@ -6,7 +6,6 @@ machine that builds needs no package.
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from export.format import EngineName, Signature
 from export.job.manifest import with_engine
@@ -77,17 +76,3 @@ def _profile(manifest: SceneManifest, least: int | None, usual: int | None, most
             f"{manifest.rays_per_call} rays of a call that the manifest recommends"
         )
     return profile
-
-
-def summary(manifest: SceneManifest) -> dict[str, Any]:
-    """What a person wants to know of the new engine, by name."""
-    engine = manifest.engine
-    rays = engine["rays"]
-    return {
-        "built by": f"{engine['library']} {engine['library_version']}",
-        "bytes": f"{engine['bytes']:,}",
-        "SHA-256": engine["sha256"],
-        "rays a call": f"{rays['min']:,} to {rays['max']:,}, best at {rays['opt']:,}",
-        "runs on": engine["runs_on"],
-        "opened here": "yes" if engine["opened"] else "no, there is no CUDA device",
-    }

@@ -36,7 +36,6 @@ class OnnxFile(Format):
     packages = ("torch", "onnx", "onnxscript", "onnxruntime")
 
     def open(self, path: Path, device: str) -> Renderer:
-        """The artefact in ONNX Runtime on `device` and nowhere else."""
         session = open_session(path, device)
         outputs = [spec.name for spec in RENDER_OUTPUTS]
         inputs = [spec.name for spec in session.get_inputs()]
@@ -47,19 +46,16 @@ class OnnxFile(Format):
         return render
 
     def signature(self, path: Path) -> Signature:
-        """Inputs and outputs of the graph."""
         graph = onnx.load(path).graph
         return Signature(tuple(map(_spec, graph.input)), tuple(map(_spec, graph.output)))
 
     def read_manifest(self, path: Path) -> str:
-        """The manifest in the metadata. Raises ManifestError when there is none."""
         for entry in onnx.load(path).metadata_props:
             if entry.key == MANIFEST_KEY:
                 return str(entry.value)
         raise ManifestError(f"{path}: no {MANIFEST_KEY!r} in the ONNX metadata")
 
     def tensor_bytes(self, path: Path) -> dict[str, int]:
-        """Sizes of the weights by name."""
         tensors = onnx.load(path).graph.initializer
         return {tensor.name: onnx.numpy_helper.to_array(tensor).nbytes for tensor in tensors}
 
