@@ -41,13 +41,10 @@ class Arguments:
 def main() -> None:
     """Print seconds a frame and the gateway's peak resident memory."""
     arguments = tyro.cli(Arguments, description=__doc__)
-    command = [
-        str(Path(sys.executable).with_name("neurocity-serve")),
-        "--repository",
-        str(arguments.repository),
-    ]
-    options = ["--engine", arguments.engine, "--port", str(arguments.port)]
-    with psutil.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gateway:
+    program = str(Path(sys.executable).with_name("neurocity-serve"))
+    options = ["--repository", str(arguments.repository), "--engine", arguments.engine]
+    command = [program, *options, "--port", str(arguments.port)]
+    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gateway:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{arguments.port}", timeout=300.0) as client:
                 _wait(client, gateway)
