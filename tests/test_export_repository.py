@@ -157,7 +157,7 @@ _publish(Path({repository!r}), 1, "two", force=True)
 """
 
 
-@pytest.mark.parametrize("step", ["os.fsync", "_sync_tree", "exchange"])
+@pytest.mark.parametrize("step", ["Path.write_text", "os.fsync", "exchange"])
 def test_an_exporter_that_is_killed_changes_nothing_and_is_cleaned_up_after(repository, step: str):
     """Killed while it writes, when all is written, and at the last moment before the exchange."""
     _publish(repository, 1, "one")
