@@ -19,13 +19,9 @@ from neurocity.checkpoint import Checkpoint
 from neurocity.errors import CheckpointError, NeuroCityError
 
 
-def silent(_doing: str, _done: int, _total: int) -> None:
-    """The progress callback that shows nothing."""
-
-
 def run_job(
     job: Job,
-    progress: Progress = silent,
+    progress: Progress = lambda *_: None,
     *,
     checkpoint: Checkpoint | None = None,
     kept_views: Path | None = None,

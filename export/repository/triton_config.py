@@ -64,8 +64,11 @@ def model_config(
         input=[ModelInput(**_tensor(spec)) for spec in signature.inputs],
         output=[ModelOutput(**_tensor(spec)) for spec in signature.outputs],
     )
-    instances = manifest.options.get("instances", 1)
-    config.instance_group.add(count=instances, kind=_kind(target, manifest))
+    kind = ModelInstanceGroup.KIND_AUTO  # Triton chooses, unless only one kind of device can run the artefact
+    if target.device_bound:
+        kinds = {"cpu": ModelInstanceGroup.KIND_CPU, "cuda": ModelInstanceGroup.KIND_GPU}
+        kind = kinds[manifest.parity["device"]]
+    config.instance_group.add(count=manifest.options.get("instances", 1), kind=kind)
     if warmup:
         request = config.model_warmup.add(name="a held-out view", batch_size=1)
         for spec, file in zip(signature.inputs, warmup, strict=True):
@@ -102,14 +105,6 @@ def check_config(text: str, manifest: SceneManifest, signature: Signature) -> tu
             "same",
         ),
     )
-
-
-def _kind(target: TritonTarget, manifest: SceneManifest) -> int:
-    """Triton chooses where an artefact runs, unless only one kind of device can run it."""
-    if not target.device_bound:
-        return int(ModelInstanceGroup.KIND_AUTO)
-    kinds = {"cpu": ModelInstanceGroup.KIND_CPU, "cuda": ModelInstanceGroup.KIND_GPU}
-    return int(kinds[manifest.parity["device"]])
 
 
 def _tensor(spec: TensorSpec) -> dict[str, object]:

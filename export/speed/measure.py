@@ -156,16 +156,8 @@ def _pass(render: Renderer, rays: Rays, size: int, clock: Clock) -> list[float]:
 def main() -> None:
     """Does the task whose pickle is the only argument; prints the figures as the last line."""
     with Path(sys.argv[1]).open("rb") as file:
-        task = pickle.load(file)
-    render = task["open"](task["path"], task["device"])
-    figures = measure(
-        render,
-        task["rays"],
-        rays_per_call=task["rays_per_call"],
-        seconds=task["seconds"],
-        memory=peak_memory,
-    )
-    print(json.dumps(figures))
+        open_artefact, path, device, options = pickle.load(file)
+    print(json.dumps(measure(open_artefact(path, device), **options, memory=peak_memory)))
 
 
 if __name__ == "__main__":

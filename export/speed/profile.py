@@ -69,9 +69,8 @@ def profile_artefact(
     """
     with tempfile.TemporaryDirectory(prefix="neurocity-profile-") as folder:
         task = Path(folder) / "task.pickle"
-        rays = pool(views, radii=radii)
-        given = {"path": path, "device": device, "rays_per_call": rays_per_call, "seconds": seconds}
-        task.write_bytes(pickle.dumps({"open": target.open, "rays": rays, **given}))
+        options = {"rays": pool(views, radii=radii), "rays_per_call": rays_per_call, "seconds": seconds}
+        task.write_bytes(pickle.dumps((target.open, path, device, options)))
         figures = _run([sys.executable, "-m", "export.speed.measure", str(task)], seconds + _PATIENCE_SECONDS)
     tensors = sorted(target.tensor_bytes(path).items(), key=lambda item: (-item[1], item[0]))
     return {
