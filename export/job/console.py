@@ -72,7 +72,8 @@ def _print_figures(manifests: Sequence[SceneManifest]) -> None:
         )
         table.add_row(*cells)
         if not console.is_terminal:
-            print(f"{cells[0]}: {', '.join(map(' '.join, zip(headings[1:], cells[1:], strict=True)))}")
+            named = zip(headings[1:], cells[1:], strict=True)
+            print(f"{cells[0]}: " + ", ".join(f"{heading} {cell}" for heading, cell in named))
     if console.is_terminal:
         console.print(table)
 
