@@ -6,6 +6,7 @@ python -m benchmarks.bounds CHECKPOINT
 import json
 import tempfile
 import time
+import timeit
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,12 +125,7 @@ def _macs(network: torch.nn.Module) -> int:
 
 
 def _best(work: Callable[[], object]) -> float:
-    times = []
-    for _ in range(6):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return min(times)
+    return min(timeit.repeat(work, number=1, repeat=6))
 
 
 if __name__ == "__main__":

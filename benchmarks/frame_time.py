@@ -19,7 +19,7 @@ import tyro
 from benchmarks.machine import facts
 from export.format import Precision
 from export.formats.registry import get_format
-from export.job.graph import render_graph
+from export.job.source import render_graph
 from export.parity.metrics import psnr_db
 from export.renderer import Renderer as Render
 from export.renderer import render_in_chunks

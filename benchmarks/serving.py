@@ -3,6 +3,7 @@
 python -m benchmarks.serving REPOSITORY --scene NAME
 """
 
+import math
 import statistics
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import httpx
 import psutil
 import tyro
 
-from benchmarks.machine import facts, peak_memory
+from benchmarks.machine import facts
+from export.speed.measure import peak_memory
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,15 @@ class Arguments:
 def main() -> None:
     """Print seconds a frame and the gateway's peak resident memory."""
     arguments = tyro.cli(Arguments, description=__doc__)
-    command = [
-        str(Path(sys.executable).with_name("neurocity-serve")),
-        "--repository",
-        str(arguments.repository),
-    ]
-    options = ["--engine", arguments.engine, "--port", str(arguments.port)]
-    with psutil.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gateway:
+    program = str(Path(sys.executable).with_name("neurocity-serve"))
+    options = ["--repository", str(arguments.repository), "--engine", arguments.engine]
+    command = [program, *options, "--port", str(arguments.port)]
+    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gateway:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{arguments.port}", timeout=300.0) as client:
                 _wait(client, gateway)
                 seconds = [_frame(client, arguments, index) for index in range(arguments.frames)]
-            peak = peak_memory(gateway.pid)
+            peak = peak_memory(gateway.pid) or math.nan
         finally:
             gateway.terminate()
     print(f"{facts()}; {arguments.engine}, {arguments.size}x{arguments.size}, {arguments.frames} frames\n")

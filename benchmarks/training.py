@@ -26,16 +26,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import tyro
 from matplotlib.figure import Figure
 
 from benchmarks.machine import facts
-from benchmarks.training_run import TrainingRun
+from benchmarks.training_run import Settings, TrainingRun
 from neurocity.families import FAMILIES
-from neurocity.presets import PresetName
 
 COLUMNS = (
     "family",
@@ -52,41 +51,21 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Settings):
     """Train families for budgets."""
 
-    data: Path
-    """Folder of the dataset."""
     out: Path
     """Folder for results, curves and runs."""
     minutes: tuple[float, ...] = (3.0, 12.0)
     """Training budgets; validation is not counted."""
     families: tuple[str, ...] = tuple(FAMILIES)
     """Model families."""
-    preset: PresetName = "cpu"
-    """Size of model and batches."""
-    seed: int = 0
-    """Seed of every run."""
-    downscale: int = 1
-    """Divide image sizes by this whole number."""
-    unbounded: bool | None = None
-    """Whether the images show more than the bounds hold, instead of the rule in docs/conventions.md."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    """Precision of training."""
-    changes: tuple[str, ...] = ()
-    """Values that differ from the preset's, as for `neurocity train --set`."""
-    clock: Literal["wall", "cpu"] = "wall"
-    """What minutes are of; `cpu`, with OMP_NUM_THREADS=1, is for machines that do other work beside."""
-    curve_views: int = 4
-    """Held-out views that the curves are the mean of."""
 
     def runs(self) -> list[TrainingRun]:
         """What is to be measured, family by family."""
-        shared = [f.name for f in fields(TrainingRun) if f.name not in ("family", "minutes")]
+        shared = {field.name: getattr(self, field.name) for field in fields(Settings)}
         return [
-            TrainingRun(family=family, minutes=minutes, **{name: getattr(self, name) for name in shared})
+            TrainingRun(family=family, minutes=minutes, **shared)
             for family in self.families
             for minutes in self.minutes
         ]

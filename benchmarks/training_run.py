@@ -1,7 +1,7 @@
 """One training run of the benchmark, in a process of its own: quality over training time, rates, memory."""
 
 import json
-import os
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 import torch
 import tyro
 
-from benchmarks.machine import facts, peak_memory
+from benchmarks.machine import facts
+from export.speed.measure import peak_memory
 from neurocity.cameras import Camera
 from neurocity.checkpoint import Checkpoint, load_checkpoint
 from neurocity.data.datasets import ViewBatch, Views
@@ -38,24 +39,37 @@ MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRun:
+class Settings:
+    """What all runs of a benchmark have in common."""
+
+    data: Path
+    """Folder of the dataset."""
+    preset: PresetName = "cpu"
+    """Size of model and batches."""
+    seed: int = 0
+    """Seed of every run."""
+    downscale: int = 1
+    """Divide image sizes by this whole number."""
+    unbounded: bool | None = None
+    """Whether the images show more than the bounds hold, instead of the rule in docs/conventions.md."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Precision of training."""
+    changes: tuple[str, ...] = ()
+    """Values that differ from the preset's, as for `neurocity train --set`."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """What minutes are of; `cpu`, with OMP_NUM_THREADS=1, is for machines that do other work beside."""
+    curve_views: int = 4
+    """Held-out views, evenly spread, that a curve is the mean of; all of them give the final figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun(Settings):
     """What is trained, on what and for how long; the same run is not made twice."""
 
     family: str
     minutes: float
-    data: Path
-    preset: PresetName = "cpu"
-    seed: int = 0
-    downscale: int = 1
-    unbounded: bool | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    changes: tuple[str, ...] = ()
-    """Values that differ from the preset's, model.NAME=VALUE or training.NAME=VALUE."""
-    clock: Literal["wall", "cpu"] = "wall"
-    """What minutes are of; those of the CPU let other work share a core, and take one thread."""
-    curve_views: int = 4
-    """Held-out views, evenly spread, that the curve is the mean of; all of them give the final figures."""
 
     def key(self) -> str:
         """One line that tells runs apart."""
@@ -73,7 +87,7 @@ class QualityCurve(pl.Callback):
         self.pending = sorted(seconds)
         self.points: list[tuple[float, float]] = []
         self.rates: dict[str, float] = {}
-        self.memory = 0
+        self.memory = 0.0
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         budget = next(callback for callback in trainer.callbacks if isinstance(callback, TrainingBudget))
@@ -92,7 +106,7 @@ class QualityCurve(pl.Callback):
         seconds = max(budget.seconds, 1e-9)
         self.rates = {"rays/s": module.trained_rays / seconds, "samples/s": module.trained_samples / seconds}
         on_gpu = module.device.type == "cuda"
-        self.memory = torch.cuda.max_memory_allocated() if on_gpu else peak_memory(os.getpid())
+        self.memory = torch.cuda.max_memory_allocated() if on_gpu else peak_memory() or math.nan
         self.points.append((budget.seconds, self._mean_psnr(module)))
 
     def _mean_psnr(self, module: pl.LightningModule) -> float:

@@ -102,7 +102,7 @@ def drawing(placed: list[list[str]], edges: Iterable[tuple[str, str]]) -> str:
             f'<rect x="{x - _WIDTH / 2:.0f}" y="{y - _HEIGHT / 2:.0f}" width="{_WIDTH}" height="{_HEIGHT}" '
             f'rx="6" fill="{colour}" stroke="#888"/>'
             f'<text x="{x:.0f}" y="{y + 5:.0f}" text-anchor="middle">'
-            f"{html.escape(name.replace('neurocity.', ''))}</text>"
+            f"{html.escape(name)}</text>"
         )
     return "\n".join([*parts, "</svg>", ""])
 

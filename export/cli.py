@@ -62,11 +62,19 @@ def commands() -> dict[str, str]:
 def _export(words: list[str]) -> int:
     messages = Console(stderr=True)
     try:
-        request = _read(words)
+        request = tyro.cli(
+            ExportRequest,
+            args=words,
+            prog="neurocity-export",
+            config=(tyro.conf.FlagCreatePairsOff,),
+            description=_description(),
+        )
         jobs = request.jobs()
         if request.name is None:
             messages.print(f"scene {jobs[0].name}", markup=False, highlight=False)
-        _refuse_what_exists(jobs)
+        for job in jobs:  # before any begins, so that no version is made in vain; publishing looks again
+            if not job.resume:
+                refuse_overwrite(job.out, job.model_name, job.version, force=job.force)
     except NeuroCityError as error:
         print_error(messages, str(error))
         if "--json" in words:
@@ -84,28 +92,8 @@ def _export(words: list[str]) -> int:
     if request.json:
         print_json(outcomes, code)
     else:
-        print_outcomes(Console(), outcomes)
+        print_outcomes(outcomes)
     return code
-
-
-def _read(words: list[str]) -> ExportRequest:
-    return tyro.cli(
-        ExportRequest,
-        args=words,
-        prog="neurocity-export",
-        config=(tyro.conf.FlagCreatePairsOff,),
-        description=_description(),
-    )
-
-
-def _refuse_what_exists(jobs: Sequence[Job]) -> None:
-    """Raises ExportError before any job begins, so that no version is made in vain.
-
-    What another exporter ships meanwhile is refused when a job publishes, in one step with that.
-    """
-    for job in jobs:
-        if not job.resume:
-            refuse_overwrite(job.out, job.model_name, job.version, force=job.force)
 
 
 class _Interrupted(BaseException):

@@ -1,5 +1,9 @@
 """The example that torch.export records a render graph with, whatever the graph becomes."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -25,3 +29,13 @@ def ray_axes(inputs: tuple[TensorSpec, ...]) -> tuple[dict[int, torch.export.Dim
     """The dynamic axis of each input, which all of them share: 1 to `MAX_RAYS` rays."""
     rays = torch.export.Dim("rays", min=1, max=MAX_RAYS)
     return tuple({0: rays} for _ in inputs)
+
+
+@contextmanager
+def quiet_torch() -> Iterator[None]:
+    """Hides that torch uses what it deprecates, as we do TorchScript, and that inputs share an axis."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "# The axis name: rays will not be used", UserWarning)
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
+        yield

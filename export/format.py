@@ -1,22 +1,23 @@
 """What an export format is: it writes a model's render graph into a file, and opens and reads that again.
 
-A format is one module in `export/formats/` with an instance of this protocol named `FORMAT`. Nothing else has
-to be edited for a new one. The module that opens its artefacts shows in its docstring how one runs without
+A format is one module in `export/formats/` with an instance of `Format` named `FORMAT`. Nothing else has to
+be edited for a new one. The module that opens its artefacts shows in its docstring how one runs without
 NeuroCity.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from export.checks import Check
-from export.parity.tolerances import Tolerance
-from export.ray_profile import RayProfile
-from export.renderer import Renderer
-from neurocity.contract import RAY_INPUTS, TensorSpec
-from neurocity.errors import UnsupportedError
-from neurocity.triton_names import Naming
+from export.parity.tolerances import FP16, FP32, Tolerance
+from export.renderer import RayProfile, Renderer
+from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
+from neurocity.errors import EngineError, NeuroCityError, UnsupportedError
+from neurocity.triton_names import Naming, input_name, output_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +32,16 @@ class Signature(NamedTuple):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    def named(
+        cls, naming: Naming, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = RENDER_OUTPUTS
+    ) -> "Signature":
+        """That of a graph with these tensors of the contract, for a backend that wants such names."""
+        return cls(
+            tuple(replace(spec, name=input_name(naming, i, spec.name)) for i, spec in enumerate(inputs)),
+            tuple(replace(spec, name=output_name(naming, i, spec.name)) for i, spec in enumerate(outputs)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +78,15 @@ class Format(Protocol):
     file_name: str
     triton: TritonTarget
     packages: tuple[str, ...]
-    fixed_budget: bool
-    tolerances: Mapping[str, Tolerance]
+    fixed_budget: bool = False
+    tolerances: Mapping[str, Tolerance] = MappingProxyType({"fp32": FP32, "fp16": FP16})
+
+    def check_machine(self) -> None:
+        """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here.
+
+        Packages that the format's module imports need no check.
+        """
+        return
 
     def encode(
         self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
@@ -84,6 +102,7 @@ class Format(Protocol):
 
     def is_artefact(self, path: Path) -> bool:
         """Whether the file may be one of this format: by its ending, or by more where others share it."""
+        return path.suffix == Path(self.file_name).suffix
 
     def signature(self, path: Path) -> Signature:
         """Inputs and outputs read from the artefact, `rays` standing for the dynamic axis."""
@@ -96,14 +115,6 @@ class Format(Protocol):
 
     def inspect(self, path: Path) -> tuple[Check, ...]:
         """What must hold for the file itself, whatever it computes (versions, no random operators, ...)."""
-
-
-@runtime_checkable
-class ChecksMachine(Protocol):
-    """A format that needs more of a machine than the packages that its module imports."""
-
-    def check_machine(self) -> None:
-        """Raises MissingDependencyError or UnsupportedError when artefacts cannot be written here."""
 
 
 class Engine(NamedTuple):
@@ -127,9 +138,30 @@ class BuildsEngine(Protocol):
         """
 
 
+def check_offered(target: Format, precision: str, library: EngineName) -> None:
+    """Raises MissingDependencyError or UnsupportedError when an export cannot be made, before it is begun."""
+    target.check_machine()
+    if isinstance(target, BuildsEngine):
+        target.check_engine(library)
+    tolerance_of(target, precision)
+
+
 def tolerance_of(target: Format, precision: str) -> Tolerance:
     """How far an artefact may be from the model. Raises UnsupportedError when that is not offered."""
     if precision not in target.tolerances:
         known = ", ".join(f"{target.name} {offered}" for offered in target.tolerances)
         raise UnsupportedError(f"{target.name} in {precision} is not offered, known: {known}")
     return target.tolerances[precision]
+
+
+@contextmanager
+def foreign_errors(kind: type[NeuroCityError], what: str) -> Iterator[None]:
+    """Whatever converters and runtimes raise, as `kind`; our own errors pass."""
+    try:
+        yield
+    except EngineError as error:  # what a runtime raised, in our words
+        raise kind(f"{what}: {error}") from error
+    except NeuroCityError:
+        raise
+    except Exception as error:
+        raise kind(f"{what}: {type(error).__name__}: {error}") from error

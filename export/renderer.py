@@ -1,10 +1,13 @@
-"""What renders: an artefact that is open in some runtime, seen by those who compare and measure it."""
+"""What renders: an artefact that is open in some runtime, and how many rays it takes in one call."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from neurocity.cameras import Rays
+from neurocity.errors import ConfigError
 from neurocity.light import Light
 
 Renderer = Callable[[Rays], Light]
@@ -14,6 +17,32 @@ MAX_RAYS = 1 << 20
 """The most rays of one call: the upper bound of the dynamic axis that graphs are recorded with."""
 DEFAULT_RAYS_PER_CALL = 4096
 """What is recommended as the rays of one call when nothing was measured."""
+_LARGEST_OVER_USUAL = 4
+"""Rays of the largest call over those of the usual one; memory is set aside for the largest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayProfile:
+    """Numbers of rays in one call that an engine takes (least, most), and the one that it is tuned for.
+
+    Raises ConfigError unless 1 <= least <= usual <= most.
+    """
+
+    least: int
+    usual: int
+    most: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.least <= self.usual <= self.most <= MAX_RAYS:
+            raise ConfigError(
+                f"rays of an engine: got min {self.least}, opt {self.usual}, max {self.most}, "
+                f"expected 1 <= min <= opt <= max <= {MAX_RAYS}"
+            )
+
+    @classmethod
+    def for_calls(cls, rays_per_call: int) -> Self:
+        """From 1 ray to four times `rays_per_call`."""
+        return cls(least=1, usual=rays_per_call, most=min(_LARGEST_OVER_USUAL * rays_per_call, MAX_RAYS))
 
 
 def chunks(rays: Rays, size: int) -> Iterator[Rays]:

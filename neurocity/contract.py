@@ -54,6 +54,9 @@ class TensorSpec:
     dtype: str
     shape: tuple[int | str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} {list(self.shape)}"
+
 
 RAY_INPUTS = (
     TensorSpec(name=RAY_ORIGINS, dtype="float32", shape=("rays", 3)),
@@ -209,6 +212,11 @@ def file_sha256(path: Path) -> str:
     """SHA-256 (hex) of the bytes of a file. Raises OSError when it cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_record(name: str, content: bytes) -> ArtefactFile:
+    """The record of a file with that content."""
+    return ArtefactFile(name=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
 
 def to_json(record: Any) -> str:

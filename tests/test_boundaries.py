@@ -339,7 +339,7 @@ EXPORT_CONTRACTS = {
         ("format.py", "export.job.request"),
         ("formats/registry.py", "export.repository.publish"),
         ("repository/publish.py", "export.speed.profile"),
-        ("onnx/gathers.py", "export.torch_archive.records"),
+        ("onnx/gathers.py", "export.torch_archive.archive"),
         ("onnx/file.py", "export.tensorrt.preflight"),
         ("job/run.py", "export.commands.verify"),
         ("commands/verify.py", "export.cli"),
@@ -347,12 +347,12 @@ EXPORT_CONTRACTS = {
     ],
     "a format knows nothing of the proof but its limits": [
         ("formats/onnx.py", "export.parity.gate"),
-        ("tensorrt/network.py", "export.parity.rays"),
+        ("tensorrt/engine.py", "export.parity.rays"),
     ],
     "what formats share is reached through formats": [
-        ("job/capabilities.py", "export.tensorrt.library"),
+        ("commands/capabilities.py", "export.tensorrt.library"),
         ("speed/measure.py", "export.onnx.file"),
-        ("commands/inspect.py", "export.torch_archive.pt2"),
+        ("commands/inspect.py", "export.torch_archive.archive"),
     ],
     "the repository knows what a format is and no format": [
         ("repository/triton_config.py", "export.formats.onnx"),

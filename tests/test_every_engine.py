@@ -221,7 +221,7 @@ def test_it_is_not_ready_when_a_scene_does_not_render(name, tmp_path):
 
 
 TOY_ENGINE = Path(__file__).with_name("toys") / "engines" / "toy_engine.py"
-TOY_ENTRY = '    "toy": EngineEntry("serving.engines.toy_engine:ToyEngine", "nothing"),\n'
+TOY_ENTRY = '    "toy": EngineEntry("serving.engines.toy_engine:ToyEngine", "onnx"),\n'
 
 
 def test_a_new_engine_is_one_file_and_one_line(tmp_path):

@@ -23,12 +23,12 @@ import export.formats
 from export.cli import main
 from export.format import BuildsEngine
 from export.formats.registry import format_names, get_format
-from export.job.artefact import inspect_artefact
-from export.job.graph import render_graph
+from export.job.format_export import inspect_artefact
 from export.job.job import Job
 from export.job.manifest import embedded_manifest
+from export.job.source import render_graph
 from export.parity.rays import view_rays
-from export.ray_profile import RayProfile
+from export.renderer import RayProfile
 from neurocity.cameras import Rays
 from neurocity.contract import (
     MANIFEST_FILE,

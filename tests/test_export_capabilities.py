@@ -11,9 +11,9 @@ from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
 from tiny_families import tiny_model
 
 from export.cli import main
+from export.commands.capabilities import Capability, capabilities
 from export.formats.registry import format_names, get_format
 from export.formats.torchscript import TorchScriptFormat
-from export.job.capabilities import Capability, capabilities
 from export.job.outcome import Outcome
 from export.parity.rays import view_rays
 from export.parity.tolerances import FP32

@@ -175,7 +175,7 @@ def test_a_missing_package_exits_5_and_says_what_brings_it(run_stage, tmp_path, 
 def test_a_missing_device_is_said_once_and_exits_5(tiny, capsys):
     assert _run("tiny.ckpt", "--formats", "onnx", "torchscript", "--device", "cuda") == 5
     out, err = capsys.readouterr()
-    assert err.count("error: torch sees no CUDA device; --device cpu verifies on the CPU") == 1
+    assert err.count("error: device cuda: torch finds no CUDA device here; use --device cpu") == 1
     assert out.splitlines() == ["failed: onnx", "not run: torchscript"]
     assert not tiny.exists()
 

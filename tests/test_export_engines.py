@@ -238,11 +238,11 @@ def test_a_missing_library_is_told_before_any_work(tmp_path: Path, monkeypatch) 
     assert export_tiny(tmp_path, "tensorrt").error_kind == "MissingDependencyError"
 
 
-def test_the_budget_is_what_all_compared_rays_need() -> None:
+def test_the_budget_is_what_all_compared_rays_need(tmp_path) -> None:
     model = TinyField(tiny_info().bounds)
-    with Reference(model, device="cpu", rays_per_call=1000) as reference:
-        chosen = choose_budget(reference, tiny_info(), None)
-        few = choose_budget(reference, tiny_info(), 3)
+    reference = Reference(model, device="cpu", rays_per_call=1000, kept=tmp_path)
+    chosen = choose_budget(reference, tiny_info(), None)
+    few = choose_budget(reference, tiny_info(), 3)
     views = [map(torch.from_numpy, view_rays(view).arrays()) for view in tiny_info().views]
     counts = torch.cat([model.samples_needed(*rays) for rays in views])
     assert chosen.samples == chosen.needed == 24, "rays that start in the middle of the ball fill all samples"

@@ -8,7 +8,7 @@ from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
 from export.parity.golden import HELD_OUT_RAYS, VIEW_PIXELS, golden_files, golden_view, read_rays, read_render
-from export.parity.images import decode_png
+from export.parity.pictures import decode_png
 from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from neurocity.cameras import Camera
@@ -19,9 +19,9 @@ INFO = tiny_info()
 
 
 @pytest.fixture(scope="module")
-def reference():
-    with Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=4096) as reference:
-        yield reference
+def reference(tmp_path_factory):
+    kept = tmp_path_factory.mktemp("views")
+    return Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=4096, kept=kept)
 
 
 def test_rays_are_kept_with_the_answers_of_the_model(reference):

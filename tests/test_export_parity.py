@@ -22,9 +22,9 @@ INFO = tiny_info()
 
 
 @pytest.fixture(scope="module")
-def reference():
-    with Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=700) as reference:
-        yield reference
+def reference(tmp_path_factory):
+    kept = tmp_path_factory.mktemp("views")
+    return Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=700, kept=kept)
 
 
 @pytest.fixture(scope="module")
@@ -178,12 +178,12 @@ def test_progress_counts_every_view_and_set(gate):
     assert views == [("comparing held-out views", done, 3) for done in range(4)]
 
 
-def test_the_reference_is_the_model_at_any_chunk_size_and_remembers_views(reference):
+def test_the_reference_is_the_model_at_any_chunk_size_and_remembers_views(reference, tmp_path):
     rays = view_rays(INFO.views[0])
     whole = _eager(rays)
-    with Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=13) as chunked:
-        for got, expected in zip(chunked.render(rays), whole, strict=True):
-            np.testing.assert_allclose(got, expected, atol=1e-6)
+    chunked = Reference(TinyField(TINY_BOUNDS), device="cpu", rays_per_call=13, kept=tmp_path)
+    for got, expected in zip(chunked.render(rays), whole, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
     first = reference.render_view(0, INFO.views[0])
     remembered = reference.render_view(0, INFO.views[2])  # the index is the key
     for a, b in zip(first, remembered, strict=True):
@@ -191,9 +191,9 @@ def test_the_reference_is_the_model_at_any_chunk_size_and_remembers_views(refere
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asserts what happens without CUDA")
-def test_a_missing_device_is_said():
+def test_a_missing_device_is_said(tmp_path):
     with pytest.raises(MissingDependencyError, match="no CUDA device"):
-        Reference(TinyField(), device="cuda", rays_per_call=10)
+        Reference(TinyField(), device="cuda", rays_per_call=10, kept=tmp_path)
 
 
 def test_the_tolerances_of_formats_have_the_promised_limits():

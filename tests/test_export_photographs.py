@@ -89,9 +89,9 @@ def test_the_loss_is_the_model_less_the_artefact():
 
 
 @pytest.fixture(scope="module")
-def reference():
-    with Reference(TinyField(), device="cpu", rays_per_call=4096) as reference:
-        yield reference
+def reference(tmp_path_factory):
+    kept = tmp_path_factory.mktemp("views")
+    return Reference(TinyField(), device="cpu", rays_per_call=4096, kept=kept)
 
 
 def test_an_artefact_that_is_further_from_the_truth_than_the_model_fails(sphere, reference):

@@ -10,8 +10,15 @@ from fixtures_export import tiny_info
 
 from export.checks import equal
 from export.parity.gate import ParityReport
-from export.parity.images import decode_png, encode_png, file_stem, scale_colours
-from export.parity.pictures import WORST_VIEW, ErrorPictures, keep_pictures
+from export.parity.pictures import (
+    WORST_VIEW,
+    ErrorPictures,
+    decode_png,
+    encode_png,
+    file_stem,
+    keep_pictures,
+    scale_colours,
+)
 from neurocity.cameras import Camera
 from neurocity.errors import ManifestError, ParityError
 from neurocity.light import Light, to_bytes

@@ -210,7 +210,7 @@ def test_a_size_that_the_user_gives_stays(tmp_path):
 def test_memory_that_a_system_does_not_tell_is_not_made_up(tiny_repository, monkeypatch, tmp_path):
     from export.repository.report import markdown  # noqa: PLC0415
 
-    monkeypatch.setattr("export.speed.measure._STATUS", tmp_path / "absent")
+    monkeypatch.setattr("export.speed.measure._PROCESSES", tmp_path / "absent")
     assert peak_memory() is None
     target = get_format("onnx")
     path = tiny_repository / "tiny_onnx" / "1" / target.file_name

@@ -13,27 +13,20 @@ import pytest
 import export.repository.publish
 from export.repository import exchange as exchange_module
 from export.repository.exchange import exchange
-from export.repository.publish import (
-    latest_version,
-    publish,
-    refuse_overwrite,
-    staging,
-    staging_place,
-    write_synced,
-)
+from export.repository.publish import latest_version, publish, refuse_overwrite, staging, staging_place
 from neurocity.errors import ExportError
 
 CONFIG = "config.pbtxt"
 ROOT = Path(__file__).parents[1]
 
 
-def _publish(repository: Path, version: int, content: str, *, force: bool = False) -> Path:
+def _publish(repository: Path, version: int, content: str, *, force: bool = False) -> None:
     with staging(repository) as folder:
         model = folder / "scene_onnx"
         (model / str(version)).mkdir(parents=True)
-        write_synced(model / str(version) / "model.onnx", content.encode())
-        write_synced(model / CONFIG, f"version {content}".encode())
-        return publish(model, repository, config_file=CONFIG, force=force)
+        (model / str(version) / "model.onnx").write_text(content)
+        (model / CONFIG).write_text(f"version {content}")
+        publish(model, repository, force=force)
 
 
 def _tree(repository: Path) -> dict[str, str]:
@@ -61,7 +54,7 @@ ONE = {"scene_onnx/1/model.onnx": "one", "scene_onnx/config.pbtxt": "version one
 
 def test_a_first_version_makes_the_repository(tmp_path):
     repository = tmp_path / "not" / "yet"
-    assert _publish(repository, 1, "one") == repository / "scene_onnx" / "1"
+    _publish(repository, 1, "one")
     assert _tree(repository) == ONE
     assert _entries(repository) == ["scene_onnx", "yet"]
 
@@ -105,9 +98,9 @@ def test_versions_keep_the_rays_of_their_own_warm_ups(repository):
             model = folder / "scene_onnx"
             for part in (str(version), "warmup"):
                 (model / part).mkdir(parents=True)
-            write_synced(model / "warmup" / f"{version}-rays", b"rays")
-            write_synced(model / CONFIG, f"version {version}".encode())
-            publish(model, repository, config_file=CONFIG, force=False)
+            (model / "warmup" / f"{version}-rays").write_text("rays")
+            (model / CONFIG).write_text(f"version {version}")
+            publish(model, repository, force=False)
     assert _tree(repository) == {
         "scene_onnx/config.pbtxt": "version 2",
         "scene_onnx/warmup/1-rays": "rays",
@@ -164,7 +157,7 @@ _publish(Path({repository!r}), 1, "two", force=True)
 """
 
 
-@pytest.mark.parametrize("step", ["os.fsync", "_sync_tree", "exchange"])
+@pytest.mark.parametrize("step", ["Path.write_text", "os.fsync", "exchange"])
 def test_an_exporter_that_is_killed_changes_nothing_and_is_cleaned_up_after(repository, step: str):
     """Killed while it writes, when all is written, and at the last moment before the exchange."""
     _publish(repository, 1, "one")

@@ -16,10 +16,10 @@ from tiny_families import tiny_model
 from torch import nn
 
 from export.formats import tensorrt as tensorrt_format
-from export.job.graph import render_graph
-from export.ray_profile import RayProfile
+from export.job.source import render_graph
+from export.renderer import RayProfile
+from export.tensorrt.engine import build
 from export.tensorrt.library import has_cuda_device, load_library
-from export.tensorrt.network import build
 from export.tensorrt.preflight import REMEDIES, refuse_unsupported
 from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError, ExportError, MissingDependencyError, UnsupportedError

@@ -16,8 +16,7 @@ import triton_server
 
 from export.commands.verify import main
 from export.formats.registry import format_names
-from export.job.manifest import complete
-from neurocity.contract import MANIFEST_FILE, SceneManifest, manifest_from_json, to_json
+from neurocity.contract import MANIFEST_FILE, SceneManifest, file_record, manifest_from_json, to_json
 from neurocity.errors import EngineUnavailableError
 from neurocity.families import FAMILIES
 
@@ -42,7 +41,7 @@ def _replace_artefact(version: Path, data: bytes) -> None:
     """Puts other bytes in the place of the artefact, and lets the manifest say that they are right."""
     manifest = _manifest(version)
     (version / manifest.artefact.name).write_bytes(data)
-    (version / MANIFEST_FILE).write_text(to_json(complete(manifest, data, manifest.parity)))
+    _edit(version, artefact=file_record(manifest.artefact.name, data))
 
 
 def _flip_a_weight(version: Path) -> None:

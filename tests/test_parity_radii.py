@@ -9,6 +9,7 @@ import torch
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyConeField
 
+from export.job.inspect import worst_figures
 from export.parity.compare import view_checks
 from export.parity.gate import ParityGate
 from export.parity.golden import golden_files, read_rays
@@ -16,7 +17,6 @@ from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from export.parity.tolerances import FP32
 from export.parity.verify import verify
-from export.repository.inspect import worst_figures
 from export.repository.report import markdown
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import ArtefactFile, SceneManifest, ray_inputs
@@ -50,9 +50,9 @@ ADVERSARIAL = np.unique(next(iter(adversarial_rays(INFO.bounds, radii=True).valu
 
 
 @pytest.fixture(scope="module")
-def reference():
-    with Reference(MODEL, device="cpu", rays_per_call=4096) as reference:
-        yield reference
+def reference(tmp_path_factory):
+    kept = tmp_path_factory.mktemp("views")
+    return Reference(MODEL, device="cpu", rays_per_call=4096, kept=kept)
 
 
 def _verify(reference, render, info=INFO):

@@ -9,7 +9,8 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInput, ModelOutput
 
 from export.formats.registry import get_format
-from export.repository.triton_config import CONFIG_FILE, write_model
+from export.repository.publish import CONFIG_FILE
+from export.repository.triton_config import write_model
 from neurocity.contract import MANIFEST_FILE, MANIFEST_KEY, SceneManifest, manifest_from_json, to_json
 from neurocity.errors import MissingDependencyError
 from neurocity.triton_names import output_name

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from export.format import EngineName
 from export.job.console import print_error
-from export.job.rebuild import rebuild_engine, summary
+from export.job.rebuild import rebuild_engine
 from neurocity.errors import NeuroCityError
 from neurocity.exit_codes import exit_code
 
@@ -33,7 +33,6 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code; see `export.cli`."""
-    messages = Console(stderr=True)
     parsed = tyro.cli(
         Arguments,
         args=arguments,
@@ -50,10 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             most=parsed.max_rays,
         )
     except NeuroCityError as error:
-        print_error(messages, str(error))
+        print_error(Console(stderr=True), str(error))
         return exit_code(error)
-    output = Console()
-    output.print(f"{manifest.model_name}, version {manifest.version}", markup=False, highlight=False)
-    for name, value in summary(manifest).items():
-        output.print(f"  {name}: {value}", markup=False, highlight=False, soft_wrap=True)
+    engine, rays = manifest.engine, manifest.engine["rays"]
+    print(f"{manifest.model_name}, version {manifest.version}")
+    print(f"  built by: {engine['library']} {engine['library_version']}")
+    print(f"  bytes: {engine['bytes']:,}")
+    print(f"  SHA-256: {engine['sha256']}")
+    print(f"  rays a call: {rays['min']:,} to {rays['max']:,}, best at {rays['opt']:,}")
+    print(f"  runs on: {engine['runs_on']}")
+    print(f"  opened here: {'yes' if engine['opened'] else 'no, there is no CUDA device'}")
     return 0

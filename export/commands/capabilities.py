@@ -1,17 +1,25 @@
 """Say which family can be exported to which format and precision on this machine, and why not otherwise.
 
-Also called as `neurocity-export --capabilities`.
+Also called as `neurocity-export --capabilities`. Nothing is listed here: a format says what it needs by what
+its module imports and by `check_machine`, and by its tolerances which precisions are verified. Families offer
+all of them, see `neurocity.family`.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import get_args
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from export.job.capabilities import Capability, capabilities
+from export.format import Precision, check_offered
+from export.formats.registry import format_names, get_format, missing_dependency
+from export.job.job import ExportOptions
+from neurocity.errors import NeuroCityError
+from neurocity.exit_codes import exit_code
+from neurocity.families import FAMILIES, Family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +28,22 @@ class Arguments:
 
     json: bool = False
     """Print one JSON document: a list with a reason wherever something is not offered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """A family, format and precision. reason: why an export would fail, with which exit code; or empty."""
+
+    family: str
+    format: str
+    precision: str
+    reason: str = ""
+    exit_code: int = 0
+
+    @property
+    def offered(self) -> bool:
+        """Whether an export can be made."""
+        return not self.reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,11 +60,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps([{**asdict(item), "offered": item.offered} for item in found], indent=2))
         return 0
     reasons = list(dict.fromkeys(item.reason for item in found if item.reason))
-    output = Console()
-    output.print(_table(found, reasons))
+    Console().print(_table(found, reasons))
     for number, reason in enumerate(reasons, start=1):
-        output.print(f"({number}) {reason}", markup=False, highlight=False, soft_wrap=True)
+        print(f"({number}) {reason}")
     return 0
+
+
+def capabilities() -> tuple[Capability, ...]:
+    """Every family in every format and precision, in this order."""
+    return tuple(
+        _capability(family, format_name, precision)
+        for family in FAMILIES.values()
+        for format_name in format_names()
+        for precision in get_args(Precision)
+    )
+
+
+def _capability(family: Family, format_name: str, precision: str) -> Capability:
+    found = Capability(family=family.name, format=format_name, precision=precision)
+    try:
+        check_offered(get_format(format_name), precision, ExportOptions.engine)
+        family.model_class()
+    except ModuleNotFoundError as error:
+        refusal: NeuroCityError = missing_dependency(error, f"family {family.name!r}")
+    except NeuroCityError as error:
+        refusal = error
+    else:
+        return found
+    return replace(found, reason=str(refusal), exit_code=exit_code(refusal))
 
 
 def _table(found: Sequence[Capability], reasons: Sequence[str]) -> Table:

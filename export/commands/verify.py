@@ -7,19 +7,21 @@ package or device is missing.
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from rich.console import Console
 
 from export.checks import Check
+from export.format import foreign_errors
 from export.formats.registry import get_format
+from export.job.console import print_error
 from export.parity.triton_client import open_on_server
 from export.parity.verify import verify
-from neurocity.errors import ConfigError, EngineError, ExportError, NeuroCityError, ParityError
+from neurocity.errors import ConfigError, ExportError, NeuroCityError, ParityError
 from neurocity.exit_codes import exit_code
 from neurocity.model_repository import Version, newest_version_folder, open_version
 
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         version, checks = _run(parsed)
     except NeuroCityError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(Console(stderr=True), str(error))
         if parsed.json:
             print(json.dumps({"passed": False, "error": str(error)}, indent=2))
         return exit_code(error)
@@ -75,16 +77,8 @@ def _run(parsed: Arguments) -> tuple[Version, tuple[Check, ...]]:
         render, served = open_on_server(parsed.url, version.manifest)
         return version, (*served, *verify(render, version))
     target = get_format(version.manifest.format)
-    try:
+    with foreign_errors(ExportError, f"{version.artefact}: cannot be opened here"):
         render = target.open(version.artefact, parsed.device or "cpu")
-    except EngineError as error:  # what a runtime raised, in our words
-        raise ExportError(f"{version.artefact}: cannot be opened here: {error}") from error
-    except NeuroCityError:
-        raise
-    except Exception as error:  # whatever a runtime raises
-        raise ExportError(
-            f"{version.artefact}: cannot be opened here: {type(error).__name__}: {error}"
-        ) from error
     return version, verify(render, version)
 
 
@@ -106,14 +100,8 @@ def _print(version: Version, checks: tuple[Check, ...], parsed: Arguments) -> No
     for check in checks:
         print(f"{'ok    ' if check.passed else 'FAILED'} {check}")
     failed = sum(not check.passed for check in checks)
-    model = f"{version.manifest.model_name} version {version.manifest.version}"
-    place = f"on the Triton server {parsed.url}" if parsed.url else f"on {parsed.device or 'cpu'}"
+    place = f"the Triton server {parsed.url}" if parsed.url else parsed.device or "cpu"
     print(f"{len(version.files)} files are as they were shipped")
-    if failed:
-        print(f"{model} {place} is not equal to its model: {failed} of {len(checks)} checks failed")
-    else:
-        print(f"{model} {place} is equal to its model: all {len(checks)} checks passed")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    counted = f"{failed} of {len(checks)} checks failed" if failed else f"all {len(checks)} checks passed"
+    model = f"{version.manifest.model_name} version {version.manifest.version} on {place}"
+    print(f"{model} is {'not ' if failed else ''}equal to its model: {counted}")

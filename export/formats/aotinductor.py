@@ -11,12 +11,8 @@ being the rays by name:
 
 import platform
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 import torch._inductor
@@ -27,13 +23,13 @@ from torch._inductor.runtime.cache_dir_utils import cache_dir
 from torch.utils._pytree import treespec_loads
 
 from export.checks import Check, equal
-from export.example_rays import example_rays, ray_axes
-from export.format import Signature, TritonTarget
-from export.parity.tolerances import FP16, FP32
+from export.example_rays import example_rays, quiet_torch, ray_axes
+from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
-from export.torch_archive.program import renderer, require_device, signature
-from export.torch_archive.pt2 import imported_symbols, read_metadata, source_records, stripped
+from export.torch_archive.archive import imported_symbols, read_metadata, source_records, stripped
+from export.torch_archive.program import renderer, signature
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, TensorSpec, ray_inputs
+from neurocity.device import check_device
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
 
 _RANDOM_SYMBOLS = r"aoti_torch_\w+?_(?:rand|bernoulli|normal|multinomial|native_dropout)\w*"
@@ -41,18 +37,15 @@ _ARCHITECTURES = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}
 """torch's name of a processor's abilities -> what the compiler may use: no more, so that all such run it."""
 
 
-class AOTInductorFormat:
+class AOTInductorFormat(Format):
     """`model.pt2`, loaded by `torch._inductor.aoti_load_package`."""
 
     name = "aotinductor"
     file_name = "model.pt2"
     triton = TritonTarget(backend="pytorch", platform="torch_aoti", naming="positional", device_bound=True)
     packages = ("torch",)
-    fixed_budget = False
-    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_machine(self) -> None:
-        """Raises MissingDependencyError where there is no C++ compiler; see `ChecksMachine`."""
         try:
             get_cpp_compiler()
         except InvalidCxxCompiler as error:
@@ -78,7 +71,7 @@ class AOTInductorFormat:
             "cpp.dynamic_threads": True,
             "cpp.march": _ARCHITECTURES.get(torch.backends.cpu.get_cpu_capability()),
         }
-        with _quiet_compiler(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        with quiet_torch(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             try:
                 with recording_for_compiler(native_kernels=tensor.device.type == "cpu"):
                     program = torch.export.export(
@@ -100,9 +93,6 @@ class AOTInductorFormat:
     def open(self, path: Path, device: str) -> Renderer:
         _require_machine(path, device)
         return renderer(torch._inductor.aoti_load_package(str(path)), device)
-
-    def is_artefact(self, path: Path) -> bool:
-        return path.suffix == Path(self.file_name).suffix
 
     def signature(self, path: Path) -> Signature:
         model = torch._inductor.aoti_load_package(str(path))
@@ -142,18 +132,6 @@ class _PlainTuple(nn.Module):
         return rgb, depth, opacity
 
 
-@contextmanager
-def _quiet_compiler() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for message, category in (
-            ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
-            ("# The axis name: rays will not be used", UserWarning),
-            (r"`torch\.jit\.\w+` is deprecated", DeprecationWarning),
-        ):
-            warnings.filterwarnings("ignore", message, category)
-        yield
-
-
 def _require_machine(path: Path, device: str) -> None:
     """Raises MissingDependencyError when the package was not made for this device and processor."""
     metadata = read_metadata(path)
@@ -162,7 +140,7 @@ def _require_machine(path: Path, device: str) -> None:
             f"{path} was compiled for {_device(metadata)} and cannot run on {device}; "
             f"export again with --device {device}"
         )
-    require_device(device)
+    check_device(device)
     built = metadata.get("AOTI_MACHINE", ""), "AVX512" in metadata.get("AOTI_CPU_ISA", "").split()
     here = platform.machine(), torch.backends.cpu.get_cpu_capability() == "AVX512"
     if built[0] != here[0] or built[1] > here[1]:

@@ -5,12 +5,10 @@ outlives the library version and the graphics card that an engine is bound to. T
 """
 
 from pathlib import Path
-from types import MappingProxyType
 
 from export.format import Engine, EngineName
-from export.parity.tolerances import FP16, FP32
-from export.ray_profile import RayProfile
-from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
+from export.renderer import RayProfile
+from export.tensorrt.engine import ENGINE_TARGET, build_engine
 from export.tensorrt.graph_file import FixedBudgetFile
 from export.tensorrt.library import load_library
 
@@ -20,14 +18,11 @@ class TensorRTFormat(FixedBudgetFile):
 
     name = "tensorrt"
     triton = ENGINE_TARGET
-    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_engine(self, library: EngineName) -> None:
-        """See `BuildsEngine`."""
         load_library(library)
 
     def build_engine(self, artefact: Path, library: EngineName, rays: RayProfile) -> Engine:
-        """See `BuildsEngine`."""
         return build_engine(artefact.read_bytes(), load_library(library), rays)
 
 

@@ -10,24 +10,22 @@ Without NeuroCity, `inputs` being the rays by name:
 
 import io
 import sys
-import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from torch import nn
 from torch.jit.frontend import FrontendError
 
 from export.checks import Check, equal
-from export.format import Signature, TritonTarget
-from export.parity.tolerances import FP16, FP32
+from export.example_rays import quiet_torch
+from export.format import Format, Signature, TritonTarget
 from export.renderer import Renderer
-from export.torch_archive.program import renderer, require_device, signature
-from export.torch_archive.records import rewritten
+from export.torch_archive.archive import rewritten
+from export.torch_archive.program import renderer, signature
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, RAY_RADII_INPUT, TensorSpec
+from neurocity.device import check_device
 from neurocity.errors import ManifestError, UnsupportedError
 
 LAST_PYTHON = (3, 13)
@@ -36,15 +34,13 @@ _RANDOM_OPS = ("aten::rand", "aten::bernoulli", "aten::normal", "aten::multinomi
 _SPECS = {spec.name: spec for spec in (*RAY_INPUTS, RAY_RADII_INPUT)}
 
 
-class TorchScriptFormat:
+class TorchScriptFormat(Format):
     """`model.pt`, loaded by `torch.jit.load`."""
 
     name = "torchscript"
     file_name = "model.pt"
     triton = TritonTarget(backend="pytorch", platform="pytorch_libtorch", naming="numbered")
     packages = ("torch",)
-    fixed_budget = False
-    tolerances = MappingProxyType({"fp32": FP32, "fp16": FP16})
 
     def check_machine(self) -> None:
         if sys.version_info[:2] > LAST_PYTHON:
@@ -60,7 +56,7 @@ class TorchScriptFormat:
         inputs: tuple[TensorSpec, ...] = RAY_INPUTS,  # noqa: ARG002, those of `forward`
     ) -> bytes:
         buffer = io.BytesIO()
-        with _deprecation_known():
+        with quiet_torch():
             try:
                 scripted = torch.jit.script(model)
             except (RuntimeError, FrontendError) as error:
@@ -69,7 +65,7 @@ class TorchScriptFormat:
         return rewritten(buffer.getvalue(), _without_origin)
 
     def open(self, path: Path, device: str) -> Renderer:
-        require_device(device)
+        check_device(device)
         return renderer(_load(path, device), device)
 
     def is_artefact(self, path: Path) -> bool:
@@ -110,17 +106,8 @@ class TorchScriptFormat:
 FORMAT = TorchScriptFormat()
 
 
-@contextmanager
-def _deprecation_known() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for function in ("script", "save", "load"):
-            message = rf"`torch\.jit\.{function}` is deprecated"
-            warnings.filterwarnings("ignore", message, DeprecationWarning)
-        yield
-
-
 def _load(path: Path, device: str, extra: dict[str, str] | None = None) -> torch.jit.ScriptModule:
-    with _deprecation_known():
+    with quiet_torch():
         return torch.jit.load(path, map_location=device, _extra_files=extra)
 
 

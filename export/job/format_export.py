@@ -1,58 +1,41 @@
 """One job, step by step: an artefact is written, opened again, measured, compared, and shipped."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from export.checks import Check, require
-from export.format import BuildsEngine, ChecksMachine, Format, Signature, tolerance_of
-from export.job.artefact import inspect_artefact
-from export.job.graph import render_graph
+from export.checks import Check, equal, require
+from export.format import BuildsEngine, Format, Signature, check_offered, foreign_errors, tolerance_of
 from export.job.job import Job
-from export.job.manifest import complete, embedded_manifest
-from export.job.sample_budget import SampleBudget
+from export.job.manifest import embedded_manifest, with_engine
+from export.job.sample_budget import SampleBudget, choose_budget
+from export.job.source import render_graph
 from export.parity.gate import ParityGate, ParityReport, Progress
 from export.parity.golden import golden_files
-from export.ray_profile import RayProfile
-from export.renderer import Renderer
-from export.repository.publish import publish, staging, write_synced
+from export.renderer import RayProfile, Renderer
+from export.repository.publish import publish, staging
 from export.repository.report import REPORT_FILE, markdown
-from export.repository.triton_config import CONFIG_FILE, write_model
+from export.repository.triton_config import write_model
 from export.speed.profile import profile_artefact
 from neurocity.checkpoint import Checkpoint
-from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
-from neurocity.errors import EngineError, ExportError, NeuroCityError, ParityError
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Artefact:
-    """A file that was written and opened again: what it declares, and the checks that it passed."""
-
-    path: Path
-    render: Renderer
-    signature: Signature
-    checks: tuple[Check, ...]
+from neurocity.contract import MANIFEST_FILE, ArtefactFile, SceneManifest, file_record, to_json
+from neurocity.errors import ExportError, ParityError
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormatExport:
-    """Everything that a job needs; `run` does it.
-
-    budget: the model's own figures for the manifest. fixed_budget: chooses the samples of a ray, asked by
-    formats that take a fixed number.
-    """
+    """Everything that a job needs; `run` does it."""
 
     job: Job
     target: Format
     checkpoint: Checkpoint
     gate: ParityGate
-    budget: dict[str, float]
-    fixed_budget: Callable[[], SampleBudget]
     progress: Progress
 
     def run(self) -> SceneManifest:
@@ -61,35 +44,44 @@ class FormatExport:
         Raises ParityError when the artefact is not equal to the model, UnsupportedError,
         MissingDependencyError or ExportError; nothing of the job is then in the repository.
         """
-        job = self.job
-        self._check_offered()
-        fixed = self.fixed_budget() if self.target.fixed_budget else None
-        budget = self.budget | (fixed.record() if fixed else {})
-        draft = embedded_manifest(self.checkpoint, job, self.target, budget)
+        job, target, info = self.job, self.target, self.checkpoint.info
+        check_offered(target, job.precision, job.engine)
+        fixed = choose_budget(self.gate.reference, info, job.samples) if target.fixed_budget else None
+        draft = embedded_manifest(self.checkpoint, job, target, fixed.record() if fixed else {})
         graph = self._graph(fixed)
         with staging(job.out) as folder:
-            staged = folder / job.model_name
-            path = staged / str(job.version) / self.target.file_name
+            model = folder / job.model_name
+            path = model / str(job.version) / target.file_name
             path.parent.mkdir(parents=True)
-            self._write(path, graph, draft)
-            artefact = self._open(path, draft)
+            artefact = self._write(path, graph, draft)
+            render, signature, checks = self._open(path, draft)
             profile = self._profile(path)
-            draft = replace(draft, profile=profile)
             rays_per_call = profile.get("rays_per_call", draft.rays_per_call)
-            parity = self._compare(artefact, fixed, rays_per_call)
+            parity = self._compare(render, fixed, rays_per_call)
             engine = self._build_engine(path, rays_per_call)
-            manifest = self._complete(draft, artefact, parity, engine, rays_per_call)
-            manifest = self._describe(artefact, manifest, parity)
-            publish(staged, job.out, config_file=CONFIG_FILE, force=job.force)
+            golden, files = golden_files(self.gate.reference, info, parity.worst_view)
+            proof = {"device": job.device, "checks_passed": len(checks) + len(parity.checks), **parity.record}
+            if engine:  # the figures are of the ONNX model that it was built from
+                proof |= {"proved_on": "onnxruntime", "engine_executed": engine["executed"]}
+            manifest = replace(
+                draft,
+                artefact=artefact,
+                parity=proof,
+                golden=golden,
+                profile=profile,
+                rays_per_call=rays_per_call,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                options=job.recorded(),
+            )
+            if engine:
+                manifest = with_engine(manifest, engine)
+            write_model(model, manifest, target.triton, signature)
+            texts = {MANIFEST_FILE: to_json(manifest).encode(), REPORT_FILE: markdown(manifest).encode()}
+            for name, content in (texts | parity.pictures | files).items():
+                (path.parent / name).parent.mkdir(exist_ok=True)
+                (path.parent / name).write_bytes(content)
+            publish(model, job.out, force=job.force)
         return manifest
-
-    def _check_offered(self) -> None:
-        """Raises what can be told before any work is done."""
-        if isinstance(self.target, ChecksMachine):
-            self.target.check_machine()
-        if isinstance(self.target, BuildsEngine):
-            self.target.check_engine(self.job.engine)
-        tolerance_of(self.target, self.job.precision)
 
     def _graph(self, fixed: SampleBudget | None) -> nn.Module:
         graph = render_graph(self.checkpoint.model, self.job.precision, fixed.samples if fixed else None)
@@ -97,16 +89,18 @@ class FormatExport:
             return copy.deepcopy(graph).to(self.job.device)
         return graph
 
-    def _write(self, path: Path, graph: nn.Module, draft: SceneManifest) -> None:
-        with self._step("writing"), _foreign_errors(ExportError, "the model could not be written"):
-            write_synced(path, self.target.encode(graph, to_json(draft), draft.inputs))
+    def _write(self, path: Path, graph: nn.Module, draft: SceneManifest) -> ArtefactFile:
+        with self._step("writing"), foreign_errors(ExportError, "the model could not be written"):
+            content = self.target.encode(graph, to_json(draft), draft.inputs)
+        path.write_bytes(content)
+        return file_record(path.name, content)
 
-    def _open(self, path: Path, draft: SceneManifest) -> _Artefact:
-        with _foreign_errors(ParityError, "the artefact could not be opened"):
+    def _open(self, path: Path, draft: SceneManifest) -> tuple[Renderer, Signature, tuple[Check, ...]]:
+        """The artefact from its bytes on disk, what it declares, and the checks that it passed."""
+        with foreign_errors(ParityError, "the artefact could not be opened"):
             signature, checks = inspect_artefact(self.target, path, draft)
             require(checks)
-            render = self.target.open(path, self.job.device)
-        return _Artefact(path=path, render=render, signature=signature, checks=checks)
+            return self.target.open(path, self.job.device), signature, checks
 
     def _profile(self, path: Path) -> dict[str, Any]:
         """The artefact's profile; empty when it is not to be measured."""
@@ -124,9 +118,9 @@ class FormatExport:
                 seconds=job.profile_seconds,
             )
 
-    def _compare(self, artefact: _Artefact, fixed: SampleBudget | None, rays_per_call: int) -> ParityReport:
+    def _compare(self, render: Renderer, fixed: SampleBudget | None, rays_per_call: int) -> ParityReport:
         tolerance = tolerance_of(self.target, self.job.precision)
-        parity = self.gate.verify(artefact.render, tolerance, self._progress, rays_per_call=rays_per_call)
+        parity = self.gate.verify(render, tolerance, self._progress, rays_per_call=rays_per_call)
         try:
             parity.require(self.job.model_name)
         except ParityError as error:
@@ -140,40 +134,11 @@ class FormatExport:
         rays = RayProfile.for_calls(rays_per_call)
         with (
             self._step("building the engine"),
-            _foreign_errors(ExportError, "the engine could not be built"),
+            foreign_errors(ExportError, "the engine could not be built"),
         ):
             engine = self.target.build_engine(artefact, self.job.engine, rays)
-            write_synced(artefact.with_name(engine.record["file"]), engine.content)
+        artefact.with_name(engine.record["file"]).write_bytes(engine.content)
         return engine.record
-
-    def _complete(
-        self,
-        draft: SceneManifest,
-        artefact: _Artefact,
-        parity: ParityReport,
-        engine: dict[str, Any],
-        rays_per_call: int,
-    ) -> SceneManifest:
-        proof = {
-            "device": self.job.device,
-            "checks_passed": len(artefact.checks) + len(parity.checks),
-            **parity.record,
-            **_proved_on(engine),
-        }
-        manifest = complete(draft, artefact.path.read_bytes(), proof, engine)
-        return replace(manifest, rays_per_call=rays_per_call, options=self.job.recorded())
-
-    def _describe(self, artefact: _Artefact, manifest: SceneManifest, parity: ParityReport) -> SceneManifest:
-        """Writes what stands beside the artefact; returns the manifest with the golden files in it."""
-        golden, golden_contents = golden_files(self.gate.reference, self.checkpoint.info, parity.worst_view)
-        manifest = replace(manifest, golden=golden)
-        folder, target, signature = artefact.path.parent, self.target.triton, artefact.signature
-        require(write_model(folder.parent, manifest, target, signature, instances=self.job.instances))
-        texts = {MANIFEST_FILE: to_json(manifest).encode(), REPORT_FILE: markdown(manifest).encode()}
-        for place, content in (texts | parity.pictures | golden_contents).items():
-            (folder / place).parent.mkdir(exist_ok=True)
-            write_synced(folder / place, content)
-        return manifest
 
     def _progress(self, doing: str, done: int, total: int) -> None:
         self.progress(f"{self.job.label}: {doing}", done, total)
@@ -186,19 +151,22 @@ class FormatExport:
         self._progress(name, 1, 1)
 
 
-def _proved_on(engine: dict[str, Any]) -> dict[str, Any]:
-    """What the proof is of where there is an engine: the ONNX model that it was built from."""
-    return {"proved_on": "onnxruntime", "engine_executed": engine["executed"]} if engine else {}
+def inspect_artefact(
+    target: Format, path: Path, manifest: SceneManifest
+) -> tuple[Signature, tuple[Check, ...]]:
+    """The signature that the file at `path` declares, and the checks of the file.
 
-
-@contextmanager
-def _foreign_errors(kind: type[NeuroCityError], what: str) -> Iterator[None]:
-    """Whatever converters and runtimes raise, as `kind`; our own errors and the file system's pass."""
-    try:
-        yield
-    except EngineError as error:  # what a runtime raised, in our words
-        raise kind(f"{what}: {error}") from error
-    except (NeuroCityError, OSError):
-        raise
-    except Exception as error:
-        raise kind(f"{what}: {type(error).__name__}: {error}") from error
+    The signature has to be the manifest's: its names in the form that the format's Triton backend wants,
+    float32, and a ray axis that is really dynamic on every input and output. `manifest` is the one that was
+    embedded and has to come out again.
+    """
+    where, signature = target.file_name, target.signature(path)
+    expected = Signature.named(target.triton.naming, manifest.inputs, manifest.outputs)
+    checks = [*target.inspect(path)]
+    for kind, got, wanted in zip(("input", "output"), signature, expected, strict=True):
+        checks.append(equal(f"{kind} count", where, len(got), len(wanted)))
+        for index, specs in enumerate(zip(got, wanted, strict=False)):
+            checks.append(equal(f"{kind} {index}", where, *map(str, specs)))
+    kept = target.read_manifest(path) == to_json(manifest)
+    checks.append(equal("manifest inside", where, "the same" if kept else "another", "the same"))
+    return signature, tuple(checks)

@@ -1,23 +1,35 @@
 """What a path is that has to do with exports: a checkpoint, an artefact, a version, a model or a repository.
 
-Each function returns plain JSON data. Modules that need torch are imported for checkpoints and for artefacts
+Descriptions are plain JSON data. Modules that need torch are imported for checkpoints and for artefacts
 that are torch's own, not for ONNX or folders.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from export.format import Format
 from export.formats.registry import format_names, get_format
-from export.repository.inspect import describe_manifest, describe_scene, inspect_folder, inspect_version
 from neurocity.contract import (
     MANIFEST_FILE,
+    SceneInfo,
+    SceneManifest,
     file_sha256,
     manifest_from_json,
     scene_info_from_dict,
     to_dict,
 )
-from neurocity.errors import CheckpointError, ExportError, ManifestError, MissingDependencyError
+from neurocity.errors import (
+    CheckpointError,
+    ExportError,
+    ManifestError,
+    MissingDependencyError,
+    NeuroCityError,
+)
+from neurocity.model_repository import open_version, version_folders
+
+_OF_FILE = ("scene", "version", "family", "format", "precision", "created", "artefact", "checkpoint_sha256")
+_OF_GRAPH = ("inputs", "outputs", "sample_budget", "rays_per_call", "tools")
 
 
 def inspect_path(path: Path) -> dict[str, Any]:
@@ -27,19 +39,60 @@ def inspect_path(path: Path) -> dict[str, Any]:
     MissingDependencyError as the readers of files do.
     """
     if path.is_dir():
-        return inspect_folder(path)
+        return _folder(path)
     if not path.is_file():
         raise ExportError(
             f"{path}: no such file or folder; expected a checkpoint, an artefact, a version folder or a "
             "model repository"
         )
     if path.name == MANIFEST_FILE:
-        return inspect_version(path.parent)
+        return _version(path.parent)
     if (target := _format_of(path)) is not None:
         return _artefact(path, target)
     if (path.parent / MANIFEST_FILE).is_file():
-        return inspect_version(path.parent)  # an engine, a report, a picture: nothing without the rest
+        return _version(path.parent)  # an engine, a report, a picture: nothing without the rest
     return _checkpoint(path)
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    """The description of a version, a model or a repository.
+
+    Raises ExportError when the folder is none of them, and ManifestError as `open_version` does.
+    """
+    if (path / MANIFEST_FILE).is_file():
+        return _version(path)
+    kind, versions = "model", version_folders(path)
+    if not versions:
+        kind, models = "repository", sorted(path.iterdir())
+        versions = [version for model in models for version in version_folders(model)]
+    if not versions:
+        raise ExportError(
+            f"{path}: is neither a version folder (with a {MANIFEST_FILE}), nor a model folder (with "
+            "versions 1, 2, ...), nor a repository of such"
+        )
+    return {"kind": kind, "path": str(path), "versions": list(map(_version_or_problem, versions))}
+
+
+def _version(folder: Path) -> dict[str, Any]:
+    """The description of a version; `problem` says which of its files are not what was shipped.
+
+    Raises ManifestError as `open_version` does.
+    """
+    version = open_version(folder)
+    problems = "; ".join(filter(None, map(version.problem, version.files)))
+    return {
+        "kind": "version",
+        "path": str(folder),
+        **_describe_manifest(version.manifest),
+        "problem": problems,
+    }
+
+
+def _version_or_problem(folder: Path) -> dict[str, Any]:
+    try:
+        return _version(folder)
+    except NeuroCityError as error:
+        return {"kind": "version", "path": str(folder), "problem": str(error)}
 
 
 def _artefact(path: Path, target: Format) -> dict[str, Any]:
@@ -49,9 +102,8 @@ def _artefact(path: Path, target: Format) -> dict[str, Any]:
         raise ExportError(f"{path}: cannot be read as {target.name}: {error}") from error
     found: dict[str, Any] = {"kind": "artefact", **_file(path), "format": target.name}
     try:
-        found |= describe_manifest(
-            manifest_from_json(target.read_manifest(path), f"the manifest inside {path}")
-        )
+        inside = manifest_from_json(target.read_manifest(path), f"the manifest inside {path}")
+        found |= _describe_manifest(inside)
         del found["artefact"]
     except ManifestError as error:
         found["problem"] = f"is not of neurocity-export: {error}"
@@ -89,7 +141,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "family": record["family"],
         "step": int(content.get("global_step", 0)),
         "metrics": record["metrics"],
-        **describe_scene(info),
+        **_describe_scene(info),
         "tensors": len(weights),
         "values": sum(tensor.numel() for tensor in weights.values()),
         "model_config": record["model_config"],
@@ -119,3 +171,29 @@ def _format_of(path: Path) -> Format | None:
 
 def _file(path: Path) -> dict[str, Any]:
     return {"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def _describe_manifest(manifest: SceneManifest) -> dict[str, Any]:
+    """What a manifest says of an artefact, its scene and its proof."""
+    data = to_dict(manifest)
+    described = {name: data[name] for name in _OF_FILE} | _describe_scene(manifest.info)
+    described |= {name: data[name] for name in _OF_GRAPH}
+    if manifest.parity:
+        described["parity"] = worst_figures(manifest) | {"checks_passed": manifest.parity["checks_passed"]}
+    return described
+
+
+def _describe_scene(info: SceneInfo) -> dict[str, Any]:
+    return asdict(info) | {"views": len(info.views)}
+
+
+def worst_figures(manifest: SceneManifest) -> dict[str, float]:
+    """The figures of a verified artefact in its worst held-out view of any size, and its rays per second."""
+    views = [*manifest.parity["views"], *manifest.parity.get("scales", ())]
+    return {
+        "psnr_db": min(view["psnr_db"] for view in views),
+        "ssim": min(view["ssim"] for view in views),
+        "rgb_error": max(view["rgb"] for view in views),
+        "opacity_error": max(view["opacity"] for view in views),
+        "rays_per_second": manifest.parity["rays_per_second"],
+    }

@@ -120,10 +120,8 @@ class Job(ExportOptions):
 
     def to_json(self) -> str:
         """The job as one JSON object; fields that have their default value are left out."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        defaults = {field.name: field.default for field in fields(self)}
-        given = {name: value for name, value in values.items() if value != defaults[name]}
-        return json.dumps(given, default=str)
+        names = (field.name for field in fields(self) if getattr(self, field.name) != field.default)
+        return json.dumps({name: getattr(self, name) for name in names}, default=str)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

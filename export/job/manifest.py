@@ -1,9 +1,7 @@
 """The manifest of an artefact that is being made: what it is, what it came from, what was proved."""
 
-import hashlib
 import platform
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -18,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def embedded_manifest(
-    checkpoint: "Checkpoint", job: Job, target: Format, sample_budget: dict[str, float]
+    checkpoint: "Checkpoint", job: Job, target: Format, fixed_budget: dict[str, float]
 ) -> SceneManifest:
-    """The manifest as it stands inside the artefact.
+    """The manifest as it stands inside the artefact, with `fixed_budget` beside the model's own figures.
 
     A file can hold neither its own hash nor the proof made from its final bytes: `artefact.sha256`,
-    `artefact.bytes`, `parity`, `golden`, `profile`, `options` and `created` are empty here, and
-    `rays_per_call` is not yet the measured one; they are filled in later. So equal checkpoints give equal
-    bytes.
+    `artefact.bytes`, `parity`, `golden`, `profile`, `engine`, `options` and `created` are empty here, and
+    `rays_per_call` is not yet the measured one. So equal checkpoints give equal bytes. `FormatExport.run`
+    fills them in, all at once.
     """
     return SceneManifest(
         scene=job.name,
@@ -37,20 +35,10 @@ def embedded_manifest(
         artefact=ArtefactFile(name=target.file_name, sha256="", bytes=0),
         info=checkpoint.info,
         inputs=ray_inputs(bool(checkpoint.model.needs_ray_radii)),
-        sample_budget=sample_budget,
+        sample_budget=checkpoint.model.sample_budget() | fixed_budget,
         tools=tool_versions(target),
         rays_per_call=job.rays_per_call or DEFAULT_RAYS_PER_CALL,
     )
-
-
-def complete(
-    manifest: SceneManifest, artefact: bytes, parity: dict[str, Any], engine: dict[str, Any] | None = None
-) -> SceneManifest:
-    """The manifest beside the artefact: with its hash and size, the proof, its engine, and the time (UTC)."""
-    file = replace(manifest.artefact, sha256=hashlib.sha256(artefact).hexdigest(), bytes=len(artefact))
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    completed = replace(manifest, artefact=file, parity=parity, created=created)
-    return with_engine(completed, engine) if engine else completed
 
 
 def with_engine(manifest: SceneManifest, engine: dict[str, Any]) -> SceneManifest:

@@ -5,8 +5,8 @@ import shlex
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+from export.job.inspect import worst_figures
 from export.job.job import Job
-from export.repository.inspect import worst_figures
 from neurocity.contract import SceneManifest, manifest_from_json, to_dict
 from neurocity.errors import NeuroCityError
 from neurocity.exit_codes import exit_code

@@ -4,7 +4,6 @@ import json
 import os
 import select
 import signal
-import site
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import IO
 from export.job.job import Job
 from export.job.outcome import Outcome, repeat_command
 from export.repository.publish import remove_abandoned
+from export.speed.profile import own_code
 from neurocity.exit_codes import FAILURE
 
 GRACE_SECONDS = 10.0
@@ -59,15 +59,10 @@ def _running(job: Job, folder: Path, output: IO[bytes]) -> Iterator[tuple[subpro
     """
     read, write = os.pipe()
     command = [sys.executable, "-X", "faulthandler", "-m", "export.job", job.to_json()]
-    # The job imports the very code that this process runs, wherever it was started.
-    own = str(Path(__file__).parents[2])
-    paths = [os.environ.get("PYTHONPATH", "")]
-    if own not in site.getsitepackages():  # where it is found anyhow, behind the standard library
-        paths.insert(0, own)
     try:
         process = subprocess.Popen(
             [*command, "--kept-views", str(folder), "--events", str(write)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=own_code(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

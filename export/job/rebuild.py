@@ -6,18 +6,17 @@ machine that builds needs no package.
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from export.format import EngineName, Signature
 from export.job.manifest import with_engine
-from export.ray_profile import RayProfile
-from export.repository.publish import publish, staging, write_synced
+from export.renderer import RayProfile
+from export.repository.publish import publish, staging
 from export.repository.report import REPORT_FILE, markdown
-from export.repository.triton_config import CONFIG_FILE, write_model
-from export.tensorrt.engine_file import ENGINE_TARGET, build_engine
+from export.repository.triton_config import write_model
+from export.tensorrt.engine import ENGINE_TARGET, build_engine
 from export.tensorrt.library import load_library
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
-from neurocity.errors import ConfigError, ExportError, UnsupportedError
+from neurocity.errors import ConfigError, UnsupportedError
 from neurocity.model_repository import newest_version_folder, open_version
 
 FORMAT = "tensorrt"
@@ -55,11 +54,11 @@ def rebuild_engine(
         staged = place / model.name
         copy = staged / version.path.name
         shutil.copytree(version.path, copy)
-        _replace(copy / engine.record["file"], engine.content)
-        _replace(copy / MANIFEST_FILE, to_json(manifest).encode())
-        _replace(copy / REPORT_FILE, markdown(manifest).encode())
-        _write_config(staged, manifest)
-        publish(staged, model.parent, config_file=CONFIG_FILE, force=True)
+        (copy / engine.record["file"]).write_bytes(engine.content)
+        (copy / MANIFEST_FILE).write_bytes(to_json(manifest).encode())
+        (copy / REPORT_FILE).write_bytes(markdown(manifest).encode())
+        write_model(staged, manifest, ENGINE_TARGET, Signature(manifest.inputs, manifest.outputs))
+        publish(staged, model.parent, force=True)
     return manifest
 
 
@@ -77,31 +76,3 @@ def _profile(manifest: SceneManifest, least: int | None, usual: int | None, most
             f"{manifest.rays_per_call} rays of a call that the manifest recommends"
         )
     return profile
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.unlink()  # a link to the shipped file, perhaps
-    write_synced(path, content)
-
-
-def _write_config(staged: Path, manifest: SceneManifest) -> None:
-    """Writes Triton's configuration with its warm-up for the new engine."""
-    signature = Signature(manifest.inputs, manifest.outputs)
-    instances = int(manifest.options.get("instances", 1))
-    checks = write_model(staged, manifest, ENGINE_TARGET, signature, instances=instances)
-    if failed := [str(check) for check in checks if not check.passed]:
-        raise ExportError(f"{CONFIG_FILE}: " + "; ".join(failed))
-
-
-def summary(manifest: SceneManifest) -> dict[str, Any]:
-    """What a person wants to know of the new engine, by name."""
-    engine = manifest.engine
-    rays = engine["rays"]
-    return {
-        "built by": f"{engine['library']} {engine['library_version']}",
-        "bytes": f"{engine['bytes']:,}",
-        "SHA-256": engine["sha256"],
-        "rays a call": f"{rays['min']:,} to {rays['max']:,}, best at {rays['opt']:,}",
-        "runs on": engine["runs_on"],
-        "opened here": "yes" if engine["opened"] else "no, there is no CUDA device",
-    }

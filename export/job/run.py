@@ -1,8 +1,8 @@
 """Does a job in this process: the checkpoint is loaded, and what was made of it shipped or refused."""
 
+import tempfile
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from export.formats.registry import get_format
@@ -10,7 +10,6 @@ from export.job.format_export import FormatExport
 from export.job.job import Job
 from export.job.outcome import Outcome
 from export.job.resume import present_version
-from export.job.sample_budget import choose_budget
 from export.job.source import open_checkpoint
 from export.parity.gate import ParityGate, Progress
 from export.parity.photographs import Photographs
@@ -20,13 +19,9 @@ from neurocity.checkpoint import Checkpoint
 from neurocity.errors import CheckpointError, NeuroCityError
 
 
-def silent(_doing: str, _done: int, _total: int) -> None:
-    """The progress callback that shows nothing."""
-
-
 def run_job(
     job: Job,
-    progress: Progress = silent,
+    progress: Progress = lambda *_: None,
     *,
     checkpoint: Checkpoint | None = None,
     kept_views: Path | None = None,
@@ -60,9 +55,9 @@ def _run(job: Job, progress: Progress, checkpoint: Checkpoint | None, kept_views
         progress("loading the checkpoint", 0, 1)
         checkpoint = open_checkpoint(job.checkpoint, job.cameras)
     rays_per_call = job.rays_per_call or DEFAULT_RAYS_PER_CALL
-    with Reference(
-        checkpoint.model, device=job.device, rays_per_call=rays_per_call, kept=kept_views
-    ) as reference:
+    with tempfile.TemporaryDirectory(prefix="neurocity-reference-") as own:
+        kept = kept_views or Path(own)
+        reference = Reference(checkpoint.model, device=job.device, rays_per_call=rays_per_call, kept=kept)
         photographs = None if job.data is None else Photographs(job.data, checkpoint.info)
         gate = ParityGate(reference, checkpoint.info, photographs=photographs)
         try:
@@ -71,8 +66,6 @@ def _run(job: Job, progress: Progress, checkpoint: Checkpoint | None, kept_views
                 target=get_format(job.format),
                 checkpoint=checkpoint,
                 gate=gate,
-                budget=checkpoint.model.sample_budget(),
-                fixed_budget=partial(choose_budget, reference, checkpoint.info, job.samples),
                 progress=progress,
             )
             return Outcome(job=job, status="shipped", manifest=export.run())

@@ -10,7 +10,7 @@ from neurocity.contract import SceneInfo
 from neurocity.errors import ParityError
 
 COUNTED_RAYS = 1 << 16
-"""Rays of the held-out views that are counted at most, evenly spread over all of them."""
+"""Rays of the held-out views that are counted, about at most, evenly spread over all of them."""
 _MULTIPLE = 8
 
 
@@ -43,7 +43,9 @@ def choose_budget(reference: Reference, info: SceneInfo, samples: int | None) ->
     What is needed is counted on held-out views and on `adversarial_rays`, and rounded up to a multiple of 8,
     at most `MAX_SAMPLES`.
     """
-    seen = reference.samples_needed(_thinned(info))
+    total = sum(view.width * view.height for view in info.views)
+    step = -(-total // COUNTED_RAYS)
+    seen = reference.samples_needed(Rays.joined([view_rays(view)[::step] for view in info.views]))
     hardest = max(
         int(reference.samples_needed(rays).max()) for rays in adversarial_rays(info.bounds).values()
     )
@@ -51,10 +53,3 @@ def choose_budget(reference: Reference, info: SceneInfo, samples: int | None) ->
     needed = min(-(-most // _MULTIPLE) * _MULTIPLE, MAX_SAMPLES)
     chosen = needed if samples is None else samples
     return SampleBudget(samples=chosen, needed=needed, truncated_ray_share=float((seen > chosen).mean()))
-
-
-def _thinned(info: SceneInfo) -> Rays:
-    """At most about `COUNTED_RAYS` of the rays of all held-out views."""
-    total = sum(view.width * view.height for view in info.views)
-    step = -(-total // COUNTED_RAYS)
-    return Rays.joined([view_rays(view)[::step] for view in info.views])

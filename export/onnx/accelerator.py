@@ -5,7 +5,7 @@ Parameters: the README of Triton's onnxruntime backend.
 
 from typing import TYPE_CHECKING
 
-from export.ray_profile import RayProfile
+from export.renderer import RayProfile
 from neurocity.contract import TensorSpec
 
 if TYPE_CHECKING:
@@ -23,13 +23,8 @@ def accelerate(config: "ModelConfig", inputs: tuple[TensorSpec, ...], rays_per_c
         "precision_mode": "FP32",
         "trt_engine_cache_enable": "true",
         "trt_engine_cache_path": f"{ENGINE_CACHE}/{config.name}",
-        "trt_profile_min_shapes": _shapes(inputs, profile.least),
-        "trt_profile_opt_shapes": _shapes(inputs, profile.usual),
-        "trt_profile_max_shapes": _shapes(inputs, profile.most),
     }
-    for name, value in parameters.items():
-        accelerator.parameters[name] = value
-
-
-def _shapes(inputs: tuple[TensorSpec, ...], rays: int) -> str:
-    return ",".join(f"{spec.name}:{rays}x{spec.shape[1]}" for spec in inputs)
+    for size, rays in (("min", profile.least), ("opt", profile.usual), ("max", profile.most)):
+        shapes = (f"{spec.name}:{rays}x{spec.shape[1]}" for spec in inputs)
+        parameters[f"trt_profile_{size}_shapes"] = ",".join(shapes)
+    accelerator.parameters.update(parameters)

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from export.checks import Check, equal
-from export.format import Signature
+from export.format import Format, Signature
 from export.renderer import Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
@@ -29,14 +29,13 @@ IR_VERSION = 10
 _RANDOM_OPS = ("Random", "Bernoulli", "Multinomial")
 
 
-class OnnxFile:
+class OnnxFile(Format):
     """The reading half of a format whose artefact is one self-contained ONNX file."""
 
     file_name = "model.onnx"
-    packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    packages = ("torch", "onnx", "onnxscript", "onnxruntime")
 
     def open(self, path: Path, device: str) -> Renderer:
-        """The artefact in ONNX Runtime on `device` and nowhere else."""
         session = open_session(path, device)
         outputs = [spec.name for spec in RENDER_OUTPUTS]
         inputs = [spec.name for spec in session.get_inputs()]
@@ -46,24 +45,17 @@ class OnnxFile:
 
         return render
 
-    def is_artefact(self, path: Path) -> bool:
-        """Whether the file ends as ONNX files do."""
-        return path.suffix == Path(self.file_name).suffix
-
     def signature(self, path: Path) -> Signature:
-        """Inputs and outputs of the graph."""
         graph = onnx.load(path).graph
         return Signature(tuple(map(_spec, graph.input)), tuple(map(_spec, graph.output)))
 
     def read_manifest(self, path: Path) -> str:
-        """The manifest in the metadata. Raises ManifestError when there is none."""
         for entry in onnx.load(path).metadata_props:
             if entry.key == MANIFEST_KEY:
                 return str(entry.value)
         raise ManifestError(f"{path}: no {MANIFEST_KEY!r} in the ONNX metadata")
 
     def tensor_bytes(self, path: Path) -> dict[str, int]:
-        """Sizes of the weights by name."""
         tensors = onnx.load(path).graph.initializer
         return {tensor.name: onnx.numpy_helper.to_array(tensor).nbytes for tensor in tensors}
 

@@ -1,7 +1,6 @@
 """A render graph as an ONNX model of opset 20, for every format that is ONNX or is made from it."""
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,10 @@ import torch
 from torch import nn
 from torch.fx.proxy import TracerBase
 
-from export.example_rays import example_rays, ray_axes
+from export.example_rays import example_rays, quiet_torch, ray_axes
 from export.onnx.file import OPSET
 from neurocity.contract import MANIFEST_KEY, RENDER_OUTPUTS, TensorSpec
 from neurocity.errors import UnsupportedError
-
-_EXPECTED_WARNINGS = (
-    ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
-    ("# The axis name: rays will not be used", UserWarning),
-)
 
 
 def trace(model: nn.Module, inputs: tuple[TensorSpec, ...]) -> onnx.ModelProto:
@@ -31,7 +25,7 @@ def trace(model: nn.Module, inputs: tuple[TensorSpec, ...]) -> onnx.ModelProto:
     Raises UnsupportedError when the model uses what ONNX has no symbol for.
     """
     try:
-        with _quiet_exporter(), _whole_stack_traces():
+        with quiet_torch(), _quiet_registration(), _whole_stack_traces():
             program = torch.onnx.export(
                 model,
                 example_rays(inputs, "cpu"),
@@ -60,16 +54,13 @@ def finish(proto: onnx.ModelProto, manifest_json: str) -> bytes:
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Hides what the exporter says of optional packages and of the two inputs sharing one axis name."""
+def _quiet_registration() -> Iterator[None]:
+    """Hides what the exporter says of optional packages."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            for message, category in _EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message, category)
-            yield
+        yield
     finally:
         registration.setLevel(level)
 

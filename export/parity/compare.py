@@ -19,6 +19,9 @@ _REGROUPED = 317
 """Rays of a chunk in the regrouping test; shares no divisor with `PRIME` or a power of two."""
 _ALONE = 8
 """Rays that are also rendered one by one."""
+_ERRORS = {"rgb": "rgb error", "opacity": "opacity error", "depth": "depth error"}
+_VIEW_ERRORS = _ERRORS | {"rgb_p999": "99.9 percentile of the rgb error"}
+"""What checks call the errors of `Deviation`, which `Tolerance` limits under the same names."""
 
 
 def ask(render: Renderer, rays: Rays, where: str, *, chunk: int) -> Light:
@@ -64,12 +67,12 @@ def view_figures(view: View, got: Light, expected: Light, scene_diagonal: float)
 def view_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check]:
     """The worst of `view_figures` of each kind against its limit; NaN counts as worst."""
     checks = []
-    for name, limit in (("psnr_db", tolerance.psnr_db), ("ssim", tolerance.ssim)):
+    for name in ("psnr_db", "ssim"):
         worst = min(views, key=lambda view: (not np.isnan(view[name]), view[name]))
-        checks.append(at_least(name, f"view {worst['view']}", worst[name], limit))
-    for name, limit in (*_error_limits(tolerance), ("rgb_p999", tolerance.rgb_p999)):
+        checks.append(at_least(name, f"view {worst['view']}", worst[name], getattr(tolerance, name)))
+    for name, error in _VIEW_ERRORS.items():
         worst = max(views, key=lambda view: (np.isnan(view[name]), view[name]))
-        checks.append(at_most(_ERRORS[name], f"view {worst['view']}", worst[name], limit))
+        checks.append(at_most(error, f"view {worst['view']}", worst[name], getattr(tolerance, name)))
     checks.append(equal("values not finite", "views", sum(view["non_finite"] for view in views), 0))
     return checks
 
@@ -77,7 +80,8 @@ def view_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check
 def ray_checks(where: str, found: Deviation, tolerance: Tolerance) -> list[Check]:
     """The errors of a set of rays against their limits."""
     checks = [
-        at_most(_ERRORS[name], where, getattr(found, name), limit) for name, limit in _error_limits(tolerance)
+        at_most(error, where, getattr(found, name), getattr(tolerance, name))
+        for name, error in _ERRORS.items()
     ]
     return [*checks, equal("values not finite", where, found.non_finite, 0)]
 
@@ -85,15 +89,3 @@ def ray_checks(where: str, found: Deviation, tolerance: Tolerance) -> list[Check
 def repetition_checks(found: dict[str, float], tolerance: Tolerance) -> list[Check]:
     """The changes that `compare_with_itself` found against their limit."""
     return [at_most("change", where, change, tolerance.invariance) for where, change in found.items()]
-
-
-_ERRORS = {
-    "rgb": "rgb error",
-    "rgb_p999": "99.9 percentile of the rgb error",
-    "opacity": "opacity error",
-    "depth": "depth error",
-}
-
-
-def _error_limits(tolerance: Tolerance) -> tuple[tuple[str, float], ...]:
-    return (("rgb", tolerance.rgb), ("opacity", tolerance.opacity), ("depth", tolerance.depth))

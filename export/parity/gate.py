@@ -88,8 +88,6 @@ class ParityGate:
         self._diagonal = scene_diagonal(info.bounds)
         self._radii = reference.takes_ray_radii
         self._pool = view_rays(info.views[0], radii=self._radii)
-        self._adversarial = adversarial_rays(info.bounds, radii=self._radii)
-        self._expected: dict[str, Light] = {}
 
     def verify(
         self, render: Renderer, tolerance: Tolerance, progress: Progress, *, rays_per_call: int
@@ -190,17 +188,11 @@ class ParityGate:
     def _compare_sets(self, render: Renderer, progress: Progress, rays_per_call: int) -> dict[str, Deviation]:
         """Errors by set: made to break a renderer, and calls of the sizes that stand at a bound."""
         counts = (1, 2, PRIME, rays_per_call, min(rays_per_call + 1, MAX_RAYS))
-        sets = self._adversarial | counted_rays(self._pool, counts)
+        sets = adversarial_rays(self._info.bounds, radii=self._radii) | counted_rays(self._pool, counts)
         found = {}
         for index, (name, rays) in enumerate(sets.items()):
             progress("comparing adversarial rays", index, len(sets))
             got = ask(render, rays, name, chunk=len(rays))
-            found[name] = deviation(got, self._expect(name, rays), self._diagonal)
+            found[name] = deviation(got, self.reference.render(rays), self._diagonal)
         progress("comparing adversarial rays", len(sets), len(sets))
         return found
-
-    def _expect(self, name: str, rays: Rays) -> Light:
-        """The model's answer to a set of rays, remembered for the next artefact."""
-        if name not in self._expected:
-            self._expected[name] = self.reference.render(rays)
-        return self._expected[name]

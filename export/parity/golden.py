@@ -8,7 +8,6 @@ Views are rendered with at most `VIEW_PIXELS` pixels, so that the files of an ar
 Where the model takes the radii of cones, rays have them, and there are rays of views at every size.
 """
 
-import hashlib
 import io
 import math
 from collections.abc import Mapping
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from export.parity.images import encode_png, file_stem
 from export.parity.metrics import SSIM_WINDOW
+from export.parity.pictures import encode_png, file_stem
 from export.parity.rays import SCALES, adversarial_rays, scaled_view, view_rays
 from neurocity.cameras import Camera, Rays
-from neurocity.contract import ArtefactFile, Golden, GoldenView, SceneInfo, View
+from neurocity.contract import Golden, GoldenView, SceneInfo, View, file_record
 from neurocity.errors import ManifestError
 from neurocity.light import Light, over_background, to_bytes
 
@@ -67,12 +66,12 @@ def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tu
         arrays = None
         if index == worst_view:
             files[f"{stem}.npz"] = _pack(rendered._asdict())
-            arrays = _file(f"{stem}.npz", files[f"{stem}.npz"])
-        picture = _file(f"{stem}.png", files[f"{stem}.png"])
+            arrays = file_record(f"{stem}.npz", files[f"{stem}.npz"])
+        picture = file_record(f"{stem}.png", files[f"{stem}.png"])
         kept.append(
             GoldenView(view=index, width=view.width, height=view.height, image=picture, arrays=arrays)
         )
-    rays_file = _file(f"{FOLDER}/rays.npz", files[f"{FOLDER}/rays.npz"])
+    rays_file = file_record(f"{FOLDER}/rays.npz", files[f"{FOLDER}/rays.npz"])
     return Golden(rays=rays_file, views=tuple(kept)), files
 
 
@@ -149,7 +148,3 @@ def _unpack(data: bytes, where: str, names: tuple[str, ...]) -> dict[str, np.nda
             return {name: arrays[name] for name in names}
     except Exception as error:  # on foreign bytes zip and numpy raise whatever their steps run into
         raise ManifestError(f"{where}: cannot be read as golden arrays ({error}); export again") from None
-
-
-def _file(name: str, data: bytes) -> ArtefactFile:
-    return ArtefactFile(name=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))

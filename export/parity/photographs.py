@@ -59,10 +59,9 @@ def compare_with_photograph(
 
 def photograph_checks(views: list[dict[str, Any]], tolerance: Tolerance) -> list[Check]:
     """The view that loses most against its limit; none where there are no photographs."""
-    compared = [view for view in views if "photograph" in view]
-    if not compared:
+    losses = {view["view"]: view["photograph"]["loss_db"] for view in views if "photograph" in view}
+    if not losses:
         return []
-    losses = {view["view"]: view["photograph"]["loss_db"] for view in compared}
     worst = max(losses, key=lambda name: (np.isnan(losses[name]), losses[name]))
     return [at_most("dB lost against the photograph", f"view {worst}", losses[worst], tolerance.psnr_loss_db)]
 

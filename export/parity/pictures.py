@@ -6,8 +6,10 @@ worst_view.png   of the view with the lowest PSNR: model, artefact, rgb error, o
 Those of an artefact that is refused are kept outside of the repository.
 """
 
+import io
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from export.parity.images import encode_png, file_stem, scale_colours
 from neurocity.contract import View
-from neurocity.light import Float32, Light, over_background, to_bytes
+from neurocity.errors import ManifestError
+from neurocity.light import Bytes, Float32, Light, over_background, to_bytes
 
 FOLDER = "parity"
 WORST_VIEW = f"{FOLDER}/worst_view.png"
@@ -28,21 +30,29 @@ _SMALLEST = 240
 """Shorter widths are enlarged to this, so that the line below an image can be read."""
 _LINE = 16
 """Height of a line of text in pixels."""
+_SCALE = (
+    (0.0, (0, 0, 0)),
+    (0.25, (66, 10, 104)),
+    (0.5, (188, 55, 84)),
+    (0.75, (249, 142, 9)),
+    (1.0, (252, 255, 200)),
+)
+"""Colours of an error as a share of the scale's maximum: black, violet, red, orange, near white."""
 
 
 class ErrorPictures:
-    """Collects the pictures of one artefact, view by view; `files` has them as PNG by their path."""
+    """Collects the pictures of one artefact, view by view: `files`, as PNG by path in the version folder."""
 
     def __init__(self, background: tuple[float, float, float] | None) -> None:
         self._background = background
-        self._files: dict[str, bytes] = {}
+        self.files: dict[str, bytes] = {}
         self._lowest = math.inf
 
     def add(self, index: int, view: View, got: Light, expected: Light, psnr_db: float) -> None:
         """The heat map of a view, and the sheet of four when none had a lower PSNR so far."""
         rgb_error = np.abs(got.rgb - expected.rgb).max(axis=1)
         heat_map = _heat_map(rgb_error, view, "rgb error")
-        self._files[f"{FOLDER}/{file_stem(index, view)}.png"] = encode_png(heat_map)
+        self.files[f"{FOLDER}/{file_stem(index, view)}.png"] = encode_png(heat_map)
         if math.isnan(psnr_db) or psnr_db < self._lowest:
             self._lowest = -math.inf if math.isnan(psnr_db) else psnr_db
             pictures = [
@@ -51,12 +61,12 @@ class ErrorPictures:
             ]
             opacity_error = _heat_map(np.abs(got.opacity - expected.opacity), view, "opacity error")
             title = f"{view.name}: {psnr_db:.1f} dB"
-            self._files[WORST_VIEW] = encode_png(_sheet([*pictures, heat_map, opacity_error], title))
+            self.files[WORST_VIEW] = encode_png(_sheet([*pictures, heat_map, opacity_error], title))
 
-    @property
-    def files(self) -> dict[str, bytes]:
-        """PNG files by their path in the version folder."""
-        return dict(self._files)
+
+def file_stem(index: int, view: View) -> str:
+    """A name for files of a held-out view: its number, and what of its name may stand in a file name."""
+    return f"{index:03d}_" + re.sub(r"[^A-Za-z0-9-]+", "_", view.name).strip("_")[-60:]
 
 
 def keep_pictures(files: Mapping[str, bytes], model: str) -> Path:
@@ -76,6 +86,32 @@ def keep_pictures(files: Mapping[str, bytes], model: str) -> Path:
     for name, data in files.items():
         (folder / Path(name).name).write_bytes(data)
     return folder
+
+
+def encode_png(pixels: Bytes | Image.Image) -> bytes:
+    """The PNG file of an image, uint8 [H, W, 3]; equal pixels give equal bytes."""
+    file = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(file, format="PNG", optimize=False, compress_level=6)
+    return file.getvalue()
+
+
+def decode_png(data: bytes, where: str) -> Bytes:
+    """The pixels [H, W, 3] of a PNG file. Raises ManifestError, naming `where`, when it is not one."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ManifestError(f"{where}: cannot be read as a PNG ({error}); export the scene again") from None
+
+
+def scale_colours(shares: Float32) -> Bytes:
+    """Colours [..., 3] of errors given as shares of the scale's maximum; NaN is the maximum."""
+    stops = np.array([stop for stop, _ in _SCALE])
+    colours = np.array([colour for _, colour in _SCALE], dtype=float)
+    filled = np.where(np.isnan(shares), 1.0, shares)
+    channels = [np.interp(filled, stops, colours[:, channel]) for channel in range(3)]
+    return (np.stack(channels, -1) + 0.5).astype(np.uint8)
 
 
 def _heat_map(error: Float32, view: View, name: str) -> Image.Image:

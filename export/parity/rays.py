@@ -27,13 +27,29 @@ def scaled_view(view: View, scale: int) -> View:
     return Camera.from_view(view).resized(width, height).to_view(f"{view.name} at 1/{scale}")
 
 
-def adversarial_rays(bounds: tuple[float, ...], *, radii: bool = False, seed: int = 0) -> dict[str, Rays]:
+def adversarial_rays(bounds: tuple[float, ...], *, radii: bool = False) -> dict[str, Rays]:
     """Named sets of rays at which slab tests, marches and packings go wrong; the same for equal bounds.
 
     radii: whether the rays have radii: of every kind, in equal parts, spread over each set.
     """
-    sets = _adversarial_rays(bounds, seed)
-    return {name: _with_radii(rays, seed) for name, rays in sets.items()} if radii else sets
+    generator = np.random.default_rng(0)
+    low, high = np.asarray(bounds[:3]), np.asarray(bounds[3:])
+    centre, half = (low + high) / 2, (high - low) / 2
+    diagonal = 2 * math.hypot(*half)
+    sphere = _unit(generator.normal(size=(128, 3)))
+    inside = centre + half * generator.uniform(-0.98, 0.98, size=(128, 3))
+    outside = centre + diagonal * sphere
+    sets = {
+        "miss the box": _rays(outside, sphere),
+        "aim at the box": _rays(outside, inside - outside),
+        "from afar": _rays(centre + 50 * diagonal * sphere, inside - centre - 50 * diagonal * sphere),
+        "start inside": _rays(np.concatenate([inside, centre[None]]), np.concatenate([sphere, sphere[:1]])),
+        "start on a face": _on_faces(centre, half, generator),
+        "graze a face": _grazing(centre, half),
+        "zero direction component": _with_zero_component(inside, sphere, diagonal),
+        "along an axis": _along_axes(inside, centre, half),
+    }
+    return {name: _with_radii(rays) for name, rays in sets.items()} if radii else sets
 
 
 def counted_rays(pool: Rays, counts: tuple[int, ...]) -> dict[str, Rays]:
@@ -48,29 +64,9 @@ def counted_rays(pool: Rays, counts: tuple[int, ...]) -> dict[str, Rays]:
     }
 
 
-def _with_radii(rays: Rays, seed: int) -> Rays:
+def _with_radii(rays: Rays) -> Rays:
     values = np.resize(np.array(_RADII, dtype=np.float32), (len(rays), 1))
-    return replace(rays, radii=np.random.default_rng(seed).permutation(values))
-
-
-def _adversarial_rays(bounds: tuple[float, ...], seed: int) -> dict[str, Rays]:
-    generator = np.random.default_rng(seed)
-    low, high = np.asarray(bounds[:3]), np.asarray(bounds[3:])
-    centre, half = (low + high) / 2, (high - low) / 2
-    diagonal = 2 * math.hypot(*half)
-    sphere = _unit(generator.normal(size=(128, 3)))
-    inside = centre + half * generator.uniform(-0.98, 0.98, size=(128, 3))
-    outside = centre + diagonal * sphere
-    return {
-        "miss the box": _rays(outside, sphere),
-        "aim at the box": _rays(outside, inside - outside),
-        "from afar": _rays(centre + 50 * diagonal * sphere, inside - centre - 50 * diagonal * sphere),
-        "start inside": _rays(np.concatenate([inside, centre[None]]), np.concatenate([sphere, sphere[:1]])),
-        "start on a face": _on_faces(centre, half, generator),
-        "graze a face": _grazing(centre, half),
-        "zero direction component": _with_zero_component(inside, sphere, diagonal),
-        "along an axis": _along_axes(inside, centre, half),
-    }
+    return replace(rays, radii=np.random.default_rng(0).permutation(values))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,11 +1,9 @@
 """The model's own answer, float32 and eager: the truth that artefacts are held against."""
 
 import copy
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from export.parity.rays import view_rays
 from export.renderer import chunks, render_in_chunks
 from neurocity.cameras import Rays
 from neurocity.contract import View
-from neurocity.errors import MissingDependencyError
+from neurocity.device import check_device
 from neurocity.family import RenderModel
 from neurocity.light import Light
 
@@ -23,33 +21,16 @@ from neurocity.light import Light
 class Reference:
     """Renders with a copy of `model` on `device`, in float32 without autocast or TensorFloat-32.
 
-    Views are rendered once and kept in a folder, for every format that is compared with them. Without `kept`
-    the folder is temporary, and the context manager removes it. With `kept` it is the caller's, and may hold
-    views that another process rendered with the same model, device and `rays_per_call`.
+    Views are rendered once and kept in the folder `kept`, which may hold views that another process rendered
+    with the same model, device and `rays_per_call`. Raises MissingDependencyError as `check_device` does.
     """
 
-    def __init__(
-        self, model: RenderModel, *, device: str, rays_per_call: int, kept: Path | None = None
-    ) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
+    def __init__(self, model: RenderModel, *, device: str, rays_per_call: int, kept: Path) -> None:
+        check_device(device)
         self._model = copy.deepcopy(model).to(device).eval()
         self._device = device
         self._rays_per_call = rays_per_call
-        self._temporary = None
-        if kept is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="neurocity-reference-")
-            kept = Path(self._temporary.name)
         self._kept = kept
-
-    def __enter__(self) -> "Reference":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     @property
     def takes_ray_radii(self) -> bool:

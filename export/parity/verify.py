@@ -14,8 +14,8 @@ from export.parity.compare import (
     view_figures,
 )
 from export.parity.golden import read_rays, read_render
-from export.parity.images import decode_png
 from export.parity.metrics import deviation, psnr_db, scene_diagonal
+from export.parity.pictures import decode_png
 from export.parity.rays import PRIME, view_rays
 from export.parity.tolerances import Tolerance
 from export.renderer import Renderer

@@ -2,5 +2,4 @@
 
 publish   a model appears entirely or not at all    exchange  two folders swapped in one step
 triton_config  what Triton reads                    report    the proof as a person reads it
-inspect   what stands in a folder, from its manifests; they are read by `neurocity.model_repository`
 """

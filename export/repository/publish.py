@@ -24,6 +24,9 @@ from export.repository.exchange import exchange
 from neurocity.errors import ExportError
 from neurocity.model_repository import version_folders
 
+CONFIG_FILE = "config.pbtxt"
+"""What Triton reads of a model, beside its version folders."""
+
 
 @contextmanager
 def staging(repository: Path) -> Iterator[Path]:
@@ -75,8 +78,8 @@ def latest_version(repository: Path, model: str) -> int:
     return max((int(folder.name) for folder in version_folders(repository / model)), default=0)
 
 
-def publish(staged: Path, repository: Path, *, config_file: str, force: bool) -> Path:
-    """Puts the staged model folder, which holds one version, in place and returns the version's new folder.
+def publish(staged: Path, repository: Path, *, force: bool) -> None:
+    """Puts the staged model folder, which holds one version, in place once the disk has all of it.
 
     Other versions of the model stay. The staged configuration is dropped in favour of the present one where
     a higher version than the staged one is there, since Triton serves the highest.
@@ -89,32 +92,24 @@ def publish(staged: Path, repository: Path, *, config_file: str, force: bool) ->
         replaces = target.exists()
         if replaces:
             superseded = latest_version(repository, staged.name) > int(version.name)
-            _carry_over(target, staged, config_file if superseded else "")
-        _sync_tree(staged)
+            if superseded and (target / CONFIG_FILE).exists():
+                (staged / CONFIG_FILE).unlink()
+            _carry_over(target, staged)
+        for path in (*staged.rglob("*"), staged):
+            _sync(path)
         if replaces:
             exchange(staged, target)
         else:
             staged.rename(target)
         _sync(repository)
-    return target / version.name
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Writes a new file and waits until the disk has it."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _carry_over(target: Path, staged: Path, superseding_file: str) -> None:
+def _carry_over(target: Path, staged: Path) -> None:
     """Links what only the present model has: other versions, files put there by hand."""
     for entry in target.iterdir():
         copy = staged / entry.name
-        if entry.name == superseding_file:
-            copy.unlink(missing_ok=True)
         if entry.is_dir() and not entry.name.isdecimal() and copy.exists():
-            _carry_over(entry, copy, "")  # rays of warm-ups: each version has its own
+            _carry_over(entry, copy)  # rays of warm-ups: each version has its own
         elif copy.exists():
             continue
         elif entry.is_dir():
@@ -128,13 +123,6 @@ def _link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copy2(source, target)
-
-
-def _sync_tree(folder: Path) -> None:
-    for root, _, files in os.walk(folder, topdown=False):
-        for name in files:
-            _sync(Path(root) / name)
-        _sync(Path(root))
 
 
 def _sync(path: Path) -> None:

@@ -15,13 +15,12 @@ from tritonclient.grpc.model_config_pb2 import (
     ModelOutput,
 )
 
-from export.checks import Check, equal
+from export.checks import Check, equal, require
 from export.format import Signature, TritonTarget
 from export.parity.rays import counted_rays, view_rays
-from export.repository.publish import write_synced
+from export.repository.publish import CONFIG_FILE
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, to_json
 
-CONFIG_FILE = "config.pbtxt"
 WARMUP_FOLDER = "warmup"
 """Raw tensors beside the version folders, from which Triton makes a request before it calls a model ready."""
 
@@ -29,37 +28,30 @@ _TRITON_DTYPES = {"float32": DataType.TYPE_FP32}
 _DTYPES = {code: name for name, code in _TRITON_DTYPES.items()}
 
 
-def write_model(
-    folder: Path, manifest: SceneManifest, target: TritonTarget, signature: Signature, *, instances: int = 1
-) -> tuple[Check, ...]:
-    """Write `config.pbtxt` and the rays of its warm-up into a model's folder; returns the checks of the text.
+def write_model(folder: Path, manifest: SceneManifest, target: TritonTarget, signature: Signature) -> None:
+    """Write `config.pbtxt` and the rays of its warm-up into a model's folder.
 
     The rays are those of the first held-out view, as many as one call should have: what the model allocates
     and compiles for its first call is done when Triton says that it is ready.
+    Raises ParityError when the text, read as Triton will, is not what the artefact declares.
     """
     view = view_rays(manifest.info.views[0], radii=manifest.takes_ray_radii)
     (rays,) = counted_rays(view, (manifest.rays_per_call,)).values()
     (folder / WARMUP_FOLDER).mkdir()
     files = [f"{manifest.version}-{spec.name}" for spec in signature.inputs]
     for file, values in zip(files, rays.arrays(), strict=True):
-        write_synced(folder / WARMUP_FOLDER / file, values.astype("<f4").tobytes())
-    text = model_config(manifest, target, signature, instances=instances, warmup=files)
-    write_synced(folder / CONFIG_FILE, text.encode())
-    return check_config(text, manifest, signature)
+        (folder / WARMUP_FOLDER / file).write_bytes(values.astype("<f4").tobytes())
+    text = model_config(manifest, target, signature, warmup=files)
+    require(check_config(text, manifest, signature))
+    (folder / CONFIG_FILE).write_bytes(text.encode())
 
 
 def model_config(
-    manifest: SceneManifest,
-    target: TritonTarget,
-    signature: Signature,
-    *,
-    instances: int = 1,
-    warmup: Sequence[str] = (),
+    manifest: SceneManifest, target: TritonTarget, signature: Signature, *, warmup: Sequence[str] = ()
 ) -> str:
     """The text of `config.pbtxt` for an artefact of that signature, with the manifest in its parameters.
 
-    instances: how many copies run side by side. warmup: files with the inputs of a first request, in
-    `WARMUP_FOLDER`.
+    warmup: files with the inputs of a first request, in `WARMUP_FOLDER`.
 
     A request is one bundle of rays, so Triton's own batching is off; yet `dynamic_batching` stands there,
     because it makes Triton drop a queued request whose caller has gone or whose gRPC deadline has passed.
@@ -72,7 +64,11 @@ def model_config(
         input=[ModelInput(**_tensor(spec)) for spec in signature.inputs],
         output=[ModelOutput(**_tensor(spec)) for spec in signature.outputs],
     )
-    config.instance_group.add(count=instances, kind=_kind(target, manifest))
+    kind = ModelInstanceGroup.KIND_AUTO  # Triton chooses, unless only one kind of device can run the artefact
+    if target.device_bound:
+        kinds = {"cpu": ModelInstanceGroup.KIND_CPU, "cuda": ModelInstanceGroup.KIND_GPU}
+        kind = kinds[manifest.parity["device"]]
+    config.instance_group.add(count=manifest.options.get("instances", 1), kind=kind)
     if warmup:
         request = config.model_warmup.add(name="a held-out view", batch_size=1)
         for spec, file in zip(signature.inputs, warmup, strict=True):
@@ -98,8 +94,10 @@ def check_config(text: str, manifest: SceneManifest, signature: Signature) -> tu
     return (
         equal("name", CONFIG_FILE, config.name, manifest.model_name),
         equal("max_batch_size", CONFIG_FILE, config.max_batch_size, 0),
-        equal("inputs", CONFIG_FILE, _describe(read.inputs), _describe(signature.inputs)),
-        equal("outputs", CONFIG_FILE, _describe(read.outputs), _describe(signature.outputs)),
+        *(
+            equal(kind, CONFIG_FILE, ", ".join(map(str, got)), ", ".join(map(str, expected)))
+            for kind, got, expected in zip(Signature._fields, read, signature, strict=True)
+        ),
         equal(
             "manifest",
             CONFIG_FILE,
@@ -107,14 +105,6 @@ def check_config(text: str, manifest: SceneManifest, signature: Signature) -> tu
             "same",
         ),
     )
-
-
-def _kind(target: TritonTarget, manifest: SceneManifest) -> int:
-    """Triton chooses where an artefact runs, unless only one kind of device can run it."""
-    if not target.device_bound:
-        return int(ModelInstanceGroup.KIND_AUTO)
-    kinds = {"cpu": ModelInstanceGroup.KIND_CPU, "cuda": ModelInstanceGroup.KIND_GPU}
-    return int(kinds[manifest.parity["device"]])
 
 
 def _tensor(spec: TensorSpec) -> dict[str, object]:
@@ -125,7 +115,3 @@ def _tensor(spec: TensorSpec) -> dict[str, object]:
 def _spec(tensor: ModelInput | ModelOutput) -> TensorSpec:
     shape = tuple("rays" if axis == -1 else axis for axis in tensor.dims)
     return TensorSpec(name=tensor.name, dtype=_DTYPES.get(tensor.data_type, "unknown"), shape=shape)
-
-
-def _describe(specs: tuple[TensorSpec, ...]) -> str:
-    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)

@@ -5,9 +5,9 @@ Time is measured in passes over all rays, in calls of one size: single calls dif
 differs.
 """
 
-import argparse
 import json
 import pickle
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ _SETTLED = 0.02
 """The median of passes has settled when another pass moves it by less than this share."""
 _PASSES = 3
 """Passes that are measured at least, and tried with every size."""
-_STATUS = Path("/proc/self/status")
+_PROCESSES = Path("/proc")
 
 Clock = Callable[[], float]
 Memory = Callable[[], int | None]
@@ -96,12 +96,11 @@ def choose(tried: list[tuple[int, int]]) -> int:
     return min(size for size, speed in tried if speed * _GOOD_ENOUGH >= fastest)
 
 
-def peak_memory() -> int | None:
-    """The most memory that this process has had, in bytes; None where the system does not tell."""
-    if not _STATUS.exists():
-        return None
-    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+def peak_memory(process: int | str = "self") -> int | None:
+    """The most memory that a process has had, in bytes; None where the system does not tell."""
+    status = _PROCESSES / str(process) / "status"
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def _probe(
@@ -155,26 +154,10 @@ def _pass(render: Renderer, rays: Rays, size: int, clock: Clock) -> list[float]:
 
 
 def main() -> None:
-    """Reads the rays, opens the artefact, prints the figures as the last line of standard output."""
-    parser = argparse.ArgumentParser(prog="python -m export.speed.measure")
-    parser.add_argument("opener", type=Path, help="pickled function of the artefact and the device")
-    parser.add_argument("artefact", type=Path)
-    parser.add_argument("rays", type=Path)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--rays-per-call", type=int)
-    arguments = parser.parse_args()
-    with np.load(arguments.rays) as arrays:
-        rays = Rays(**arrays)
-    render = pickle.loads(arguments.opener.read_bytes())(arguments.artefact, arguments.device)
-    figures = measure(
-        render,
-        rays,
-        rays_per_call=arguments.rays_per_call,
-        seconds=arguments.seconds,
-        memory=peak_memory,
-    )
-    print(json.dumps(figures))
+    """Does the task whose pickle is the only argument; prints the figures as the last line."""
+    with Path(sys.argv[1]).open("rb") as file:
+        open_artefact, path, device, options = pickle.load(file)
+    print(json.dumps(measure(open_artefact(path, device), **options, memory=peak_memory)))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import json
 import os
 import pickle
 import platform
+import site
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-import export
 from export.renderer import Renderer
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import View
@@ -68,15 +68,10 @@ def profile_artefact(
     Raises ExportError when the artefact cannot be opened or fails.
     """
     with tempfile.TemporaryDirectory(prefix="neurocity-profile-") as folder:
-        opener, rays = Path(folder) / "opener.pickle", Path(folder) / "rays.npz"
-        opener.write_bytes(pickle.dumps(target.open))
-        arrays = pool(views, radii=radii).arrays()
-        np.savez(rays, **dict(zip(("origins", "directions", "radii"), arrays, strict=False)))
-        command = [sys.executable, "-m", "export.speed.measure", str(opener), str(path), str(rays)]
-        command += ["--device", device, "--seconds", str(seconds)]
-        if rays_per_call is not None:
-            command += ["--rays-per-call", str(rays_per_call)]
-        figures = _run(command, seconds + _PATIENCE_SECONDS)
+        task = Path(folder) / "task.pickle"
+        options = {"rays": pool(views, radii=radii), "rays_per_call": rays_per_call, "seconds": seconds}
+        task.write_bytes(pickle.dumps((target.open, path, device, options)))
+        figures = _run([sys.executable, "-m", "export.speed.measure", str(task)], seconds + _PATIENCE_SECONDS)
     tensors = sorted(target.tensor_bytes(path).items(), key=lambda item: (-item[1], item[0]))
     return {
         **figures,
@@ -108,12 +103,9 @@ def pool(views: tuple[View, ...], *, radii: bool = False) -> Rays:
 
 
 def _run(command: list[str], patience: float) -> dict[str, Any]:
-    root = str(Path(export.__path__[0]).parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
         run = subprocess.run(
-            command, capture_output=True, text=True, timeout=patience, env=environment, check=False
+            command, capture_output=True, text=True, timeout=patience, env=own_code(), check=False
         )
     except subprocess.TimeoutExpired:
         raise ExportError(f"the artefact was not measured within {patience:g} s; is it stuck?") from None
@@ -122,6 +114,15 @@ def _run(command: list[str], patience: float) -> dict[str, Any]:
         raise ExportError(f"the artefact could not be measured in a process of its own: {reason[-1]}")
     figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return figures
+
+
+def own_code() -> dict[str, str]:
+    """An environment in which Python imports the very code that runs here, wherever it was started."""
+    own = str(Path(__file__).parents[2])
+    paths = [os.environ.get("PYTHONPATH", "")]
+    if own not in site.getsitepackages():  # where it is found anyhow, behind the standard library
+        paths.insert(0, own)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def processor() -> str:

@@ -18,10 +18,7 @@ class FixedBudgetFile(OnnxFile):
     def encode(
         self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
     ) -> bytes:
-        """The artefact of `model`; see `Format.encode`.
-
-        Raises UnsupportedError that names each node which TensorRT does not take.
-        """
+        """Raises UnsupportedError that names each node which TensorRT does not take."""
         # torch only when it is needed
         from export.onnx.trace import finish, trace  # noqa: PLC0415
         from neurocity.rendering.graph_target import recording_for_tensorrt  # noqa: PLC0415

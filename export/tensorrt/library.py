@@ -8,7 +8,6 @@ from typing import Any
 from export.format import EngineName
 from neurocity.errors import MissingDependencyError
 
-_MODULES: dict[str, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _INSTALL: dict[str, str] = {
     "tensorrt": "pip install tensorrt, or the NVIDIA container of the Triton release that will serve it, "
     "brings it; --engine tensorrt-rtx builds without a GPU",
@@ -31,11 +30,12 @@ def load_library(name: EngineName) -> EngineLibrary:
     Raises MissingDependencyError when it is not installed, or when it is `tensorrt`, which times kernels on
     the device that it builds for, and there is no CUDA device.
     """
+    package = name.replace("-", "_")
     try:
-        module = import_module(_MODULES[name])
+        module = import_module(package)
     except ImportError as error:  # the package, or one of the libraries that it loads
         raise MissingDependencyError(
-            f"engine {name!r} needs the package {_MODULES[name]!r} ({error}); {_INSTALL[name]}"
+            f"engine {name!r} needs the package {package!r} ({error}); {_INSTALL[name]}"
         ) from error
     if name == "tensorrt" and not has_cuda_device():
         raise MissingDependencyError(

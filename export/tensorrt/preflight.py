@@ -6,7 +6,7 @@ so a model is refused in the same words on every machine, before anything is bui
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 
@@ -66,7 +66,8 @@ def refuse_unsupported(proto: onnx.ModelProto) -> None:
 
 def unsupported(proto: onnx.ModelProto) -> Iterator[tuple[str, str, str]]:
     """Operator, source line and remedy of every node that TensorRT does not take."""
-    for node in _all_nodes(proto):
+    functions = (node for function in proto.functions for node in function.node)
+    for node in _all_nodes([*proto.graph.node, *functions]):
         remedy = REMEDIES.get(node.op_type)
         operator = node.op_type
         if node.op_type in _SCATTERS and (reduction := _attribute(node, "reduction")) not in ("", "none"):
@@ -88,18 +89,13 @@ def source_line(node: onnx.NodeProto) -> str:
     return f"node {node.name!r}" if node.name else "a node without a name"
 
 
-def _all_nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    yield from _nodes_of(proto.graph.node)
-    for function in proto.functions:
-        yield from _nodes_of(function.node)
-
-
-def _nodes_of(nodes: "list[onnx.NodeProto]") -> Iterator[onnx.NodeProto]:
+def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes, and those of the graphs in them."""
     for node in nodes:
         yield node
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _nodes_of(attribute.g.node)
+                yield from _all_nodes(attribute.g.node)
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> str:

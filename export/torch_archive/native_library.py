@@ -31,17 +31,10 @@ def native_library(program: torch.export.ExportedProgram, folder: Path) -> Itera
         "aot_inductor.custom_ops_to_c_shims": {each.operator: [each.declaration] for each in kernels},
         "aot_inductor.custom_op_libs": [f":{each.name}" for each in objects],
     }
-    with _searched_for_libraries(folder):
-        yield options
-
-
-@contextmanager
-def _searched_for_libraries(folder: Path) -> Iterator[None]:
-    """Inside, linkers find what is in `folder`; AOTInductor has no option for it."""
-    before = os.environ.get("LIBRARY_PATH")
+    before = os.environ.get("LIBRARY_PATH")  # where linkers look; AOTInductor has no option for it
     os.environ["LIBRARY_PATH"] = os.pathsep.join(filter(None, (str(folder), before)))
     try:
-        yield
+        yield options
     finally:
         del os.environ["LIBRARY_PATH"]
         if before is not None:

@@ -1,6 +1,6 @@
 """A program of PyTorch that was opened again: rendering with it, and what it takes and gives."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,18 +10,11 @@ from export.example_rays import example_rays
 from export.format import Signature
 from export.renderer import Renderer
 from neurocity.cameras import Rays
-from neurocity.contract import RENDER_OUTPUTS, TensorSpec
-from neurocity.errors import MissingDependencyError
+from neurocity.contract import TensorSpec
 from neurocity.light import Light
-from neurocity.triton_names import Naming, input_name, output_name
+from neurocity.triton_names import Naming
 
 Program = Callable[..., Sequence[Tensor]]
-
-
-def require_device(device: str) -> None:
-    """Raises MissingDependencyError where there is no such device."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError("torch sees no CUDA device; --device cpu verifies on the CPU")
 
 
 def renderer(program: Program, device: str) -> Renderer:
@@ -42,16 +35,9 @@ def signature(program: Program, inputs: tuple[TensorSpec, ...], device: str, nam
     """
     with torch.inference_mode():
         few, more = (program(*example_rays(inputs, device, rays)) for rays in (2, 3))
-    names = (output_name(naming, index, spec.name) for index, spec in enumerate(RENDER_OUTPUTS))
-    outputs = tuple(_spec(*each) for each in zip(names, few, more, strict=True))
-    return Signature(_named(inputs, naming), outputs)
-
-
-def _named(inputs: Iterable[TensorSpec], naming: Naming) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=input_name(naming, index, spec.name), dtype=spec.dtype, shape=spec.shape)
-        for index, spec in enumerate(inputs)
-    )
+    named = Signature.named(naming, inputs)
+    names = (spec.name for spec in named.outputs)
+    return named._replace(outputs=tuple(_spec(*each) for each in zip(names, few, more, strict=True)))
 
 
 def _spec(name: str, few: Tensor, more: Tensor) -> TensorSpec:

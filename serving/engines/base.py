@@ -49,7 +49,7 @@ class Engine(Protocol):
     """Renders rays of the scenes it has opened. All methods are called from one event loop.
 
     name: of the engine in `ENGINES`.
-    formats: export formats that it renders; where a scene has several, the first of these that it has.
+    formats: export formats that it renders, the preferred first. An engine in this process opens that alone.
     """
 
     name: str

@@ -18,7 +18,6 @@ class ToyFormat(OnnxFile):
     name = "toy"
     file_name = "model.toy"
     triton = TritonTarget(backend="onnxruntime")
-    fixed_budget = False
     tolerances = MappingProxyType({"fp32": FP32})
 
     def encode(

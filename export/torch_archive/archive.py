@@ -1,17 +1,19 @@
-"""What stands in an AOTInductor package (`.pt2`, a zip archive): libraries, metadata, and too much else.
+"""PyTorch's archives (zip files), written again with less in them, and AOTInductor packages (`.pt2`) read.
 
-PyTorch packs the C++ sources with their compiler commands beside the library that is made of them. Nothing
-reads these later, and they name folders of the exporting machine; so do the file names that the library
-keeps for its error messages.
+A package has libraries, metadata, and too much else: PyTorch packs the C++ sources with their compiler
+commands beside the library that is made of them. Nothing reads these later, and they name folders of the
+exporting machine; so do the file names that the library keeps for its error messages.
 """
 
+import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from export.torch_archive.records import rewritten
+import torch
+
 from neurocity.errors import ManifestError
 
 LIBRARY = ".so"
@@ -19,16 +21,34 @@ _METADATA = "_metadata.json"
 _KEPT = (f".wrapper{_METADATA}", "archive_format", "archive_version", "byteorder")
 
 
+def rewritten(archive: bytes, change: Callable[[str, bytes], bytes | None]) -> bytes:
+    """The archive with every record as `change` gives it for its name and data; None leaves it out.
+
+    Records are sorted by name, so that equal ones make equal archives.
+    """
+    reader = torch._C.PyTorchFileReader(io.BytesIO(archive))
+    written = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(written)
+    for record in sorted(reader.get_all_records()):
+        data = change(record, reader.get_record(record))
+        if data is not None:
+            writer.write_record(record, data, len(data))
+    writer.write_end_of_file()
+    return written.getvalue()
+
+
 def stripped(archive: bytes, folders: Iterable[str]) -> bytes:
     """The archive with what running it needs, and without the names of `folders`.
 
     Equal libraries and metadata give equal bytes.
     """
-    hidden = sorted({folder.rstrip("/") for folder in folders}, key=len, reverse=True)
+    hidden = sorted({folder.rstrip("/").encode() for folder in folders}, key=len, reverse=True)
 
     def change(record: str, data: bytes) -> bytes | None:
         if record.endswith(LIBRARY):
-            return _without_folders(data, hidden)
+            for folder in hidden:  # as many characters of `./././`: a library cannot be made shorter
+                data = data.replace(folder, (b"./" * len(folder))[: len(folder)])
+            return data
         return data if record.endswith(_KEPT) else None
 
     return rewritten(archive, change)
@@ -62,10 +82,3 @@ def imported_symbols(path: Path, pattern: str) -> list[str]:
             if name.endswith(LIBRARY):
                 symbols.update(re.findall(rb"(?<=\0)" + pattern.encode() + rb"(?=\0)", archive.read(name)))
     return sorted(symbol.decode() for symbol in symbols)
-
-
-def _without_folders(library: bytes, folders: list[str]) -> bytes:
-    """A library cannot be made shorter: a folder's name gives way to as many characters of `./././`."""
-    for folder in map(str.encode, folders):
-        library = library.replace(folder, (b"./" * len(folder))[: len(folder)])
-    return library
