@@ -2,8 +2,7 @@
 
 import errno
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,9 @@ class ConfiguredTrainer(pl.Trainer):
         """
         if train_dataloaders is None and val_dataloaders is None and datamodule is None:
             datamodule = self.data
-        with _without_expected_warnings():
+        with warnings.catch_warnings():
+            for message, category in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message, category)
             try:
                 super().fit(
                     self.module if model is None else model,
@@ -158,11 +159,3 @@ def _devices(gpus: int) -> dict[str, Any]:
     if gpus > there:
         raise MissingDependencyError(f"gpus={gpus}: torch finds {there} here; gpus={there} would work")
     return {"accelerator": "gpu", "devices": gpus}
-
-
-@contextmanager
-def _without_expected_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for message, category in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message, category)
-        yield
