@@ -100,10 +100,16 @@ class SVRasterTrainer:
             )
         self.optimizer.zero_grad()
         result.loss.backward()
-        self._clip_gradients()
+        if config.gradient_clip_val is not None:
+            by_norm = config.gradient_clip_algorithm == "norm"
+            clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
+            clip(self.model.parameters(), config.gradient_clip_val)
         self.optimizer.step()
         self.step += 1
-        self._update_average()
+        kept = kept_average(self.step, config.ema_decay)
+        if self.average is not None and kept is not None:
+            with torch.no_grad():
+                update_average([*self.average.parameters()], [*self.model.parameters()], kept)
         epoch, rest = divmod(self.step, config.steps_per_epoch)
         if rest == 0:
             self._training.adapt(epoch, self.progress, self.optimizer, self._averages())
@@ -178,18 +184,6 @@ class SVRasterTrainer:
 
     def _averages(self) -> list[SVRaster]:
         return [] if self.average is None else [self.average]
-
-    def _clip_gradients(self) -> None:
-        limit, by_norm = self.config.gradient_clip_val, self.config.gradient_clip_algorithm == "norm"
-        if limit is not None:
-            clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
-            clip(self.model.parameters(), limit)
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        kept = kept_average(self.step, self.config.ema_decay)
-        if self.average is not None and kept is not None:
-            update_average([*self.average.parameters()], [*self.model.parameters()], kept)
 
 
 def _prefixed(model: SVRaster) -> dict[str, Tensor]:
