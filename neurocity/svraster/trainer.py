@@ -27,8 +27,6 @@ from neurocity.training.optimization import (
 )
 from neurocity.training.views import on_device, render_view
 
-_PREFIX = "model."
-
 
 @dataclass(frozen=True, kw_only=True)
 class SVRasterTrainerConfig(SVRasterTrainingConfig):
@@ -133,12 +131,12 @@ class SVRasterTrainer:
 
         metrics: figures to note in it, by name. Raises TrainingError when the file cannot be written.
         """
-        current = _prefixed(self.model)
         record = hyper_parameters("svraster", self.model.config, self.config, self.scene)
         del record["lightning_config"]["max_steps"]  # Lightning's configuration has none
         content = {
-            "state_dict": current if self.average is None else _prefixed(self.average),
-            "current_model_state": current,
+            # Prefixed as the state of a LightningModule that holds the model.
+            "state_dict": (self.average or self.model).state_dict(prefix="model."),
+            "current_model_state": self.model.state_dict(prefix="model."),
             "optimizer_states": [self.optimizer.state_dict()],
             "global_step": self.step,
             "epoch": self.step // self.config.steps_per_epoch,
@@ -186,10 +184,6 @@ class SVRasterTrainer:
         return [] if self.average is None else [self.average]
 
 
-def _prefixed(model: SVRaster) -> dict[str, Tensor]:
-    """A model's state as that of a LightningModule that holds it."""
-    return {f"{_PREFIX}{name}": value for name, value in model.state_dict().items()}
-
-
 def _load(model: SVRaster, state: dict[str, Tensor]) -> None:
-    model.load_state_dict({name.removeprefix(_PREFIX): value for name, value in state.items()})
+    """Take the state of a LightningModule that holds such a model."""
+    torch.nn.ModuleDict({"model": model}).load_state_dict(state)
