@@ -61,7 +61,7 @@ class TritonEngine:
         while True:
             try:
                 inputs = graph_inputs(model.manifest, rays)
-                infer = partial(self._infer, model, deadline)
+                infer = partial(self._infer, model, deadline=deadline)
                 return await render_in_tiles(infer, inputs, model.manifest.rays_per_call, model.window)
             except EngineUnavailableError:
                 before, model = model, await self._newest(model)
@@ -96,7 +96,7 @@ class TritonEngine:
             await self._refresh()
         return self._models.get(model.manifest.scene, model)
 
-    async def _infer(self, model: Model, deadline: float | None, inputs: Inputs) -> Light:
+    async def _infer(self, model: Model, inputs: Inputs, deadline: float | None) -> Light:
         """One tile; raises as `Engine.render`."""
         left = seconds_left(deadline)
         tensors = []
