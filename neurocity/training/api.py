@@ -37,12 +37,13 @@ def train_any_model(
     Raises ConfigError, DataError, TrainingError, and MissingDependencyError when GPUs are asked for that are
     not there.
     """
+    kind = find_family(family).lightning_config_class()
     if lightning_config is None:
-        lightning_config = find_family(family).lightning_config_class()()
-    elif _family_of(lightning_config) != find_family(family):
+        lightning_config = kind()
+    elif not isinstance(lightning_config, kind):
         raise ConfigError(
-            f"lightning_config: got a {type(lightning_config).__name__}, expected a "
-            f"{find_family(family).lightning_config_class().__name__} for {family}"
+            f"lightning_config: got a {type(lightning_config).__name__}, expected a {kind.__name__} for "
+            f"{family}"
         )
     options = {"experiment_name": family, **options, "model_config": model_config, "gpus": gpus}
     trainer = create_lightning_trainer(lightning_config, train_dataset, val_dataset, **options)
