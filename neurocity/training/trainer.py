@@ -35,12 +35,7 @@ _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class WholeCheckpointIO(TorchCheckpointIO):
     """Writes as `write_content` does; Lightning's own way leaves a part of a file where the disk is full."""
 
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any = None,  # noqa: ARG002
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, *_: Any, **__: Any) -> None:
         write_content(checkpoint, Path(path))
 
 
