@@ -10,7 +10,6 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from neurocity.data.datasets import TrainingRays, Views
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES, Family, find_family
-from neurocity.training.callbacks import ProgressBar
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
@@ -80,16 +79,11 @@ def create_lightning_trainer(
             )
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = family.lightning_module_class()(model_config, config)
-    settings: dict[str, Any] = {
-        "logger": TensorBoardLogger("logs", name=experiment_name),
-        "max_epochs": max_epochs,
-        **options,
-    }
-    if settings.get("enable_progress_bar", True):
-        settings["callbacks"] = [*settings.get("callbacks", ()), ProgressBar(refresh_rate=10)]
+    options = {"logger": TensorBoardLogger("logs", name=experiment_name), **options}
     if gpus is None:
         gpus = min(torch.cuda.device_count(), 1)
-    return build_trainer(module, SceneDataModule(train_dataset, val_dataset), gpus=gpus, **settings)
+    data = SceneDataModule(train_dataset, val_dataset)
+    return build_trainer(module, data, gpus=gpus, max_epochs=max_epochs, **options)
 
 
 def _family_of(config: TrainingConfig) -> Family:

@@ -14,6 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from neurocity.checkpoint import write_content
 from neurocity.errors import ConfigError, MissingDependencyError, TrainingError, TrainingInterruptedError
+from neurocity.training.callbacks import ProgressBar
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.interruption import Interruption
@@ -101,9 +102,9 @@ def build_trainer(
     """A trainer with the settings of the module's configuration.
 
     It keeps the three best checkpoints by `val/psnr` and the last one, unless `callbacks` has a
-    ModelCheckpoint. gpus: how many of this machine; 0 trains on the CPU, -1 on all there are.
-    checkpoint_dir: beside the logs when None. lightning: further options of `pl.Trainer`, which win over
-    those made here.
+    ModelCheckpoint, and shows a progress bar unless `enable_progress_bar` is False.
+    gpus: how many of this machine; 0 trains on the CPU, -1 on all there are. checkpoint_dir: beside the logs
+    when None. lightning: further options of `pl.Trainer`, which win over those made here.
     Raises ConfigError, and MissingDependencyError when GPUs are asked for that are not there.
     """
     config: TrainingConfig = module.config
@@ -125,6 +126,8 @@ def build_trainer(
             save_last=True,
         )
         callbacks = [*callbacks, keep]
+    if lightning.get("enable_progress_bar", True):
+        callbacks = [*callbacks, ProgressBar(refresh_rate=10)]
     settings: dict[str, Any] = {
         **devices,
         "logger": logger,
