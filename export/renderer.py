@@ -53,4 +53,5 @@ def chunks(rays: Rays, size: int) -> Iterator[Rays]:
 def render_in_chunks(render: Renderer, rays: Rays, size: int) -> Light:
     """The light of all rays, rendered at most `size` at a time."""
     parts = [render(chunk) for chunk in chunks(rays, size)]
-    return Light(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    # Some runtimes give transposed arrays, which files would keep so.
+    return Light(*(np.ascontiguousarray(np.concatenate(part)) for part in zip(*parts, strict=True)))

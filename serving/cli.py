@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 import pydantic
 import tyro
@@ -45,8 +44,8 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
 
 async def serve(settings: Settings) -> None:
     """Open the engine and serve until a signal arrives; raises as `open_engine`, and OSError for the port."""
-    listener = socket.create_server((settings.host, settings.port), family=_family(settings.host))
-    with listener:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.create_server((settings.host, settings.port), family=family) as listener:
         engine = await open_engine(settings.engine, settings)
         try:
             config = uvicorn.Config(create_app(settings, engine), access_log=False, log_config=None)
@@ -66,10 +65,6 @@ class _AnnouncingServer(uvicorn.Server):
         print(f"NeuroCity serves at http://{address}:{port}/", flush=True)
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _exit(_signal: int, _frame: FrameType | None) -> None:
+def _exit(*_: object) -> None:
     """uvicorn raises the signal again after its last response; SystemExit then runs all clean-up."""
     raise SystemExit(0)

@@ -297,6 +297,7 @@ def test_any_json_is_refused_or_gives_finite_rays(value, example, field):
     except ValidationError:
         return
     if request.width * request.height < 10**6:
-        origins, directions = request.to_camera((0.0, 0.0, 1.0)).rays().arrays()
+        camera = request.camera.to_camera(request.width, request.height, (0.0, 0.0, 1.0))
+        origins, directions = camera.rays().arrays()
         assert np.isfinite(origins).all()
         np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1.0, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from neurocity.checkpoint import load_checkpoint
+from neurocity.checkpoint import load_checkpoint, read_content
 from neurocity.data.datasets import TrainingRays, Views, training_datasets
 from neurocity.data.load import load_scene
 from neurocity.errors import CheckpointError, ConfigError, TrainingError
@@ -185,7 +185,7 @@ def test_checkpoints_of_one_loop_open_in_the_other(
         assert torch.equal(value, module.model.state_dict()[name]), name
     opened = load_checkpoint(path)
     assert opened.step == 4 * STEPS
-    assert opened.metrics["val/psnr"] == classic.evaluate()
+    assert read_content(path)["hyper_parameters"]["metrics"] == {"val/psnr": classic.evaluate()}
     again = SVRasterTrainer(MODEL, config, *datasets)
     again.load(path)
     assert again.evaluate() == pytest.approx(classic.evaluate())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 
-from neurocity.checkpoint import load_checkpoint
+from neurocity.checkpoint import read_content
 from neurocity.data.datasets import TrainingRays, Views, training_datasets
 from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError, TrainingInterruptedError
@@ -71,9 +71,9 @@ def test_experiments_are_ranked_and_a_failed_one_is_a_row(
     assert ranked[0].psnr > ranked[1].psnr
     assert math.isnan(ranked[2].psnr)
     assert ranked[2].error.startswith("TrainingError: the loss is nan at step 0")
-    best = load_checkpoint(ranked[0].checkpoint)
-    assert best.metrics["val/psnr"] == pytest.approx(ranked[0].psnr, abs=1e-3)
-    assert (best.step, ranked[0].steps) == (20, 20)
+    best = read_content(Path(ranked[0].checkpoint))
+    assert best["hyper_parameters"]["metrics"]["val/psnr"] == pytest.approx(ranked[0].psnr, abs=1e-3)
+    assert (best["global_step"], ranked[0].steps) == (20, 20)
     with (tmp_path / "sweep" / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["learning_rate"] for row in rows] == ["0.01", "1e-07", "0.5"]

@@ -5,15 +5,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInput, ModelOutput
 
 from export.formats.registry import get_format
+<<<<<<< HEAD
 from export.repository.publish import CONFIG_FILE
 from export.repository.triton_config import write_model
 from neurocity.contract import MANIFEST_FILE, MANIFEST_KEY, SceneManifest, manifest_from_json, to_json
+=======
+from export.repository.triton_config import CONFIG_FILE, write_model
+from neurocity.contract import MANIFEST_FILE, manifest_from_json
+>>>>>>> c3
 from neurocity.errors import MissingDependencyError
-from neurocity.triton_names import output_name
 from serving.tritonserver.installation import find_installation
 from serving.tritonserver.server import Server, ServerOptions, running_server
 
@@ -44,9 +46,6 @@ def write_configs(repository: Path) -> None:
     """Put a `config.pbtxt` beside every version folder, as the exporter would."""
     for file in repository.glob(f"*/*/{MANIFEST_FILE}"):
         manifest = manifest_from_json(file.read_text())
-        if manifest.takes_ray_radii:
-            (file.parents[1] / CONFIG_FILE).write_text(_config_with_radii(manifest))
-            continue
         artefact_format = get_format(manifest.format)
         signature = artefact_format.signature(file.parent / manifest.artefact.name)
         folder = file.parent.parent
@@ -55,30 +54,3 @@ def write_configs(repository: Path) -> None:
         # The wheel's server, 2.51, is older than this platform and refuses its name.
         text = (folder / CONFIG_FILE).read_text()
         (folder / CONFIG_FILE).write_text(text.replace('platform: "torch_aoti"\n', ""))
-
-
-def _config_with_radii(manifest: SceneManifest) -> str:
-    """A smallest configuration of a graph with three inputs, of the format onnx or torchscript."""
-    onnx = manifest.format == "onnx"
-    config = ModelConfig(
-        name=manifest.model_name,
-        backend="onnxruntime" if onnx else "pytorch",
-        platform="" if onnx else "pytorch_libtorch",
-        default_model_filename=manifest.artefact.name,
-        input=[
-            ModelInput(name=spec.name, data_type=DataType.TYPE_FP32, dims=[-1, spec.shape[1]])
-            for spec in manifest.inputs
-        ],
-        output=[
-            ModelOutput(
-                name=output_name("plain" if onnx else "numbered", index, spec.name),
-                data_type=DataType.TYPE_FP32,
-                dims=[-1, *spec.shape[1:]],
-            )
-            for index, spec in enumerate(manifest.outputs)
-        ],
-    )
-    config.instance_group.add(count=1)
-    config.dynamic_batching.SetInParent()
-    config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
-    return "max_batch_size: 0\n" + text_format.MessageToString(config)

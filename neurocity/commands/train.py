@@ -12,13 +12,7 @@ from neurocity.data.scene import Scene
 from neurocity.errors import ConfigError, TrainingInterruptedError
 from neurocity.families import Family, find_family
 from neurocity.training.run import is_first_process, train
-from neurocity.training.run_config import (
-    FILE_NAME,
-    RunConfig,
-    assignments,
-    read_run_config,
-    with_values,
-)
+from neurocity.training.run_config import FILE_NAME, RunConfig, assignments, read_run_config, with_values
 
 
 def run(arguments: Train) -> None:

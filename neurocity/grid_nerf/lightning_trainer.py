@@ -150,7 +150,6 @@ class GridNeRFLightningModule(MarchedFieldModule):
             ]
             features.grow(vertices, moments)
             for average in self.averaged_models():
-                assert isinstance(average, GridNeRF)
                 average.feature_sets()[number].grow(vertices)
 
 

@@ -110,7 +110,8 @@ class MipNeRFLightningModule(RadianceFieldModule):
             loss = error + share * squared_error(coarse, rgba, weights)
         samples = len(hit) * (model.coarse_samples + model.fine_samples)
         self.log_training(loss, rays=len(batch["rgba"]), samples=samples, mse=error)
-        self.adapt_batch(drawn=len(batch["rgba"]), hit=len(hit))
+        share = self.sum_over_processes(len(hit)) / self.sum_over_processes(len(batch["rgba"]))
+        self.ask_for_rays(min(self.config.cones_per_batch / max(share, 1e-3), 2.0 * self.rays_per_batch))
         return loss
 
     def matrix_precision(self) -> AbstractContextManager[Any]:
@@ -127,11 +128,6 @@ class MipNeRFLightningModule(RadianceFieldModule):
             return torch.ones_like(radii)
         areas = radii * radii
         return areas / areas.mean()
-
-    def adapt_batch(self, *, drawn: int, hit: int) -> None:
-        """Draw as many rays next time as will give `cones_per_batch` that can meet matter."""
-        share = self.sum_over_processes(hit) / self.sum_over_processes(drawn)
-        self.ask_for_rays(min(self.config.cones_per_batch / max(share, 1e-3), 2.0 * self.rays_per_batch))
 
 
 def squared_error(render: TrainingRender, rgba: Tensor, weights: Tensor) -> Tensor:

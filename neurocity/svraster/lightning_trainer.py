@@ -73,7 +73,7 @@ class SVRasterLightningModule(RadianceFieldModule):
 
     def start(self, rays: TrainingRays) -> None:
         """Start from the visual hull, or in an unbounded scene from what the cameras see."""
-        self.training_of_voxels.start(rays, self.trainer.optimizers[0], self._averages())
+        self.training_of_voxels.start(rays, self.trainer.optimizers[0], self.averaged_models())
         self.parameters_replaced()
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
@@ -85,7 +85,7 @@ class SVRasterLightningModule(RadianceFieldModule):
     def on_train_batch_end(self, outputs: Any, batch: RayBatch, index: int) -> None:  # noqa: ARG002
         # Before the epoch's validation and checkpoint: they are of the voxels that training goes on with.
         if self.trainer.is_last_batch and self.training_of_voxels.adapt(
-            self.current_epoch + 1, self.progress(), self.trainer.optimizers[0], self._averages()
+            self.current_epoch + 1, self.progress(), self.trainer.optimizers[0], self.averaged_models()
         ):
             self.parameters_replaced()
 
@@ -97,9 +97,6 @@ class SVRasterLightningModule(RadianceFieldModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         self._training, self._seen = None, checkpoint.get("voxel_statistics")
-
-    def _averages(self) -> list[SVRaster]:
-        return [model for model in self.averaged_models() if isinstance(model, SVRaster)]
 
 
 train_svraster_lightning = partial(train_any_model, SVRasterLightningModule.family)

@@ -27,8 +27,6 @@ from neurocity.training.optimization import (
 )
 from neurocity.training.views import on_device, render_view
 
-_PREFIX = "model."
-
 
 @dataclass(frozen=True, kw_only=True)
 class SVRasterTrainerConfig(SVRasterTrainingConfig):
@@ -100,10 +98,16 @@ class SVRasterTrainer:
             )
         self.optimizer.zero_grad()
         result.loss.backward()
-        self._clip_gradients()
+        if config.gradient_clip_val is not None:
+            by_norm = config.gradient_clip_algorithm == "norm"
+            clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
+            clip(self.model.parameters(), config.gradient_clip_val)
         self.optimizer.step()
         self.step += 1
-        self._update_average()
+        kept = kept_average(self.step, config.ema_decay)
+        if self.average is not None and kept is not None:
+            with torch.no_grad():
+                update_average([*self.average.parameters()], [*self.model.parameters()], kept)
         epoch, rest = divmod(self.step, config.steps_per_epoch)
         if rest == 0:
             self._training.adapt(epoch, self.progress, self.optimizer, self._averages())
@@ -127,12 +131,12 @@ class SVRasterTrainer:
 
         metrics: figures to note in it, by name. Raises TrainingError when the file cannot be written.
         """
-        current = _prefixed(self.model)
         record = hyper_parameters("svraster", self.model.config, self.config, self.scene)
         del record["lightning_config"]["max_steps"]  # Lightning's configuration has none
         content = {
-            "state_dict": current if self.average is None else _prefixed(self.average),
-            "current_model_state": current,
+            # Prefixed as the state of a LightningModule that holds the model.
+            "state_dict": (self.average or self.model).state_dict(prefix="model."),
+            "current_model_state": self.model.state_dict(prefix="model."),
             "optimizer_states": [self.optimizer.state_dict()],
             "global_step": self.step,
             "epoch": self.step // self.config.steps_per_epoch,
@@ -179,23 +183,7 @@ class SVRasterTrainer:
     def _averages(self) -> list[SVRaster]:
         return [] if self.average is None else [self.average]
 
-    def _clip_gradients(self) -> None:
-        limit, by_norm = self.config.gradient_clip_val, self.config.gradient_clip_algorithm == "norm"
-        if limit is not None:
-            clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
-            clip(self.model.parameters(), limit)
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        kept = kept_average(self.step, self.config.ema_decay)
-        if self.average is not None and kept is not None:
-            update_average([*self.average.parameters()], [*self.model.parameters()], kept)
-
-
-def _prefixed(model: SVRaster) -> dict[str, Tensor]:
-    """A model's state as that of a LightningModule that holds it."""
-    return {f"{_PREFIX}{name}": value for name, value in model.state_dict().items()}
-
 
 def _load(model: SVRaster, state: dict[str, Tensor]) -> None:
-    model.load_state_dict({name.removeprefix(_PREFIX): value for name, value in state.items()})
+    """Take the state of a LightningModule that holds such a model."""
+    torch.nn.ModuleDict({"model": model}).load_state_dict(state)

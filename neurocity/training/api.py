@@ -10,7 +10,6 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from neurocity.data.datasets import TrainingRays, Views
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES, Family, find_family
-from neurocity.training.callbacks import ProgressBar
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
@@ -37,12 +36,13 @@ def train_any_model(
     Raises ConfigError, DataError, TrainingError, and MissingDependencyError when GPUs are asked for that are
     not there.
     """
+    kind = find_family(family).lightning_config_class()
     if lightning_config is None:
-        lightning_config = find_family(family).lightning_config_class()()
-    elif _family_of(lightning_config) != find_family(family):
+        lightning_config = kind()
+    elif not isinstance(lightning_config, kind):
         raise ConfigError(
-            f"lightning_config: got a {type(lightning_config).__name__}, expected a "
-            f"{find_family(family).lightning_config_class().__name__} for {family}"
+            f"lightning_config: got a {type(lightning_config).__name__}, expected a {kind.__name__} for "
+            f"{family}"
         )
     options = {"experiment_name": family, **options, "model_config": model_config, "gpus": gpus}
     trainer = create_lightning_trainer(lightning_config, train_dataset, val_dataset, **options)
@@ -79,16 +79,11 @@ def create_lightning_trainer(
             )
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = family.lightning_module_class()(model_config, config)
-    settings: dict[str, Any] = {
-        "logger": TensorBoardLogger("logs", name=experiment_name),
-        "max_epochs": max_epochs,
-        **options,
-    }
-    if settings.get("enable_progress_bar", True):
-        settings["callbacks"] = [*settings.get("callbacks", ()), ProgressBar(refresh_rate=10)]
+    options = {"logger": TensorBoardLogger("logs", name=experiment_name), **options}
     if gpus is None:
         gpus = min(torch.cuda.device_count(), 1)
-    return build_trainer(module, SceneDataModule(train_dataset, val_dataset), gpus=gpus, **settings)
+    data = SceneDataModule(train_dataset, val_dataset)
+    return build_trainer(module, data, gpus=gpus, max_epochs=max_epochs, **options)
 
 
 def _family_of(config: TrainingConfig) -> Family:

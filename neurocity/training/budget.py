@@ -23,44 +23,26 @@ class TrainingClock(Callback):
         self.seconds = 0.0
         self._since: float | None = None
 
-    def go(self) -> None:
+    def go(self, *_: Any, **__: Any) -> None:
         """Count from now on; does nothing while the clock runs."""
         if self._since is None:
             self._since = type(self).now()
 
-    def stop(self) -> None:
+    def stop(self, *_: Any, **__: Any) -> None:
         """Count up to now and no further; does nothing while the clock stands."""
         if self._since is not None:
             self.seconds += type(self).now() - self._since
             self._since = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self.go()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self.go()
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        self.go()
+    on_train_start = on_train_epoch_start = on_train_batch_start = on_train_epoch_end = go
+    # What follows a checkpoint is writing; the next batch or the end of the epoch starts the clock again.
+    on_validation_start = on_save_checkpoint = on_train_end = stop
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:  # noqa: ARG002
         self.stop()
         self.go()
         if trainer.world_size > 1:
             self.seconds = trainer.strategy.broadcast(self.seconds)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self.stop()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self.go()
-
-    def on_save_checkpoint(self, *_: Any) -> None:
-        """What follows is writing; the next batch or the end of the epoch starts the clock again."""
-        self.stop()
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self.stop()
 
     def state_dict(self) -> dict[str, Any]:
         running = 0.0 if self._since is None else type(self).now() - self._since

@@ -18,13 +18,9 @@ class StepSampler(DistributedSampler[BatchIndex]):
     def __init__(self, rays: TrainingRays, next_batch: Callable[[], BatchIndex]) -> None:
         super().__init__(rays, num_replicas=1, rank=0)
         self.next_batch = next_batch
-        self.batches = len(rays)
-
-    def __len__(self) -> int:
-        return self.batches
 
     def __iter__(self) -> Iterator[BatchIndex]:
-        return (self.next_batch() for _ in range(self.batches))
+        return (self.next_batch() for _ in range(len(self)))
 
 
 class SceneDataModule(pl.LightningDataModule):

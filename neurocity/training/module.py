@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -11,7 +11,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from neurocity.checkpoint import hyper_parameters
@@ -136,14 +136,14 @@ class RadianceFieldModule(pl.LightningModule):
         total = torch.tensor(float(value), dtype=torch.float64, device=self.device)
         return float(self.trainer.strategy.reduce(total, reduce_op="sum"))
 
-    def averaged_models(self) -> list[nn.Module]:
+    def averaged_models(self) -> list[Any]:
         """The render models that hold averages of the weights; they change size as `self.model` does."""
         averages = [
             callback._average_model
             for callback in self.trainer.callbacks  # type: ignore[attr-defined]
             if isinstance(callback, WeightAveraging)
         ]
-        return [cast(nn.Module, average.module.model) for average in averages if average is not None]
+        return [average.module.model for average in averages if average is not None]
 
     def parameters_replaced(self) -> None:
         """Call this in every process after parameters were replaced by other tensors: DDP starts anew."""

@@ -64,12 +64,11 @@ class MarchedFieldModule(RadianceFieldModule):
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
         target, background = self.target(batch)
-        renders = self.renders(
-            batch["ray_origins"].t(),
-            batch["ray_directions"].t(),
-            batch["noise"][:, 3],
-            self.visible_transmittance(),
-        )
+        # Before surfaces form, all samples are visible and looking for hidden ones costs time only.
+        warming_up = self.trainer.global_step < self.config.occupancy_warmup
+        visible = 0.0 if warming_up else self.config.visible_transmittance
+        origins, directions = batch["ray_origins"].t(), batch["ray_directions"].t()
+        renders = self.renders(origins, directions, batch["noise"][:, 3], visible)
         evaluated = renders[0].evaluated
         rays = self.sum_over_processes(batch["rgba"].shape[0])
         samples = self.sum_over_processes(evaluated)
@@ -78,7 +77,8 @@ class MarchedFieldModule(RadianceFieldModule):
                 f"no ray of step {self.trainer.global_step} meets occupied space: the scene became empty. A "
                 "smaller learning_rate or occupancy_threshold may help"
             )
-        errors = torch.stack([self.error(render, target, background) for render in renders])
+        images = (render.rgb.t() + background * (1.0 - render.opacity) for render in renders)
+        errors = torch.stack([torch.mean((image - target) ** 2) for image in images])
         loss = errors.sum() + self.penalty()
         self.log_training(loss, rays=len(batch["rgba"]), samples=evaluated, mse=errors[0])
         self.ask_for_rays(rays * min(2.0, self.config.samples_per_batch / max(samples, 1)))
@@ -90,26 +90,15 @@ class MarchedFieldModule(RadianceFieldModule):
         """Renders of training rays [3, R] whose errors add up; a family with two branches gives two."""
         return [self.model.render_training(origins, directions, jitter, visible)]
 
-    def error(self, render: TrainingRender, target: Tensor, background: Tensor) -> Tensor:
-        """Mean squared error of colours [3, R] over random backgrounds [3, R]."""
-        return torch.mean((render.rgb.t() + background * (1.0 - render.opacity) - target) ** 2)
-
     def penalty(self) -> Tensor | float:
         """What a family adds to the errors."""
         return 0.0
 
-    def visible_transmittance(self) -> float:
-        """Before surfaces form, all samples are visible and looking for hidden ones costs time only."""
-        warming_up = self.trainer.global_step < self.config.occupancy_warmup
-        return 0.0 if warming_up else self.config.visible_transmittance
-
     def on_train_batch_end(self, outputs: Any, batch: RayBatch, index: int) -> None:  # noqa: ARG002
-        if self.trainer.global_step % self.config.occupancy_interval == 0:
-            self.update_occupancy()
-
-    def update_occupancy(self) -> None:
-        """Refresh the occupancy grid; which cells are drawn depends on the seed and the step alone."""
+        """Refresh the occupancy grid if due; which cells are drawn depends on the seed and the step alone."""
         occupancy, step = self.model.occupancy, self.trainer.global_step
+        if step % self.config.occupancy_interval:
+            return
         generator = self.generator()
         pools = [(occupancy.density != NEVER).nonzero()[:, 0]]
         count = int(self.config.occupancy_share * len(pools[0]))

@@ -18,7 +18,7 @@ from neurocity.device import check_device
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.families import Family
 from neurocity.training.budget import TrainingBudget
-from neurocity.training.callbacks import ProgressBar, ProgressLines, RenderingCallback
+from neurocity.training.callbacks import ProgressLines, RenderingCallback
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.module import RadianceFieldModule
@@ -136,9 +136,7 @@ def _callbacks(options: RunOptions) -> list[Callback]:
         callbacks.append(
             EarlyStopping(monitor="val/psnr", mode="max", patience=options.early_stopping_patience)
         )
-    if options.progress == "bar":
-        callbacks.append(ProgressBar(refresh_rate=10))
-    elif options.progress == "lines":
+    if options.progress == "lines":
         callbacks.append(ProgressLines())
     return callbacks
 

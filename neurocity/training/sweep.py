@@ -105,10 +105,15 @@ def run_sweep(
                 experiment = Experiment(name=name, config=config, error=f"{type(error).__name__}: {error}")
             experiments.append(experiment)
             experiments.sort(key=lambda it: -math.inf if math.isnan(it.psnr) else it.psnr, reverse=True)
-            _write(out / SUMMARY, experiments)
+            rows = _rows(experiments)
+            with (out / SUMMARY).open("w", newline="") as file:
+                csv.writer(file).writerows([rows[0], *(row.values() for row in rows)])
             progress.advance(task)
     if show:
-        Console().print(_table(experiments))
+        table = Table(*(name for name in rows[0] if name != "checkpoint"))
+        for row in rows:
+            table.add_row(*(text for name, text in row.items() if name != "checkpoint"))
+        Console().print(table)
     return experiments
 
 
@@ -128,45 +133,25 @@ def _outcome(name: str, config: TrainingConfig, trainer: pl.Trainer) -> Experime
     )
 
 
-def _rows(experiments: Sequence[Experiment]) -> tuple[list[str], list[list[str]]]:
-    """Names of columns, and for each experiment what tells its configuration apart, and its figures."""
+def _rows(experiments: Sequence[Experiment]) -> list[dict[str, str]]:
+    """By column, what tells each experiment's configuration apart, and its figures."""
     configs = [experiment.config for experiment in experiments]
-    names = dict.fromkeys(item.name for config in configs for item in fields(config))
-    varied = [
-        name for name in names if any(_value(config, name) != _value(configs[0], name) for config in configs)
-    ]
-    if len({type(config) for config in configs}) > 1:
-        varied.insert(0, "config")
-    rows = [
-        [
-            experiment.name,
-            *(_value(experiment.config, name) for name in varied),
-            f"{experiment.psnr:.2f}",
-            f"{experiment.ssim:.4f}",
-            str(experiment.steps),
-            f"{experiment.seconds:.1f}",
-            experiment.checkpoint,
-            experiment.error,
-        ]
+    names = dict.fromkeys(["config", *(item.name for config in configs for item in fields(config))])
+    varied = [name for name in names if len({_value(config, name) for config in configs}) > 1]
+    return [
+        {
+            "experiment": experiment.name,
+            **{name: _value(experiment.config, name) for name in varied},
+            "psnr": f"{experiment.psnr:.2f}",
+            "ssim": f"{experiment.ssim:.4f}",
+            "steps": str(experiment.steps),
+            "seconds": f"{experiment.seconds:.1f}",
+            "checkpoint": experiment.checkpoint,
+            "error": experiment.error,
+        }
         for experiment in experiments
     ]
-    return ["experiment", *varied, "psnr", "ssim", "steps", "seconds", "checkpoint", "error"], rows
 
 
 def _value(config: TrainingConfig, name: str) -> str:
     return type(config).__name__ if name == "config" else str(getattr(config, name, ""))
-
-
-def _write(path: Path, experiments: Sequence[Experiment]) -> None:
-    names, rows = _rows(experiments)
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([names, *rows])
-
-
-def _table(experiments: Sequence[Experiment]) -> Table:
-    names, rows = _rows(experiments)
-    shown = [index for index, name in enumerate(names) if name != "checkpoint"]
-    table = Table(*(names[index] for index in shown))
-    for row in rows:
-        table.add_row(*(row[index] for index in shown))
-    return table

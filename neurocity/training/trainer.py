@@ -2,8 +2,7 @@
 
 import errno
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from neurocity.checkpoint import write_content
 from neurocity.errors import ConfigError, MissingDependencyError, TrainingError, TrainingInterruptedError
+from neurocity.training.callbacks import ProgressBar
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.interruption import Interruption
@@ -36,12 +36,7 @@ _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class WholeCheckpointIO(TorchCheckpointIO):
     """Writes as `write_content` does; Lightning's own way leaves a part of a file where the disk is full."""
 
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any = None,  # noqa: ARG002
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, *_: Any, **__: Any) -> None:
         write_content(checkpoint, Path(path))
 
 
@@ -71,7 +66,9 @@ class ConfiguredTrainer(pl.Trainer):
         """
         if train_dataloaders is None and val_dataloaders is None and datamodule is None:
             datamodule = self.data
-        with _without_expected_warnings():
+        with warnings.catch_warnings():
+            for message, category in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message, category)
             try:
                 super().fit(
                     self.module if model is None else model,
@@ -105,9 +102,9 @@ def build_trainer(
     """A trainer with the settings of the module's configuration.
 
     It keeps the three best checkpoints by `val/psnr` and the last one, unless `callbacks` has a
-    ModelCheckpoint. gpus: how many of this machine; 0 trains on the CPU, -1 on all there are.
-    checkpoint_dir: beside the logs when None. lightning: further options of `pl.Trainer`, which win over
-    those made here.
+    ModelCheckpoint, and shows a progress bar unless `enable_progress_bar` is False.
+    gpus: how many of this machine; 0 trains on the CPU, -1 on all there are. checkpoint_dir: beside the logs
+    when None. lightning: further options of `pl.Trainer`, which win over those made here.
     Raises ConfigError, and MissingDependencyError when GPUs are asked for that are not there.
     """
     config: TrainingConfig = module.config
@@ -129,6 +126,8 @@ def build_trainer(
             save_last=True,
         )
         callbacks = [*callbacks, keep]
+    if lightning.get("enable_progress_bar", True):
+        callbacks = [*callbacks, ProgressBar(refresh_rate=10)]
     settings: dict[str, Any] = {
         **devices,
         "logger": logger,
@@ -158,11 +157,3 @@ def _devices(gpus: int) -> dict[str, Any]:
     if gpus > there:
         raise MissingDependencyError(f"gpus={gpus}: torch finds {there} here; gpus={there} would work")
     return {"accelerator": "gpu", "devices": gpus}
-
-
-@contextmanager
-def _without_expected_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for message, category in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message, category)
-        yield

@@ -63,11 +63,9 @@ class Engine(Protocol):
         opened, or no scene is there), EngineUnavailableError (server not reachable), MissingDependencyError
         (package or device absent).
         """
-        ...
 
     def scenes(self) -> Mapping[str, SceneManifest]:
         """Scene name -> manifest of the version that `render` uses."""
-        ...
 
     async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
         """Light of R >= 1 rays, without blocking the event loop.
@@ -85,15 +83,12 @@ class Engine(Protocol):
         and EngineError when the rays are not what the scene takes, and when the call fails or does not give
         finite outputs of the right shapes.
         """
-        ...
 
     async def ready(self) -> None:
         """Return when each scene has rendered a ray just now; raises EngineUnavailableError otherwise."""
-        ...
 
     async def close(self) -> None:
         """Release threads, sessions and connections. The engine cannot be used afterwards."""
-        ...
 
 
 class EngineEntry(NamedTuple):

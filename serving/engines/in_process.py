@@ -3,16 +3,16 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from neurocity.cameras import Rays
 from neurocity.contract import SceneManifest
-from neurocity.errors import EngineError, NeuroCityError
+from neurocity.errors import DeadlineExceededError, EngineError, NeuroCityError
 from neurocity.light import Float32, Light
 from neurocity.model_repository import Version, newest_versions
-from serving.engines.base import EngineOptions, find_scene
-from serving.engines.call_threads import CallThreads
+from serving.engines.base import EngineOptions, find_scene, seconds_left
 from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_tiles
 
 Call = Callable[[], Iterable[Float32]]
@@ -34,7 +34,7 @@ class InProcessEngine(ABC):
     def __init__(self, versions: Mapping[str, Version], options: EngineOptions) -> None:
         self._manifests = {scene: version.manifest for scene, version in versions.items()}
         self._programs = {scene: self._open(version, options) for scene, version in versions.items()}
-        self._threads = CallThreads(options.concurrent_calls, self.name)
+        self._threads = ThreadPoolExecutor(options.concurrent_calls, thread_name_prefix=self.name)
 
     @abstractmethod
     def load(self, version: Version, options: EngineOptions) -> Any:
@@ -47,7 +47,6 @@ class InProcessEngine(ABC):
     @classmethod
     async def open(cls, options: EngineOptions) -> Self:
         """See `Engine.open`; reads the artefacts of `options.repository` and `options.precision`."""
-
         versions = await asyncio.to_thread(
             find_versions, options.repository, cls.formats[0], options.precision
         )
@@ -63,7 +62,7 @@ class InProcessEngine(ABC):
 
         async def render_tile(inputs: Inputs) -> Light:
             call, abandon = self.prepare(self._programs[scene], inputs)
-            return await self._threads.run(lambda: self._checked(scene, inputs, call), deadline, abandon)
+            return await self._on_thread(lambda: self._checked(scene, inputs, call), deadline, abandon)
 
         return await render_in_tiles(render_tile, graph_inputs(manifest, rays), manifest.rays_per_call)
 
@@ -73,7 +72,7 @@ class InProcessEngine(ABC):
 
     async def close(self) -> None:
         """See `Engine.close`."""
-        await asyncio.to_thread(self._threads.close)
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._programs.clear()
 
     def _open(self, version: Version, options: EngineOptions) -> Any:
@@ -83,6 +82,27 @@ class InProcessEngine(ABC):
             raise
         except Exception as error:  # a broken archive raises anything
             raise EngineError(f"{version.artefact}: {self.library} cannot open it: {error}") from error
+
+    async def _on_thread(
+        self, call: Callable[[], Light], deadline: float | None, abandon: Callable[[], None] | None
+    ) -> Light:
+        """The result of `call` from a thread, so that the event loop never blocks.
+
+        When the deadline passes or the awaiting task is cancelled, a waiting call is dropped; a running one
+        is abandoned. Raises DeadlineExceededError, or what `call` raises.
+        """
+        left = seconds_left(deadline)
+        future = self._threads.submit(call)
+        try:
+            async with asyncio.timeout(left) as limit:
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            if limit.expired():
+                raise DeadlineExceededError("the render did not end before its deadline") from None
+            raise
+        finally:
+            if not future.done() and not future.cancel() and abandon is not None:
+                abandon()
 
     def _checked(self, scene: str, inputs: Inputs, call: Call) -> Light:
         try:

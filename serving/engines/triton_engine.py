@@ -12,6 +12,7 @@ begins again with the one that took its place, so that no picture mixes two; new
 import contextlib
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from neurocity.cameras import Rays
@@ -59,20 +60,13 @@ class TritonEngine:
         model = self._models[scene]
         while True:
             try:
-                return await self._render(model, rays, deadline)
+                inputs = graph_inputs(model.manifest, rays)
+                infer = partial(self._infer, model, deadline=deadline)
+                return await render_in_tiles(infer, inputs, model.manifest.rays_per_call, model.window)
             except EngineUnavailableError:
                 before, model = model, await self._newest(model)
                 if model.version == before.version:
                     raise
-
-    async def _render(self, model: Model, rays: Rays, deadline: float | None) -> Light:
-        """All rays by one version of a model; raises as `Engine.render`."""
-
-        async def render_tile(inputs: Inputs) -> Light:
-            return await self._infer(model, inputs, deadline)
-
-        inputs = graph_inputs(model.manifest, rays)
-        return await render_in_tiles(render_tile, inputs, model.manifest.rays_per_call, model.window)
 
     async def ready(self) -> None:
         """See `Engine.ready`; the server is asked first what it has now."""

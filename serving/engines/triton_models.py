@@ -17,7 +17,7 @@ PREFERRED_FORMATS = ("onnx", "torchscript")
 CONTROL_TIMEOUT_SECONDS = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Model:
     """A scene's model on the server.
 
@@ -77,15 +77,8 @@ def read_model(config: Any, ready: Set[tuple[str, str]]) -> Model:
             raise ManifestError(
                 f"model {config.name!r}: config.pbtxt lacks {', '.join(missing)} of the manifest"
             )
-    instances = sum(group.count for group in config.instance_group)
-    return Model(
-        name=config.name,
-        version=version,
-        manifest=manifest,
-        inputs=inputs,
-        outputs=outputs,
-        window=instances + 1,
-    )
+    window = 1 + sum(group.count for group in config.instance_group)
+    return Model(config.name, version, manifest, inputs, outputs, window)
 
 
 def _preference(model: Model) -> tuple[bool, int, str]:

@@ -56,9 +56,8 @@ class PoseCamera(RequestModel):
             raise PydanticCustomError("camera_lens", "give either intrinsics or fov_y_degrees")
         return self
 
-    def to_camera(self, width: int, height: int, up: Sequence[float]) -> Camera:
-        """The camera for an image of that size (`up` is in the pose). Raises CameraError."""
-        del up
+    def to_camera(self, width: int, height: int, _up: Sequence[float]) -> Camera:
+        """The camera for an image of that size; the scene's up is not needed. Raises CameraError."""
         matrix = np.array(self.camera_to_world, dtype=np.float64)
         if len(matrix) == 3:
             matrix = np.vstack([matrix, [0.0, 0.0, 0.0, 1.0]])

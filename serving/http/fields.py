@@ -1,6 +1,6 @@
-"""Where a wrong value stands in what the client wrote: a path in its body, or a query parameter."""
+"""Where a wrong value stands in what the client wrote."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,10 +26,3 @@ def in_body(name: str, request: BaseModel, camera: BaseModel) -> str:
         return f"camera.{name}"
     parents = [parent for parent, part in _PARTS.items() if parent in form and name in part.model_fields]
     return f"camera.{parents[0]}.{name}" if parents else "camera"
-
-
-def in_query(location: Sequence[int | str], parameters: Container[str]) -> str:
-    """The query parameter that a location inside a body, made of a query, comes from."""
-    if "fov_y_degrees" in location:
-        return "fov"
-    return next((str(part) for part in location if part in parameters), str(location[0]))

@@ -8,7 +8,6 @@ from pydantic import Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from serving.http.camera_forms import DEFAULT_FOV_Y_DEGREES, RequestModel
-from serving.http.fields import in_query
 from serving.http.schemas import DEFAULT_HEIGHT, DEFAULT_WIDTH, RenderRequest
 from serving.render.options import OutputName
 
@@ -69,4 +68,6 @@ class RenderQuery(RequestModel):
     @classmethod
     def parameter(cls, location: Sequence[int | str]) -> str:
         """The parameter that a location inside the `RenderRequest` comes from."""
-        return in_query(location, cls.model_fields)
+        if "fov_y_degrees" in location:
+            return "fov"
+        return next((str(part) for part in location if part in cls.model_fields), str(location[0]))

@@ -97,7 +97,7 @@ async def _answer(
     """The image as an HTTP response; `locate` tells what the client calls a field of the camera."""
     manifest = gateway.service.check(scene, wanted.width, wanted.height)
     try:
-        camera = wanted.to_camera(manifest.info.up)
+        camera = wanted.camera.to_camera(wanted.width, wanted.height, manifest.info.up)
     except CameraError as error:
         raise CameraError(str(error), locate(error.field)) from None
     cancel = Cancel.after(gateway.settings.render_timeout_seconds)

@@ -65,16 +65,15 @@ class SceneDescription(SceneSummary):
 @router.get("", summary="List the scenes")
 async def list_scenes(gateway: GatewayOfApp) -> SceneList:
     """Every scene with the version that is served."""
-    return SceneList(scenes=[SceneSummary(**_summary(item)) for item in gateway.service.scenes().values()])
+    return SceneList(scenes=[_summary(item) for item in gateway.service.scenes().values()])
 
 
 @router.get("/{scene}", summary="Describe a scene", responses=problem_responses(SceneNotFoundError))
 async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
     """Bounds, up, background, views, limits, and where the artefact comes from."""
     manifest = gateway.service.scene(scene)
-    settings = gateway.settings
     return SceneDescription(
-        **_summary(manifest),
+        **_summary(manifest).model_dump(),
         engine=gateway.service.engine_name,
         precision=manifest.precision,
         bounds=manifest.info.bounds,
@@ -84,11 +83,7 @@ async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
         outputs=list(get_args(OutputName)),
         formats=list(get_args(FormatName)),
         depth_kind=manifest.depth_kind,
-        limits=Limits(
-            max_pixels=settings.max_pixels,
-            max_side=settings.max_side,
-            render_timeout_seconds=settings.render_timeout_seconds,
-        ),
+        limits=Limits.model_validate(gateway.settings, from_attributes=True),
         sample_budget=manifest.sample_budget,
         parity=manifest.parity,
         checkpoint_sha256=manifest.checkpoint_sha256,
@@ -98,5 +93,5 @@ async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
     )
 
 
-def _summary(manifest: SceneManifest) -> dict[str, Any]:
-    return {name: getattr(manifest, name) for name in SceneSummary.model_fields}
+def _summary(manifest: SceneManifest) -> SceneSummary:
+    return SceneSummary.model_validate(manifest, from_attributes=True)

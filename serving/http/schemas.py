@@ -1,13 +1,11 @@
 """What clients send: a camera, the size of the image, what to see and how to encode it."""
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from neurocity.cameras import Camera
 from serving.http.camera_forms import CameraForm, RequestModel
 from serving.render.options import FormatName, OutputName, RenderOptions, format_problem, quality_problem
 
@@ -107,10 +105,6 @@ class RenderRequest(RequestModel):
         if problem := quality_problem(info.data.get("format", "png"), value):
             raise PydanticCustomError("quality_format", problem)
         return value
-
-    def to_camera(self, up: Sequence[float]) -> Camera:
-        """The camera in the scene's axes. Raises CameraError."""
-        return self.camera.to_camera(self.width, self.height, up)
 
     def to_options(self) -> RenderOptions:
         """What to see and how to encode it."""

@@ -1,7 +1,8 @@
 """Rendered light to encoded images."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from neurocity.contract import DEPTH_EPSILON, SceneManifest
-from neurocity.light import Bytes, Float32, Light, over_background, to_bytes
+from neurocity.light import Float32, Light, over_background, to_bytes
 from serving.render.options import DEFAULT_QUALITY, RenderOptions
 
 MEDIA_TYPES = {
@@ -32,7 +33,7 @@ class EncodedImage:
 
     data: bytes
     media_type: str
-    notes: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str]
 
 
 def encode(light: Light, manifest: SceneManifest, options: RenderOptions) -> EncodedImage:
@@ -70,30 +71,27 @@ def encode_depth(light: Light, kind: str, encoding: str) -> EncodedImage:
     text = PngInfo()
     for name, value in notes.items():
         text.add_text(name, value)
-    data = io.BytesIO()
-    Image.fromarray(counts).save(data, "PNG", pnginfo=text, compress_level=PNG_COMPRESSION)
-    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES["png"], notes=notes)
+    return _picture(counts, "png", notes, pnginfo=text, compress_level=PNG_COMPRESSION)
 
 
 def _values(values: Float32, options: RenderOptions) -> EncodedImage:
     """Numbers in [0, 1], [H, W] or [H, W, 3], as a picture of bytes, or as they are in npy."""
     if options.format == "npy":
-        return _npy(values)
-    return _picture(to_bytes(values), options)
+        return _npy(values, {})
+    if options.format == "png":
+        return _picture(to_bytes(values), "png", {}, compress_level=PNG_COMPRESSION)
+    return _picture(to_bytes(values), options.format, {}, quality=options.quality or DEFAULT_QUALITY)
 
 
-def _npy(values: Float32, notes: dict[str, str] | None = None) -> EncodedImage:
+def _npy(values: Float32, notes: dict[str, str]) -> EncodedImage:
     data = io.BytesIO()
     np.save(data, values, allow_pickle=False)
-    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES["npy"], notes=notes or {})
+    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES["npy"], notes=notes)
 
 
-def _picture(pixels: Bytes, options: RenderOptions) -> EncodedImage:
-    arguments = (
-        {"compress_level": PNG_COMPRESSION}
-        if options.format == "png"
-        else {"quality": options.quality or DEFAULT_QUALITY}
-    )
+def _picture(
+    pixels: npt.NDArray[Any], encoding: str, notes: dict[str, str], **arguments: Any
+) -> EncodedImage:
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, options.format.upper(), **arguments)
-    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES[options.format])
+    Image.fromarray(pixels).save(data, encoding.upper(), **arguments)
+    return EncodedImage(data=data.getvalue(), media_type=MEDIA_TYPES[encoding], notes=notes)

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from types import FrameType
 
 import tyro
 
@@ -34,8 +33,7 @@ def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    del number, frame
+def _stop(*_: object) -> None:
     # Leaves running_server as Ctrl-C does, which stops the server and waits for it; a second signal must not
     # interrupt that.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

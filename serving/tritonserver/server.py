@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -70,9 +69,9 @@ class Server:
 
         Raises EngineError when the server exits, with the reasons, or is not ready in time.
         """
-        deadline = time.monotonic() + timeout_seconds
+        deadline, url = time.monotonic() + timeout_seconds, f"http://{self.http_url}/v2/health/ready"
         while self.process.poll() is None:
-            if _answers(f"http://{self.http_url}/v2/health/ready"):
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
                 return
             if time.monotonic() > deadline:
                 raise EngineError(
@@ -199,11 +198,3 @@ def _free_ports(options: ServerOptions) -> dict[str, int]:
                 ) from None
             ports[endpoint] = probe.getsockname()[1]
     return ports
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

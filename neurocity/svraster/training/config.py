@@ -142,13 +142,8 @@ class SVRasterTrainingConfig(
 
     def subdivides(self, epoch: int, progress: float) -> bool:
         """Whether voxels are split at the end of `epoch`, counted from 1."""
-        after = epoch - self.subdivision_start_epoch
-        return (
-            self.enable_subdivision
-            and after >= 0
-            and after % self.subdivision_interval == 0
-            and progress <= self.subdivision_end
-        )
+        due = _is_due(epoch, self.subdivision_start_epoch, self.subdivision_interval)
+        return self.enable_subdivision and due and progress <= self.subdivision_end
 
     def subdivisions_before(self, epoch: int) -> int:
         """How many times voxels may have been split before the end of `epoch`, counted from 1."""
@@ -156,10 +151,9 @@ class SVRasterTrainingConfig(
 
     def prunes(self, epoch: int, progress: float) -> bool:
         """Whether voxels are removed at the end of `epoch`, counted from 1."""
-        after = epoch - self.pruning_start_epoch
-        return (
-            self.enable_pruning
-            and after >= 0
-            and after % self.pruning_interval == 0
-            and progress <= self.pruning_end
-        )
+        due = _is_due(epoch, self.pruning_start_epoch, self.pruning_interval)
+        return self.enable_pruning and due and progress <= self.pruning_end
+
+
+def _is_due(epoch: int, start: int, interval: int) -> bool:
+    return epoch >= start and (epoch - start) % interval == 0

@@ -5,7 +5,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch.optim import Optimizer
 
 from neurocity.errors import ConfigError
 from neurocity.training.budget import TrainingClock
@@ -43,12 +42,7 @@ class Throughput(TrainingClock):
 class GradientNorm(Callback):
     """Logs `train/gradient_norm`, the Euclidean norm over all parameters before clipping."""
 
-    def on_before_optimizer_step(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        optimizer: Optimizer,  # noqa: ARG002
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]

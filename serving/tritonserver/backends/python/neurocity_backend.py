@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
@@ -22,27 +21,19 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """An input or output of `config.pbtxt`: its name, element type and shape, -1 for a free axis."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Instance:
     """What Triton tells an instance of a model.
 
     artefact: the file that it runs.
     device: "cpu", or "cuda:INDEX" of the GPU that it runs on.
+    inputs, outputs: their names in `config.pbtxt`.
     parameters: the string parameters of `config.pbtxt`.
     """
 
     artefact: Path
     device: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     parameters: dict[str, str]
 
     @classmethod
@@ -64,8 +55,8 @@ class Instance:
         return cls(
             artefact=artefact,
             device=gpu if arguments["model_instance_kind"] == "GPU" else "cpu",
-            inputs=tuple(_tensor(item) for item in config["input"]),
-            outputs=tuple(_tensor(item) for item in config["output"]),
+            inputs=tuple(item["name"] for item in config["input"]),
+            outputs=tuple(item["name"] for item in config["output"]),
             parameters={key: value["string_value"] for key, value in config["parameters"].items()},
         )
 
@@ -80,14 +71,9 @@ class Instance:
             ) from None
 
 
-def _tensor(item: dict[str, Any]) -> Tensor:
-    dtype = np.dtype(pb_utils.triton_string_to_numpy(item["data_type"]))
-    return Tensor(name=item["name"], dtype=dtype, shape=tuple(int(size) for size in item["dims"]))
-
-
-def check_names(kind: str, configured: Sequence[Tensor], known: Sequence[str]) -> None:
+def check_names(kind: str, configured: Sequence[str], known: Sequence[str]) -> None:
     """Raise TritonModelException when `config.pbtxt` names what the artefact does not have."""
-    if unknown := [tensor.name for tensor in configured if tensor.name not in known]:
+    if unknown := [name for name in configured if name not in known]:
         raise pb_utils.TritonModelException(
             f"config.pbtxt has {kind} {', '.join(unknown)}, the artefact has {', '.join(known)}"
         )

@@ -35,7 +35,7 @@ class TritonPythonModel:
         # Servers older than the platform refuse its name, so the file speaks for itself.
         load = load_package if instance.artefact.suffix == ".pt2" else load_module
         self._module = load(instance)
-        self._indices = {tensor.name: output_index(tensor.name) for tensor in instance.outputs}
+        self._indices = {name: output_index(name) for name in instance.outputs}
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response a request, in order."""
