@@ -7,14 +7,9 @@ from pathlib import Path
 import pytest
 
 from export.formats.registry import get_format
-<<<<<<< HEAD
 from export.repository.publish import CONFIG_FILE
 from export.repository.triton_config import write_model
-from neurocity.contract import MANIFEST_FILE, MANIFEST_KEY, SceneManifest, manifest_from_json, to_json
-=======
-from export.repository.triton_config import CONFIG_FILE, write_model
 from neurocity.contract import MANIFEST_FILE, manifest_from_json
->>>>>>> c3
 from neurocity.errors import MissingDependencyError
 from serving.tritonserver.installation import find_installation
 from serving.tritonserver.server import Server, ServerOptions, running_server
