@@ -6,7 +6,7 @@ Export, gateway and every command that looks into a repository read it here. Sta
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from neurocity.contract import MANIFEST_FILE, ArtefactFile, SceneManifest, file_sha256, manifest_from_json
 from neurocity.errors import ManifestError
@@ -43,8 +43,8 @@ class Version:
 
     def problem(self, file: ArtefactFile) -> str:
         """What is wrong with a file that the manifest names: its size or SHA-256; empty when it is whole."""
-        path = self.path / file.name
-        if not path.resolve().is_relative_to(self.path.resolve()):
+        path, parts = self.path / file.name, PurePosixPath(file.name)
+        if parts.is_absolute() or ".." in parts.parts:
             return f"{file.name}: is not a place in the version folder"
         try:
             size = path.stat().st_size
@@ -115,8 +115,10 @@ def open_version(folder: Path) -> Version:
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{file}: cannot be read ({error}); export the scene again") from None
     manifest = manifest_from_json(text, str(file))
-    described, place = (manifest.model_name, str(manifest.version)), folder.resolve()
-    if described != (place.parent.name, place.name):
+    described = (manifest.model_name, str(manifest.version))
+    # Repositories are also made of links, whose own names or those of what they lead to are the model's.
+    places = folder.absolute(), folder.resolve()
+    if described not in [(place.parent.name, place.name) for place in places]:
         raise ManifestError(
             f"{file}: describes {'/'.join(described)}, which is not where it stands; a folder keeps the "
             "names of its model and version"

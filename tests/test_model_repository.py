@@ -68,6 +68,30 @@ def test_a_file_is_what_the_manifest_says(tmp_path):
     assert version.artefact.read_bytes() == DATA
 
 
+def test_a_repository_may_be_made_of_links(tmp_path):
+    stored = write(tmp_path / "store")
+    artefact = stored / "model.onnx"
+    artefact.rename(tmp_path / "blob")
+    artefact.symlink_to(tmp_path / "blob")
+    stored.rename(stored.with_name("exported today"))
+    link = tmp_path / "repository" / "lego_onnx" / "1"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "store" / "lego_onnx" / "exported today")
+    version = newest_versions(tmp_path / "repository")["lego"]["onnx", "fp32"]
+    assert version.path == link
+    assert version.verify(version.manifest.artefact).read_bytes() == DATA
+    (tmp_path / "latest").symlink_to(write(tmp_path / "other"))
+    assert open_version(tmp_path / "latest").manifest.model_name == "lego_onnx"
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "golden/../../model.onnx", "/etc/hostname"])
+def test_a_manifest_names_no_file_outside_of_its_folder(tmp_path, name):
+    version = open_version(write(tmp_path))
+    assert "is not a place in the version folder" in version.problem(
+        ArtefactFile(name=name, sha256="e" * 64, bytes=7)
+    )
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [(b"weight", "has 6 bytes, its manifest says 7"), (b"wEights", "has SHA-256"), (None, "cannot be read")],
