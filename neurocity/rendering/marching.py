@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.graph_target import gather_rows, materialize
-from neurocity.rendering.marching_kernels import MarchSpace, march_cpu
+from neurocity.rendering.marching_kernels import march_cpu
 from neurocity.rendering.packed import compact
 from neurocity.rendering.slabs import finite_inverse, slab_span
 
@@ -185,8 +185,7 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
     ) -> PackedSamples:
         """`march` by the compiled CPU kernel."""
-        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jitter
-        return PackedSamples(*march_cpu(rays, jump, self.space()))
+        return PackedSamples(*march_cpu(jitter, *self.native_arguments(ray_origins, ray_directions, jump)))
 
     def march(
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
@@ -226,22 +225,9 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor
     ) -> tuple[Tensor | float, ...]:
         """`native_kernel.MARCH_ARGUMENTS` of rays [3, R]."""
-        return ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jump, *self.space()
-
-    @torch.jit.unused
-    def space(self) -> MarchSpace:
-        """What compiled kernels need to know of the lattice and of space."""
-        return MarchSpace(
-            edges=self.edges,
-            low=self.low,
-            center=self.center,
-            grid=self.grid,
-            unbounded=int(self.unbounded),
-            step=self.step,
-            side=self.side,
-            near=self.near,
-            growth=self.growth,
-        )
+        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions)
+        numbers = self.grid, int(self.unbounded), self.step, self.side, self.near, self.growth
+        return *rays, jump, self.edges, self.low, self.center, *numbers
 
     def cell(self, points: Tensor) -> Tensor:
         """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell.
