@@ -30,9 +30,8 @@ from neurocity.mip_nerf.scene_space import SceneSpace
 from neurocity.rendering.compositing import row_weights
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
-from neurocity.rendering.half_precision import halve
+from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.render import RayRender, TrainingRender
-from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 __all__ = ["MipNeRF", "MipNeRFConfig"]

@@ -18,12 +18,11 @@ from neurocity.rendering.compositing import compositing_weights, row_weights, se
 from neurocity.rendering.field_config import FieldConfig
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
 from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
-from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
+from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender, TrainingRender
-from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 VISIBLE_LIGHT = 1.0 / 255.0
