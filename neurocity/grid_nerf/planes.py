@@ -165,7 +165,7 @@ def sparsity(features: PlaneLineFeatures) -> Tensor:
 
 
 def total_variation(features: PlaneLineFeatures) -> Tensor:
-    """Sum over planes and lines of the mean squared difference of neighbours along each axis (TensoRF, section 4.3)."""
+    """Sum of the mean squared difference of neighbours along each axis of them (TensoRF, section 4.3)."""
     terms = []
     for grid in features.grids_in_use(features.planes, features.lines):
         terms += [(grid[1:] - grid[:-1]).square().mean()]
