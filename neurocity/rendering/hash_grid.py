@@ -149,8 +149,8 @@ class HashGrid(nn.Module):
     def row_indices(self, lower: list[Tensor]) -> list[Tensor]:
         """Row of each of a cell's eight vertices in its level's table; integer planes [L, N].
 
-        lower: x, y, z of the vertex before the others; corner c is (c & 1, c >> 1 & 1, c >> 2) from it. Dense and hashed levels
-        differ in their factors only; the modulus changes nothing in a dense level.
+        lower: x, y, z of the first vertex; corner c is (c & 1, c >> 1 & 1, c >> 2) away from it. Dense and
+        hashed levels differ in their factors only; the modulus changes nothing in a dense level.
         """
         steps = [[lower[axis], lower[axis] + 1] for axis in range(3)]
         terms = [[step * self.axis_factors[axis] for step in steps[axis]] for axis in range(3)]
