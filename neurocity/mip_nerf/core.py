@@ -62,12 +62,7 @@ class MipNeRF(nn.Module):
         self.density_bias = config.density_bias
         self.density_scale = config.density_scale
         self.color_padding = config.color_padding
-        self.space = SceneSpace(
-            bounds=config.scene_bounds,
-            unbounded=config.unbounded,
-            resolution=config.hull_resolution,
-            near=config.near,
-        )
+        self.space = SceneSpace(config)
         self.network = MipNetwork(config)
         self.sky_net = SkyNet() if config.sky else None
         self.register_buffer("mean_radius", torch.tensor(UNTRAINED_RADIUS))
