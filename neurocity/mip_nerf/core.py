@@ -1,9 +1,6 @@
 """Mip-NeRF: cones instead of rays, integrated positional encoding, two passes of one network (Barron et al.
 2021; for unbounded scenes with the contraction of Barron et al. 2022).
 
-In eval mode `MipNeRF.forward` is the render graph of `neurocity.contract`: it survives `torch.jit.script`,
-`torch.jit.trace`, `torch.export` and ONNX export. Training renders with `render_training`.
-
 Notation
     R rays, N frustums a ray between N + 1 fence posts; fence posts are places s of `scene_space`
     tau [R, N]  optical depth of a frustum, density * length

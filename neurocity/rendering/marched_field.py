@@ -1,9 +1,5 @@
 """A field of density and colour, rendered by an occupancy-guided march (Müller et al. 2022, appendix E).
 
-In eval mode `MarchedField.forward` is the render graph of `neurocity.contract`: it survives
-`torch.jit.script`, `torch.jit.trace`, `torch.export` and ONNX export. Training renders with
-`render_training`.
-
 Notation
     R rays; N samples of all rays together, packed as in `rendering.marching`; C features of a sample
 """

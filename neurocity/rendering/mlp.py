@@ -29,11 +29,8 @@ class MLP(nn.Module):
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """The last layer's [N, widths[-1]] of inputs [N, widths[0]]."""
-        if self.halved:
-            outputs: Tensor = self.layers(inputs.half()).float()
-            return outputs
-        outputs = self.layers(inputs)
-        return outputs
+        outputs: Tensor = self.layers(inputs.half() if self.halved else inputs)
+        return outputs.float() if self.halved else outputs
 
     @torch.jit.unused
     def flat_weights(self) -> Tensor:

@@ -1,8 +1,5 @@
 """SVRaster: sparse voxels of an octree with densities at shared corners (Sun et al. 2024).
 
-In eval mode `SVRaster.forward` is the render graph of `neurocity.contract`: it survives `torch.jit.script`,
-`torch.jit.trace`, `torch.export` and ONNX export.
-
 Notation
     N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
 """
@@ -107,14 +104,12 @@ class SVRaster(nn.Module):
         self.rounds = max(1, int(level.max())) if len(level) else 1
         self.register_buffer("voxel_level", level)
         self.register_buffer("voxel_cell", cell)
-        for name, tensor in (
-            ("voxel_points", voxel_points),
-            ("voxel_low", (cell.float() / scale[:, None]).t().contiguous()),
-            ("voxel_scale", scale),
-            ("node_children", tree.children),
-            ("node_centers", tree.centers),
-        ):
-            self.register_buffer(name, tensor, persistent=False)
+        low = (cell.float() / scale[:, None]).t().contiguous()
+        self.register_buffer("voxel_points", voxel_points, persistent=False)
+        self.register_buffer("voxel_low", low, persistent=False)
+        self.register_buffer("voxel_scale", scale, persistent=False)
+        self.register_buffer("node_children", tree.children, persistent=False)
+        self.register_buffer("node_centers", tree.centers, persistent=False)
         number = len(level)
         self.density = nn.Parameter(torch.full((len(points),), self.config.initial_density, device=device))
         self.sh0 = nn.Parameter(torch.zeros(number, 3, device=device))
