@@ -29,7 +29,7 @@ class AdaptationPlan:
     """A linear map from old voxels and points to new ones.
 
     level [N'], cell [N', 3]: the new voxels; parts stand where the whole stood, in the order of octants.
-    source [N']: the old voxel that each new one is, or is a part of. old_voxels: N.
+    source [N']: the old voxel that each new one is, or is a part of. changes: whether they differ at all.
     old_point [M']: the old point that each new one is, or -1. split_points [S, 8]: old corners of the voxels
     that are split. midpoints [S, 19]: the new points between them.
     """
@@ -37,15 +37,10 @@ class AdaptationPlan:
     level: Tensor
     cell: Tensor
     source: Tensor
-    old_voxels: int
+    changes: bool
     old_point: Tensor
     split_points: Tensor
     midpoints: Tensor
-
-    @property
-    def changes(self) -> bool:
-        """Whether the new voxels differ from the old ones."""
-        return len(self.split_points) > 0 or len(self.source) < self.old_voxels
 
     def voxels(self, values: Tensor) -> Tensor:
         """Values of voxels [N, ...] -> [N', ...]: parts copy those of the whole."""
@@ -117,7 +112,7 @@ def plan(model: SVRaster, keep: Tensor, split: Tensor) -> AdaptationPlan:
         level=level,
         cell=cell,
         source=source,
-        old_voxels=len(keep),
+        changes=len(split_points) > 0 or len(kept) < len(keep),
         old_point=old_point,
         split_points=split_points,
         midpoints=points_of_parts[:, part, corner],
