@@ -14,7 +14,7 @@ from family_models import assert_equal_renders, deprecations_known, model_of, ra
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES, find_family
-from neurocity.rendering.graph_target import recording_for_compiler
+from neurocity.rendering.graph_target import recording_for
 from neurocity.rendering.native_kernel import NATIVE_KERNELS
 
 pytestmark = pytest.mark.parametrize("family", FAMILIES)
@@ -141,7 +141,7 @@ def test_what_a_compiler_without_kernels_gets_is_the_model(family: str) -> None:
     """As for a GPU: no operator of ours is in the graph, which is run as it was recorded."""
     model, (origins, directions) = model_of(family, False), rays()
     some = torch.export.Dim("rays", min=1, max=65536)
-    with deprecations_known(), recording_for_compiler(native_kernels=False), torch.no_grad():
+    with deprecations_known(), recording_for("compiler"), torch.no_grad():
         program = torch.export.export(model, (origins, directions), dynamic_shapes=({0: some}, {0: some}))
     assert not [node for node in program.graph.nodes if node.target in NATIVE_KERNELS]
     fewer = origins[:97], directions[:97]

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from reference import grid_nerf as oracle
 
 from neurocity.grid_nerf.plane_kernels import _compiled
-from neurocity.grid_nerf.planes import PlaneLineFeatures
-from neurocity.grid_nerf.regularizers import sparsity, total_variation
+from neurocity.grid_nerf.planes import PlaneLineFeatures, sparsity, total_variation
 from neurocity.rendering.cpu_kernels import kernels_apply
 
 CITY = [(0, 1, 2)]

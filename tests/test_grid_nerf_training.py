@@ -15,8 +15,7 @@ from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError
 from neurocity.families import find_family
 from neurocity.grid_nerf.lightning_trainer import GridNeRFLightningConfig, GridNeRFLightningModule
-from neurocity.grid_nerf.planes import resampled
-from neurocity.grid_nerf.regularizers import sparsity, total_variation
+from neurocity.grid_nerf.planes import resampled, sparsity, total_variation
 from neurocity.training.metrics import psnr
 from neurocity.training.options import RunOptions
 from neurocity.training.run import train

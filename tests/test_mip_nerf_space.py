@@ -1,21 +1,27 @@
 """The span of a ray: all matter that the hull allows lies on it, and little else; places and distances."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mip_nerf_field import BOUNDS, cone_rays
 
+from neurocity.mip_nerf.config import MipNeRFConfig
 from neurocity.mip_nerf.scene_space import SceneSpace
 from neurocity.rendering.marching import FAR
 
 GRID = 16
 
 
-def space_with(share: float, seed: int = 0, **changes: object) -> tuple[SceneSpace, torch.Tensor]:
+def space_of(**changes: Any) -> SceneSpace:
+    return SceneSpace(MipNeRFConfig(scene_bounds=BOUNDS, hull_resolution=GRID, **changes))
+
+
+def space_with(share: float, seed: int = 0, **changes: Any) -> tuple[SceneSpace, torch.Tensor]:
     """A bounded space and its possible cells [x, y, z]."""
-    settings = {"bounds": BOUNDS, "unbounded": False, "resolution": GRID, "near": 0.0, **changes}
-    space = SceneSpace(**settings)  # type: ignore[arg-type]
+    space = space_of(**changes)
     chance = torch.Generator().manual_seed(seed)
     possible = torch.rand(GRID**3, generator=chance) < share
     space.restrict(possible)
@@ -83,14 +89,14 @@ def test_nothing_is_sampled_before_the_near_distance() -> None:
     space, _ = space_with(1.1, near=0.4)
     begin, _ = space.span(space.to_unit(torch.zeros(1, 3)), torch.eye(3)[:1])
     assert begin.item() * 2.1 / 2 == pytest.approx(0.4)
-    open_space = SceneSpace(bounds=BOUNDS, unbounded=True, resolution=GRID, near=0.4)
+    open_space = space_of(unbounded=True, near=0.4)
     begin, end = open_space.span(torch.zeros(1, 3), torch.eye(3)[:1])
     assert begin.item() * 2.1 / 2 == pytest.approx(0.4)
     assert end.item() == FAR
 
 
 def test_places_are_even_in_distance_near_and_in_disparity_far() -> None:
-    space = SceneSpace(bounds=BOUNDS, unbounded=True, resolution=GRID, near=0.0)
+    space = space_of(unbounded=True)
     t = torch.tensor([0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 16.0])
     places = space.place_of(t)
     torch.testing.assert_close(places, torch.tensor([0.0, 0.125, 0.25, 0.5, 0.75, 0.875, 0.96875]) - 1.0)

@@ -9,7 +9,7 @@ from reference import hash_grid as oracle
 
 from neurocity.errors import ConfigError
 from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.graph_target import recording_for_compiler
+from neurocity.rendering.graph_target import recording_for
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.hash_grid_kernels import _compiled
 
@@ -144,7 +144,7 @@ def test_factors_reduced_modulo_the_table_give_the_same_rows(kind: str, log2_row
     grid.factors = tuple(factor % grid.rows for factor in oracle.FACTORS[kind])
     vertices = torch.randint(0, 2**20, (3, 200), generator=torch.Generator().manual_seed(log2_rows))
     grid.axis_factors = torch.tensor(grid.factors)[:, None, None]
-    rows = grid.row_indices(*(plane[None] for plane in vertices))[0][0].tolist()
+    rows = grid.row_indices([plane[None] for plane in vertices])[0][0].tolist()
     expected = [
         oracle.row(tuple(vertex), resolution=0, rows=grid.rows, dense=False, hash_kind=kind)
         for vertex in vertices.t().tolist()
@@ -167,7 +167,7 @@ def test_every_vertex_has_a_row_of_its_own_level(
     """At the far corner of the cube, position scale + 1/2, the upper vertex lies beyond `resolution`."""
     grid = grid_of(levels=levels, features=1, log2_rows=log2_rows, coarsest=coarsest, finest=coarsest + more)
     top = (grid.scales + 0.5).floor().long()[:, None]
-    index = torch.stack(grid.row_indices(top, top, top))
+    index = torch.stack(grid.row_indices([top] * 3))
     assert int(index.min()) >= 0
     assert int(index.max()) < grid.rows
 
@@ -199,7 +199,9 @@ def test_hashed_vertices_spread_over_the_table(kind: str) -> None:
     across = torch.arange(300, 364)
     x, y = (plane.reshape(1, -1) for plane in torch.meshgrid(across, across, indexing="ij"))
     for z in (0, 511):
-        counts = torch.bincount(grid.row_indices(x, y, torch.full_like(x, z))[0][0], minlength=1024).double()
+        counts = torch.bincount(
+            grid.row_indices([x, y, torch.full_like(x, z)])[0][0], minlength=1024
+        ).double()
         mean = 64 * 64 / 1024
         # Uniformly random rows: 1023 +- 45; the XOR hash is worse than random on a plane, by its nature.
         assert float(((counts - mean) ** 2 / mean).sum()) < 1500.0
@@ -245,7 +247,7 @@ def test_what_compilers_are_given_is_the_definition(features: int) -> None:
     grid = HashGrid(levels=3, features=features, log2_rows=10, coarsest=4, finest=32).requires_grad_(False)
     torch.nn.init.normal_(grid.table)
     points = torch.rand(3, 41)
-    with recording_for_compiler(native_kernels=False):
+    with recording_for("compiler"):
         program = torch.export.export(grid, (points,), dynamic_shapes=({1: torch.export.Dim("points")},))
     gathers = [node for node in program.graph.nodes if node.target is torch.ops.aten._unsafe_index.Tensor]
     assert len(gathers) == 8 * features, "a plane a corner and feature"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reference import marching as oracle
 
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.marching import FAR, PackedSamples, RayMarcher
 from neurocity.rendering.occupancy import jump_field
 
@@ -42,7 +43,16 @@ def setting(
     generator = torch.Generator().manual_seed(seed)
     occupied = torch.rand(grid**3, generator=generator) < share
     options = {"bounds": BOX, "unbounded": unbounded, "steps": steps, "growth": growth, "near": near}
-    marcher = RayMarcher(**options, grid=grid)
+    marcher = RayMarcher(
+        MarchedFieldConfig(
+            scene_bounds=BOX,
+            unbounded=unbounded,
+            march_steps=steps,
+            step_growth=growth,
+            near=near,
+            occupancy_resolution=grid,
+        )
+    )
     return Setting(marcher, occupied, jump_field(occupied, grid), oracle.Lattice(**options, far=FAR))
 
 

@@ -9,14 +9,14 @@ from svraster_scene import random_model, random_rays
 
 from neurocity.svraster.config import MAX_LEVELS
 from neurocity.svraster.core import SVRaster, SVRasterConfig
-from neurocity.svraster.traversal import VoxelIntervals, inverse_directions
+from neurocity.svraster.traversal import VoxelIntervals, descend
 
 SHORT = 1e-5
 """Intervals shorter than this may be found or not, where a ray passes an edge; world units."""
 
 
 def by_definition(model: SVRaster, origins: torch.Tensor, directions: torch.Tensor) -> VoxelIntervals:
-    return model.descend(model.to_unit(origins), inverse_directions(directions / model.root_side))
+    return descend(model.descent(origins, directions), model.rounds)
 
 
 def assert_packed(intervals: VoxelIntervals, number: int) -> None:

@@ -59,7 +59,7 @@ class AOTInductorFormat(Format):
     ) -> bytes:
         # Not needed to open a package.
         from export.torch_archive.native_library import native_library  # noqa: PLC0415
-        from neurocity.rendering.graph_target import recording_for_compiler  # noqa: PLC0415
+        from neurocity.rendering.graph_target import recording_for  # noqa: PLC0415
 
         self.check_machine()
         tensor = next(chain(model.parameters(), model.buffers()), torch.zeros(0))
@@ -71,9 +71,14 @@ class AOTInductorFormat(Format):
             "cpp.dynamic_threads": True,
             "cpp.march": _ARCHITECTURES.get(torch.backends.cpu.get_cpu_capability()),
         }
+<<<<<<< HEAD
         with quiet_torch(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+=======
+        targets = ("compiler", "kernels") if tensor.device.type == "cpu" else ("compiler",)
+        with _quiet_compiler(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+>>>>>>> c4
             try:
-                with recording_for_compiler(native_kernels=tensor.device.type == "cpu"):
+                with recording_for(*targets):
                     program = torch.export.export(
                         _PlainTuple(model),
                         example_rays(inputs, tensor.device),

@@ -21,9 +21,9 @@ class FixedBudgetFile(OnnxFile):
         """Raises UnsupportedError that names each node which TensorRT does not take."""
         # torch only when it is needed
         from export.onnx.trace import finish, trace  # noqa: PLC0415
-        from neurocity.rendering.graph_target import recording_for_tensorrt  # noqa: PLC0415
+        from neurocity.rendering.graph_target import recording_for  # noqa: PLC0415
 
-        with recording_for_tensorrt():
+        with recording_for("tensorrt"):
             proto = trace(model, inputs)
         refuse_unsupported(proto)
         return finish(proto, manifest_json)

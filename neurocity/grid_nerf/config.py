@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from neurocity.errors import ConfigError
-from neurocity.rendering.field_config import Box, Vector
-from neurocity.rendering.marched_field import MarchedFieldConfig
+from neurocity.rendering.field_config import Box, MarchedFieldConfig, Vector
 
 Axis = Literal["x", "y", "z"]
 

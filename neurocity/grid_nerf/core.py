@@ -54,13 +54,7 @@ class GridNeRF(MarchedField):
         self.density_net = MLP(self.density_features.width, *(hidden,) * config.density_layers, 1)
         inputs = self.appearance_features.width + COEFFICIENTS
         self.color_net = MLP(inputs, *(hidden,) * config.color_layers, 3)
-        self.nerf = NeRFBranch(
-            density_features=self.density_features.width,
-            appearance_features=self.appearance_features.width,
-            frequencies=config.nerf_frequencies,
-            width=config.nerf_width,
-            layers=config.nerf_layers,
-        )
+        self.nerf = NeRFBranch(config, self.density_features.width, self.appearance_features.width)
 
     def _features(self, components: int) -> PlaneLineFeatures:
         return PlaneLineFeatures(

@@ -11,7 +11,7 @@ from neurocity.contract import SceneInfo
 from neurocity.data.datasets import RayBatch
 from neurocity.errors import ConfigError
 from neurocity.grid_nerf.core import GridNeRF
-from neurocity.grid_nerf.regularizers import sparsity, total_variation
+from neurocity.grid_nerf.planes import sparsity, total_variation
 from neurocity.rendering.render import TrainingRender
 from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.occupancy import MarchedFieldModule, MarchedTrainingConfig

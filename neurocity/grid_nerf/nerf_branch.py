@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.rendering.mlp import MLP
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS
 
@@ -33,16 +34,15 @@ class PositionalEncoding(nn.Module):
 class NeRFBranch(nn.Module):
     """Density over the grid branch's, and colour, from position, direction and the grid's features.
 
-    density_features, appearance_features: the widths of the grid's two sets. layers: hidden layers in all, of
-    which the last alone sees appearance and direction.
+    density_features, appearance_features: the widths of the grid's two sets. Of the hidden layers the last
+    alone sees appearance and direction.
     """
 
-    def __init__(
-        self, *, density_features: int, appearance_features: int, frequencies: int, width: int, layers: int
-    ) -> None:
+    def __init__(self, config: GridNeRFConfig, density_features: int, appearance_features: int) -> None:
         super().__init__()
-        self.encoding = PositionalEncoding(frequencies)
-        hidden = (width,) * (layers - 1)
+        self.encoding = PositionalEncoding(config.nerf_frequencies)
+        width = config.nerf_width
+        hidden = (width,) * (config.nerf_layers - 1)
         self.trunk = MLP(self.encoding.width + density_features, *hidden, 1 + width)
         self.color_net = MLP(width + appearance_features + COEFFICIENTS, width, 3)
 

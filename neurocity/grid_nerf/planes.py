@@ -156,3 +156,19 @@ def resampled(grid: Tensor, height: int, width: int) -> Tensor:
     image = grid.permute(2, 0, 1)[None]
     wider = nn.functional.interpolate(image, (height, width), mode="bilinear", align_corners=True)
     return wider[0].permute(1, 2, 0)
+
+
+def sparsity(features: PlaneLineFeatures) -> Tensor:
+    """Sum over planes and lines of the mean absolute entry in use (TensoRF, section 4.3)."""
+    grids = features.grids_in_use(features.planes, features.lines)
+    return torch.stack([grid.abs().mean() for grid in grids]).sum()
+
+
+def total_variation(features: PlaneLineFeatures) -> Tensor:
+    """Sum of the mean squared difference of neighbours along each axis of them (TensoRF, section 4.3)."""
+    terms = []
+    for grid in features.grids_in_use(features.planes, features.lines):
+        terms += [(grid[1:] - grid[:-1]).square().mean()]
+        if grid.shape[1] > 1:
+            terms += [(grid[:, 1:] - grid[:, :-1]).square().mean()]
+    return torch.stack(terms).sum()

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.hash_grid import HashKind
-from neurocity.rendering.marched_field import MarchedFieldConfig
 
 
 @dataclass(frozen=True, kw_only=True)

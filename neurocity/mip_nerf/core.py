@@ -1,9 +1,6 @@
 """Mip-NeRF: cones instead of rays, integrated positional encoding, two passes of one network (Barron et al.
 2021; for unbounded scenes with the contraction of Barron et al. 2022).
 
-In eval mode `MipNeRF.forward` is the render graph of `neurocity.contract`: it survives `torch.jit.script`,
-`torch.jit.trace`, `torch.export` and ONNX export. Training renders with `render_training`.
-
 Notation
     R rays, N frustums a ray between N + 1 fence posts; fence posts are places s of `scene_space`
     tau [R, N]  optical depth of a frustum, density * length
@@ -31,9 +28,8 @@ from neurocity.mip_nerf.scene_space import SceneSpace
 from neurocity.rendering.compositing import row_weights
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
-from neurocity.rendering.half_precision import halve
+from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.render import RayRender, TrainingRender
-from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 __all__ = ["MipNeRF", "MipNeRFConfig"]
@@ -65,12 +61,7 @@ class MipNeRF(nn.Module):
         self.density_bias = config.density_bias
         self.density_scale = config.density_scale
         self.color_padding = config.color_padding
-        self.space = SceneSpace(
-            bounds=config.scene_bounds,
-            unbounded=config.unbounded,
-            resolution=config.hull_resolution,
-            near=config.near,
-        )
+        self.space = SceneSpace(config)
         self.network = MipNetwork(config)
         self.sky_net = SkyNet() if config.sky else None
         self.register_buffer("mean_radius", torch.tensor(UNTRAINED_RADIUS))

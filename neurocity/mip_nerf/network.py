@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurocity.mip_nerf.config import MipNeRFConfig
-from neurocity.rendering.half_precision import halve
+from neurocity.rendering.mlp import halve
 
 
 class MipNetwork(nn.Module):

@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from neurocity.mip_nerf.config import MipNeRFConfig
 from neurocity.rendering.marching import FAR
 from neurocity.rendering.slabs import finite_inverse, slab_span
 
@@ -24,32 +25,28 @@ with a border of one cell around the hull none is missed."""
 
 
 class SceneSpace(nn.Module):
-    """Maps world rays into the field's space.
-
-    bounds: (x0, y0, z0, x1, y1, z1) in world units. resolution: G. near: distance from the camera, world
-    units, before which nothing is sampled.
-    """
+    """Maps world rays into the field's space."""
 
     low: Tensor
     high: Tensor
     center: Tensor
     possible: Tensor
 
-    def __init__(self, *, bounds: tuple[float, ...], unbounded: bool, resolution: int, near: float) -> None:
+    def __init__(self, config: MipNeRFConfig) -> None:
         super().__init__()
-        low, high = torch.tensor(bounds[:3]), torch.tensor(bounds[3:])
-        self.unbounded = unbounded
-        self.resolution = resolution
+        low, high = torch.tensor(config.scene_bounds[:3]), torch.tensor(config.scene_bounds[3:])
+        self.unbounded = config.unbounded
+        self.resolution = config.hull_resolution
         self.half_side = float((high - low).max()) / 2.0
-        self.near = near / self.half_side
+        self.near = config.near / self.half_side
         # TorchScript reads attributes, not globals.
         self.far = FAR
-        self.spacing = LATTICE_CELLS * 2.0 / resolution
+        self.spacing = LATTICE_CELLS * 2.0 / self.resolution
         self.points = math.ceil(2.0 * 3**0.5 / self.spacing)
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("high", high, persistent=False)
         self.register_buffer("center", (low + high) / 2, persistent=False)
-        cells = 0 if unbounded else resolution**3
+        cells = 0 if self.unbounded else self.resolution**3
         self.register_buffer("possible", torch.ones(cells, dtype=torch.bool))
 
     @torch.jit.unused

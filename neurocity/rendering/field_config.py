@@ -1,4 +1,4 @@
-"""What the model of every family is told of its scene."""
+"""What the model of every family is told of its scene, and how those that march do it."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -32,3 +32,23 @@ class FieldConfig(Presets):
     def for_scene(self, bounds: Box, unbounded: bool, up: Vector = (0.0, 0.0, 1.0)) -> Self:  # noqa: ARG002, most families know no direction that is special
         """This configuration for a scene's box and upward direction; an unbounded scene gets a sky."""
         return replace(self, scene_bounds=bounds, unbounded=unbounded, sky=unbounded)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarchedFieldConfig(FieldConfig):
+    """March and density scale of a marched field."""
+
+    occupancy_resolution: int = 128
+    """Cells of the occupancy grid along an axis."""
+    march_steps: int = 1024
+    """Lattice points along the diagonal of the box's cube."""
+    step_growth: float = 1.0 / 256.0
+    """Relative growth of the step with distance, unbounded scenes only."""
+    initial_density: float = 1.0
+    """Density of the untrained field, per side of the box's cube: its optical depth across it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_within(8, 512, "occupancy_resolution")
+        self.check_at_least(1, "march_steps")
+        self.check_positive("initial_density", "step_growth")

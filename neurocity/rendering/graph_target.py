@@ -9,7 +9,7 @@ TorchScript is none of them: it takes the definition, and leaves out what it can
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
@@ -19,22 +19,13 @@ _TARGETS: ContextVar[tuple[str, ...]] = ContextVar("targets", default=("nodes",)
 
 
 @contextmanager
-def _recording_for(*targets: str) -> Iterator[None]:
+def recording_for(*targets: str) -> Iterator[None]:
+    """Inside, `torch.export` records for these of the list above; with "kernels" goes "compiler"."""
     token = _TARGETS.set(targets)
     try:
         yield
     finally:
         _TARGETS.reset(token)
-
-
-def recording_for_compiler(native_kernels: bool) -> AbstractContextManager[None]:
-    """Inside, `torch.export` records for a compiler, with operators of `native_kernel` where they may be."""
-    return _recording_for("compiler", "kernels") if native_kernels else _recording_for("compiler")
-
-
-def recording_for_tensorrt() -> AbstractContextManager[None]:
-    """Inside, `torch.export` records for TensorRT."""
-    return _recording_for("tensorrt")
 
 
 def recorded_for(target: str) -> bool:

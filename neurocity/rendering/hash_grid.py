@@ -106,23 +106,17 @@ class HashGrid(nn.Module):
         levels, rows, features = self.table.shape
         count = points.shape[1]
         points = materialize(points)
-        x = points[0] * self.scales[:, None] + 0.5
-        y = points[1] * self.scales[:, None] + 0.5
-        z = points[2] * self.scales[:, None] + 0.5
-        x0, y0, z0 = x.floor(), y.floor(), z.floor()
-        x1_weight, y1_weight, z1_weight = x - x0, y - y0, z - z0
-        x_weights = [1.0 - x1_weight, x1_weight]
-        y_weights = [1.0 - y1_weight, y1_weight]
-        z_weights = [1.0 - z1_weight, z1_weight]
-        table = self.table.view(levels * rows, features)
-        index = self.row_indices(x0.to(self.index_type), y0.to(self.index_type), z0.to(self.index_type))
-        weights = [x_weights, y_weights, z_weights]
+        places = [points[axis] * self.scales[:, None] + 0.5 for axis in range(3)]
+        lower = [place.floor() for place in places]
+        shares = [places[axis] - lower[axis] for axis in range(3)]
+        weights = [[1.0 - share, share] for share in shares]
+        index = self.row_indices([vertex.to(self.index_type) for vertex in lower])
         if recorded_for("compiler") or recorded_for("nodes"):
             return self.sum_by_feature(index, weights)
+        table = self.table.view(levels * rows, features)
         total = torch.zeros(levels, count, features, dtype=points.dtype, device=points.device)
         for corner in range(8):
-            bx, by, bz = corner & 1, (corner >> 1) & 1, corner >> 2
-            weight = x_weights[bx] * y_weights[by] * z_weights[bz]
+            weight = weights[0][corner & 1] * weights[1][(corner >> 1) & 1] * weights[2][corner >> 2]
             rows_of_corner = index[corner] + self.level_offsets
             values = nn.functional.embedding(rows_of_corner, table).to(weight.dtype)
             total = total + values * weight[:, :, None]
@@ -152,18 +146,17 @@ class HashGrid(nn.Module):
                 planes[feature] = planes[feature] + values.to(weight.dtype) * weight
         return torch.stack([materialize(plane) for plane in planes], dim=1).flatten(0, 1).t()
 
-    def row_indices(self, ix: Tensor, iy: Tensor, iz: Tensor) -> list[Tensor]:
+    def row_indices(self, lower: list[Tensor]) -> list[Tensor]:
         """Row of each of a cell's eight vertices in its level's table; integer planes [L, N].
 
-        Corner c is the vertex (ix + (c & 1), iy + (c >> 1 & 1), iz + (c >> 2)). Dense and hashed levels
-        differ in their factors only; the modulus changes nothing in a dense level.
+        lower: x, y, z of the first vertex; corner c is (c & 1, c >> 1 & 1, c >> 2) away from it. Dense and
+        hashed levels differ in their factors only; the modulus changes nothing in a dense level.
         """
-        x_terms = [ix * self.axis_factors[0], (ix + 1) * self.axis_factors[0]]
-        y_terms = [iy * self.axis_factors[1], (iy + 1) * self.axis_factors[1]]
-        z_terms = [iz * self.axis_factors[2], (iz + 1) * self.axis_factors[2]]
-        indices = [ix][:0]
+        steps = [[lower[axis], lower[axis] + 1] for axis in range(3)]
+        terms = [[step * self.axis_factors[axis] for step in steps[axis]] for axis in range(3)]
+        indices = lower[:0]
         for corner in range(8):
-            x, y, z = x_terms[corner & 1], y_terms[(corner >> 1) & 1], z_terms[corner >> 2]
+            x, y, z = terms[0][corner & 1], terms[1][(corner >> 1) & 1], terms[2][corner >> 2]
             if self.xor:
                 dense = self.dense_levels
                 index = torch.cat([(x + y + z)[:dense], (x ^ y ^ z)[dense:]])

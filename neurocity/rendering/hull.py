@@ -35,7 +35,8 @@ def possible_cells(
         if resolution % finer:
             continue
         factor = finer // grid
-        cells = _split(cells, factor)
+        parts = torch.cartesian_prod(*[torch.arange(factor)] * 3)
+        cells = (cells[:, None] * factor + parts).view(-1, 3)
         grid = finer
         size = side / grid
         centers = (cells.double().numpy() + 0.5) * size + np.asarray(low, dtype=np.float64)
@@ -51,13 +52,6 @@ def possible_cells(
     possible = torch.zeros(resolution**3, dtype=torch.bool)
     possible[cells[:, 0] + resolution * (cells[:, 1] + resolution * cells[:, 2])] = True
     return possible
-
-
-def _split(cells: Tensor, factor: int) -> Tensor:
-    """Each cell [N, 3] as its factor^3 parts."""
-    steps = torch.arange(factor)
-    parts = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij"), -1).view(-1, 3)
-    return (cells[:, None] * factor + parts).view(-1, 3)
 
 
 def _look(camera: Camera, alpha: Tensor, centers: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,29 +1,23 @@
 """A field of density and colour, rendered by an occupancy-guided march (Müller et al. 2022, appendix E).
 
-In eval mode `MarchedField.forward` is the render graph of `neurocity.contract`: it survives
-`torch.jit.script`, `torch.jit.trace`, `torch.export` and ONNX export. Training renders with
-`render_training`.
-
 Notation
     R rays; N samples of all rays together, packed as in `rendering.marching`; C features of a sample
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
-from neurocity.rendering.field_config import FieldConfig
+from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
 from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
-from neurocity.rendering.half_precision import halve
 from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
+from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender, TrainingRender
-from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 VISIBLE_LIGHT = 1.0 / 255.0
@@ -34,26 +28,6 @@ TERMINATION_ROUNDS: Final = (24, 48, 2**31)
 within few samples of it; each further round costs a pass over what is left."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MarchedFieldConfig(FieldConfig):
-    """March and density scale of a marched field."""
-
-    occupancy_resolution: int = 128
-    """Cells of the occupancy grid along an axis."""
-    march_steps: int = 1024
-    """Lattice points along the diagonal of the box's cube."""
-    step_growth: float = 1.0 / 256.0
-    """Relative growth of the step with distance, unbounded scenes only."""
-    initial_density: float = 1.0
-    """Density of the untrained field, per side of the box's cube: its optical depth across it."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_within(8, 512, "occupancy_resolution")
-        self.check_at_least(1, "march_steps")
-        self.check_positive("initial_density", "step_growth")
-
-
 class MarchedField(nn.Module):
     """March, compositing and sky around a field; a family defines `density` and `color`."""
 
@@ -61,14 +35,7 @@ class MarchedField(nn.Module):
 
     def __init__(self, config: MarchedFieldConfig) -> None:
         super().__init__()
-        self.marcher = RayMarcher(
-            bounds=config.scene_bounds,
-            unbounded=config.unbounded,
-            steps=config.march_steps,
-            growth=config.step_growth,
-            near=config.near,
-            grid=config.occupancy_resolution,
-        )
+        self.marcher = RayMarcher(config)
         self.sky_enabled = config.sky
         # Density is per side of the scene's cube, so that a scene's units do not matter.
         self.density_scale = config.initial_density / self.marcher.side

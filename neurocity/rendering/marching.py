@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.graph_target import gather_rows, materialize
-from neurocity.rendering.marching_kernels import MarchSpace, march_cpu
+from neurocity.rendering.marching_kernels import march_cpu
 from neurocity.rendering.packed import compact
 from neurocity.rendering.slabs import finite_inverse, slab_span
 
@@ -72,50 +73,36 @@ def like_columns(vector: Tensor, planes: Tensor) -> Tensor:
 
 
 class RayMarcher(nn.Module):
-    """Marches rays through a scene's box, or through all space when `unbounded`.
-
-    bounds: (x0, y0, z0, x1, y1, z1) in world units. steps: lattice points along the diagonal of the box's
-    cube; it sets the step. growth: relative growth of a step with its index, unbounded scenes only.
-    near: distance from the camera, world units, before which nothing is sampled.
-    """
+    """Marches rays through a scene's box, or through all space when `unbounded`; see `MarchedFieldConfig`."""
 
     low: Tensor
     high: Tensor
     center: Tensor
     edges: Tensor
 
-    def __init__(
-        self,
-        *,
-        bounds: tuple[float, ...],
-        unbounded: bool,
-        steps: int,
-        growth: float,
-        near: float,
-        grid: int,
-    ) -> None:
+    def __init__(self, config: MarchedFieldConfig) -> None:
         super().__init__()
-        low, high = torch.tensor(bounds[:3]), torch.tensor(bounds[3:])
+        low, high = torch.tensor(config.scene_bounds[:3]), torch.tensor(config.scene_bounds[3:])
         side = float((high - low).max())
         # TorchScript reads attributes, not globals.
         self.far = FAR * side / 2.0
-        self.unbounded = unbounded
-        self.near = near
-        self.grid = grid
+        self.unbounded = config.unbounded
+        self.near = config.near
+        self.grid = config.occupancy_resolution
         self.side = side
-        self.step = side * 3**0.5 / steps
+        self.step = side * 3**0.5 / config.march_steps
+        self.growth = config.step_growth
+        self.segment = SEGMENT
+        self.points = config.march_steps
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("high", high, persistent=False)
         self.register_buffer("center", (low + high) / 2, persistent=False)
         edges = torch.zeros(2)
-        self.growth = growth
-        self.segment = SEGMENT
-        self.points = steps
-        if unbounded:
+        if self.unbounded:
             # Steps inside the box are as in a bounded scene where the cone is thinner than that.
-            last = math.log1p(growth * self.far / self.step) / growth
+            last = math.log1p(self.growth * self.far / self.step) / self.growth
             index = torch.arange(int(last) + 2, dtype=torch.float64)
-            edges = near + self.step / growth * torch.expm1(growth * index)
+            edges = self.near + self.step / self.growth * torch.expm1(self.growth * index)
             self.points = len(edges) - 1
         self.register_buffer("edges", edges.float(), persistent=False)
 
@@ -185,8 +172,7 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
     ) -> PackedSamples:
         """`march` by the compiled CPU kernel."""
-        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jitter
-        return PackedSamples(*march_cpu(rays, jump, self.space()))
+        return PackedSamples(*march_cpu(jitter, *self.native_arguments(ray_origins, ray_directions, jump)))
 
     def march(
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
@@ -226,22 +212,9 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor
     ) -> tuple[Tensor | float, ...]:
         """`native_kernel.MARCH_ARGUMENTS` of rays [3, R]."""
-        return ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions), jump, *self.space()
-
-    @torch.jit.unused
-    def space(self) -> MarchSpace:
-        """What compiled kernels need to know of the lattice and of space."""
-        return MarchSpace(
-            edges=self.edges,
-            low=self.low,
-            center=self.center,
-            grid=self.grid,
-            unbounded=int(self.unbounded),
-            step=self.step,
-            side=self.side,
-            near=self.near,
-            growth=self.growth,
-        )
+        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions)
+        numbers = self.grid, int(self.unbounded), self.step, self.side, self.near, self.growth
+        return *rays, jump, self.edges, self.low, self.center, *numbers
 
     def cell(self, points: Tensor) -> Tensor:
         """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell.

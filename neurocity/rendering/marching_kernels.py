@@ -1,7 +1,7 @@
 """Compiled CPU kernel of the march: one scalar walk a ray, in the arithmetic of `RayMarcher.march`."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
@@ -9,20 +9,6 @@ import torch
 from torch import Tensor
 
 from neurocity.rendering.cpu_kernels import arrays, count_then_fill
-
-
-class MarchSpace(NamedTuple):
-    """Lattice and space of a `RayMarcher`, whose attributes these are; unbounded: 0 or 1."""
-
-    edges: Tensor
-    low: Tensor
-    center: Tensor
-    grid: int
-    unbounded: int
-    step: float
-    side: float
-    near: float
-    growth: float
 
 
 @numba.njit(inline="always")
@@ -102,18 +88,18 @@ def _walk(  # type: ignore[no-untyped-def]
             offsets[r + 1] = found
 
 
-def march_cpu(rays: tuple[Tensor, ...], jump: Tensor, space: MarchSpace) -> tuple[Tensor, ...]:
-    """`RayMarcher.march` for CPU tensors; rays = origins, directions [3, R], start, count, jitter [R]."""
-    constants = tuple(np.float32(v) for v in (space.step, space.side, space.near, space.growth))
+def march_cpu(jitter: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """`RayMarcher.march` with jitter [R], for CPU tensors; arguments: `RayMarcher.native_arguments`."""
+    *rays, jump, edges, low, center, grid, unbounded, step, side, near, growth = arguments
     walk = partial(
         _walk,  # type: ignore[call-arg]
-        arrays(*rays),
-        *arrays(jump, space.edges),
-        arrays(space.low, space.center),
-        constants,
-        (space.grid, bool(space.unbounded)),
+        arrays(*rays, jitter),
+        *arrays(jump, edges),
+        arrays(low, center),
+        tuple(np.float32(value) for value in (step, side, near, growth)),
+        (grid, bool(unbounded)),
     )
-    return count_then_fill(walk, rays[0].shape[1], _samples)
+    return count_then_fill(walk, len(jitter), _samples)
 
 
 def _samples(count: int) -> tuple[Tensor, ...]:

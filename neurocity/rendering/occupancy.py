@@ -33,10 +33,6 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("density", torch.full((resolution**3,), torch.inf))
         self.register_buffer("jump", torch.full((resolution**3,), OCCUPIED))
 
-    def occupied_share(self) -> float:
-        """Share of cells that are occupied, in [0, 1]."""
-        return float((self.jump == OCCUPIED).float().mean())
-
     def cell_corners(self, cells: Tensor) -> Tensor:
         """Lower corners of cells [N] int64 in the unit cube -> [3, N]."""
         grid = self.resolution

@@ -1,8 +1,5 @@
 """SVRaster: sparse voxels of an octree with densities at shared corners (Sun et al. 2024).
 
-In eval mode `SVRaster.forward` is the render graph of `neurocity.contract`: it survives `torch.jit.script`,
-`torch.jit.trace`, `torch.export` and ONNX export.
-
 Notation
     N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
 """
@@ -18,18 +15,18 @@ from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
 from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
-from neurocity.rendering.half_precision import halve
+from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
-from neurocity.rendering.sky import SkyNet
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 from neurocity.svraster import octree, shading
 from neurocity.svraster.config import SVRasterConfig
-from neurocity.svraster.fixed_budget import Descent, descend_rows, most_items
+from neurocity.svraster.fixed_budget import descend_rows, most_items
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.native import render_voxels
 from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import (
+    Descent,
     VoxelIntervals,
     descend,
     enter,
@@ -109,14 +106,12 @@ class SVRaster(nn.Module):
         self.rounds = max(1, int(level.max())) if len(level) else 1
         self.register_buffer("voxel_level", level)
         self.register_buffer("voxel_cell", cell)
-        for name, tensor in (
-            ("voxel_points", voxel_points),
-            ("voxel_low", (cell.float() / scale[:, None]).t().contiguous()),
-            ("voxel_scale", scale),
-            ("node_children", tree.children),
-            ("node_centers", tree.centers),
-        ):
-            self.register_buffer(name, tensor, persistent=False)
+        low = (cell.float() / scale[:, None]).t().contiguous()
+        self.register_buffer("voxel_points", voxel_points, persistent=False)
+        self.register_buffer("voxel_low", low, persistent=False)
+        self.register_buffer("voxel_scale", scale, persistent=False)
+        self.register_buffer("node_children", tree.children, persistent=False)
+        self.register_buffer("node_centers", tree.centers, persistent=False)
         number = len(level)
         self.density = nn.Parameter(torch.full((len(points),), self.config.initial_density, device=device))
         self.sh0 = nn.Parameter(torch.zeros(number, 3, device=device))
@@ -139,9 +134,7 @@ class SVRaster(nn.Module):
             render = self.render_compiled(origins, directions)
         else:
             render = self.render_in_rounds(origins, directions)
-        if self.sky_enabled:
-            return self.composite_over_sky(render, directions)
-        return render
+        return self.composite_over_sky(render, directions) if self.sky_enabled else render
 
     @torch.jit.unused
     def render(self, origins: Tensor, directions: Tensor) -> RayRender:
@@ -156,11 +149,9 @@ class SVRaster(nn.Module):
         Nodes halfway down the octree are taken in groups, front to back. Weights end where rays do, see
         `shading.visible_weights`, so nothing is lost.
         """
-        start = materialize(self.to_unit(origins))
-        inverse = materialize(inverse_directions(directions / self.root_side))
+        descent = self.descent(origins, directions)
         upper = self.rounds // 2
-        entered = enter(start, inverse, self.near)
-        pieces = refine(entered, start, inverse, self.node_children, self.node_centers, upper)
+        pieces = refine(enter(descent), descent, upper)
         rank = rank_within_ray(pieces.ray_index, pieces.offsets)
         arriving = torch.ones_like(origins[0])
         summed = torch.zeros(5, origins.shape[1], dtype=origins.dtype, device=origins.device)
@@ -168,8 +159,7 @@ class SVRaster(nn.Module):
         for last in self.termination_rounds:
             lit = arriving > self.least_light
             group = kept_pieces(pieces, in_round(lit, pieces.ray_index, rank, first, last))
-            lower = self.rounds - upper
-            group = refine(group, start, inverse, self.node_children, self.node_centers, lower)
+            group = refine(group, descent, self.rounds - upper)
             light, arriving = self.light(voxels_of(group), origins, directions, arriving)
             summed = summed + light
             first = last
@@ -201,37 +191,23 @@ class SVRaster(nn.Module):
         """`render` by compiled CPU kernels: by one alone where no gradients are asked for."""
         if torch.is_grad_enabled() and self.density.requires_grad:
             return self.render(origins, directions)
-        speed = directions / self.root_side
-        return render_cpu(
-            (self.to_unit(origins), speed, inverse_directions(speed)),
-            (self.node_children, self.voxel_points),
-            (self.density, self.sh0, self.shs),
-            (self.near, self.density_scale, self.brightest),
-            self.samples,
-        )
+        rays, tree, fields, scales = self.native_arguments(origins, directions)
+        return render_cpu(rays, tree, fields, scales, self.samples)
 
     @torch.jit.unused
     def render_by_native_operator(self, origins: Tensor, directions: Tensor) -> RayRender:
         """`render` by the operator of compiled packages."""
+        rays, tree, fields, scales = self.native_arguments(origins, directions)
+        limits = self.least_light, self.faintest
+        return shading.split_render(render_voxels(*rays, *tree, *fields, self.samples, *scales, *limits))
+
+    @torch.jit.unused
+    def native_arguments(self, origins: Tensor, directions: Tensor) -> tuple[Any, Any, Any, Any]:
+        """What kernels take of rays [3, R], of the octree, of the parameters, and numbers."""
         speed = directions / self.root_side
-        return shading.split_render(
-            render_voxels(
-                self.to_unit(origins),
-                speed,
-                inverse_directions(speed),
-                self.node_children,
-                self.voxel_points,
-                self.density,
-                self.sh0,
-                self.shs,
-                self.samples,
-                self.near,
-                self.density_scale,
-                self.brightest,
-                self.least_light,
-                self.faintest,
-            )
-        )
+        rays = self.to_unit(origins), speed, inverse_directions(speed)
+        tree, fields = (self.node_children, self.voxel_points), (self.density, self.sh0, self.shs)
+        return rays, tree, fields, (self.near, self.density_scale, self.brightest)
 
     def runs_compiled(self, origins: Tensor) -> bool:
         """Whether compiled kernels, which compute in float32 alone, do the work for these rays."""
@@ -251,14 +227,16 @@ class SVRaster(nn.Module):
 
     def traverse(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
         """All voxels that rays [3, R] cross over a positive length, front to back; world units."""
-        start, inverse = self.to_unit(origins), inverse_directions(directions / self.root_side)
+        descent = self.descent(origins, directions)
         if self.runs_compiled(origins):
-            return VoxelIntervals(*walk_cpu(start, inverse, self.near, self.node_children))
-        return self.descend(start, inverse)
+            return VoxelIntervals(*walk_cpu(descent.origins, descent.inverse, self.near, self.node_children))
+        return descend(descent, self.rounds)
 
-    def descend(self, origins: Tensor, inverse: Tensor) -> VoxelIntervals:
-        """`traverse` by its definition, of prepared rays [3, R]; see `traversal.descend`."""
-        return descend(origins, inverse, self.near, self.node_children, self.node_centers, self.rounds)
+    def descent(self, origins: Tensor, directions: Tensor) -> Descent:
+        """World rays [3, R] as they descend the octree."""
+        start = materialize(self.to_unit(origins))
+        inverse = materialize(inverse_directions(directions / self.root_side))
+        return Descent(start, inverse, self.near, self.node_children, self.node_centers)
 
     def optical_depth(self, intervals: VoxelIntervals, origins: Tensor, directions: Tensor) -> Tensor:
         """Optical depths [K] of intervals on rays [3, R]."""
@@ -298,7 +276,7 @@ class SVRaster(nn.Module):
     def render_rows(self, samples: int, *rays: Tensor) -> RayRender:
         """`forward` with at most `samples` octree items of a ray at a time."""
         origins, directions = (plane.t() for plane in rays)
-        items = descend_rows(self.prepared(origins, directions), samples)
+        items = descend_rows(self.descent(origins, directions), self.rounds, samples)
         found = (items.near < items.far).view(-1, samples)
         ray = torch.arange(rays[0].shape[0], device=origins.device)[:, None].expand(-1, samples).flatten()
         intervals = VoxelIntervals((-2 - items.node).clamp_min(0), items.near, items.far, ray, ray)
@@ -315,12 +293,6 @@ class SVRaster(nn.Module):
         return self.composite_over_sky(render, directions) if self.sky_enabled else render
 
     @torch.jit.unused
-    def prepared(self, origins: Tensor, directions: Tensor) -> Descent:
-        """Rays [3, R] as they descend the octree."""
-        rays = self.to_unit(origins), inverse_directions(directions / self.root_side)
-        return Descent(*rays, self.near, self.node_children, self.node_centers, self.rounds)
-
-    @torch.jit.unused
     def samples_needed(self, ray_origins: Tensor, ray_directions: Tensor) -> Tensor:
         """How many items the fixed budget needs for rays [R, 3] to lose no light: [R] int64."""
         origins, directions = ray_origins.t(), ray_directions.t()
@@ -330,7 +302,7 @@ class SVRaster(nn.Module):
         light_end = torch.zeros_like(origins[0]).scatter_reduce(
             0, intervals.ray_index[lit], intervals.far[lit], "amax"
         )
-        return most_items(self.prepared(origins, directions), light_end)
+        return most_items(self.descent(origins, directions), self.rounds, light_end)
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray in the render graph: the octree's levels, nothing else."""
@@ -370,12 +342,8 @@ class SVRaster(nn.Module):
         Where they are the model's own already, its parameters stay the same objects.
         """
         level, cell = (state_dict.get(f"{prefix}voxel_{name}") for name in ("level", "cell"))
-        if level is not None and cell is not None and not self._has_voxels(level, cell):
-            self.set_voxels(level, cell)
+        if level is not None and cell is not None:
+            own = zip((level, cell), (self.voxel_level, self.voxel_cell), strict=True)
+            if not all(torch.equal(loaded.to(held.device), held) for loaded, held in own):
+                self.set_voxels(level, cell)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _has_voxels(self, level: Tensor, cell: Tensor) -> bool:
-        device = self.voxel_level.device
-        return torch.equal(self.voxel_level, level.to(device)) and torch.equal(
-            self.voxel_cell, cell.to(device)
-        )

@@ -40,16 +40,14 @@ def _with_shells(config: SVRasterConfig, cells: Tensor, resolution: int) -> tupl
     """Cells [N, 3] of a grid in the box's cube as voxels, within the box when bounded, shells around."""
     outside = config.bounds_level
     inner = outside + resolution.bit_length() - 1
-    parts = (
-        [(inner, cells + (2**inner - resolution) // 2)]
-        if outside
-        else [(inner, cells[_in_box(config, cells, resolution)])]
-    )
+    if not outside:
+        cells = cells[_in_box(config, cells, resolution)]
+    parts = [(inner, cells + (2**inner - resolution) // 2)]
     shell = dense_cells(SHELL_RESOLUTION)
     quarter = SHELL_RESOLUTION // 4
     shell = shell[((shell < quarter) | (shell >= 3 * quarter)).any(1)]
-    for number in range(1, outside + 1):
-        level = outside - number + SHELL_RESOLUTION.bit_length() - 1
+    for number in reversed(range(outside)):
+        level = number + SHELL_RESOLUTION.bit_length() - 1
         parts.append((level, shell + (2**level - SHELL_RESOLUTION) // 2))
     levels = [torch.full((len(cell),), level) for level, cell in parts]
     return torch.cat(levels), torch.cat([cell for _, cell in parts])
@@ -57,10 +55,7 @@ def _with_shells(config: SVRasterConfig, cells: Tensor, resolution: int) -> tupl
 
 def _in_box(config: SVRasterConfig, cells: Tensor, resolution: int) -> Tensor:
     """Which cells [N, 3] of the box's cube have a part of the box in them, [N] bool."""
-    low, high = (
-        torch.tensor(corner, dtype=torch.float64)
-        for corner in (config.scene_bounds[:3], config.scene_bounds[3:])
-    )
+    low, high = torch.tensor(config.scene_bounds, dtype=torch.float64).view(2, 3)
     side = (high - low).max()
     begin, end = ((part - (low + high) / 2) / side * resolution + resolution / 2 for part in (low, high))
     return ((cells < end) & (cells + 1 > begin)).all(1)

@@ -10,7 +10,6 @@ there, while others reach behind it; here nothing nearer than 0.02 is seen.
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,7 @@ import torch
 
 from neurocity.checkpoint import Checkpoint
 from neurocity.contract import SceneInfo, file_sha256
-from neurocity.data.scene import Bounds, Frame, Scene
+from neurocity.data.scene import Bounds, Scene
 from neurocity.errors import CheckpointError, ConfigError, DataError, MissingDependencyError
 from neurocity.lenses import PINHOLE
 from neurocity.svraster.config import MAX_LEVELS, SVRasterConfig
@@ -55,7 +54,9 @@ def load_nvlabs_checkpoint(path: Path, scene: Scene) -> Checkpoint:
         )
     has_surroundings = file.extent > file.inside
     white = settings.get("white_background", not settings and not has_surroundings)
-    views = [replace(frame.camera, lens=PINHOLE).to_view(frame.name) for frame in _some(scene.held_out)]
+    count = min(len(scene.held_out), MAX_VIEWS)
+    frames = [scene.held_out[index * len(scene.held_out) // count] for index in range(count)]
+    views = [replace(frame.camera, lens=PINHOLE).to_view(frame.name) for frame in frames]
     step = re.match(r"iter(\d+)_", path.name)
     return Checkpoint(
         family="svraster",
@@ -108,11 +109,6 @@ def _cube(center: tuple[float, float, float], side: float) -> Bounds:
     x, y, z = center
     half = side / 2
     return (x - half, y - half, z - half, x + half, y + half, z + half)
-
-
-def _some(frames: Sequence[Frame]) -> list[Frame]:
-    count = min(len(frames), MAX_VIEWS)
-    return [frames[index * len(frames) // count] for index in range(count)]
 
 
 def _run_settings(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _NAMES = (
     *("scene_center", "scene_extent", "inside_extent", "octpath", "octlevel"),
     *("_geo_grid_pts", "_sh0", "_shs", "active_sh_degree"),
 )
-_COEFFICIENTS = {(degree + 1) ** 2 - 1: degree for degree in range(4)}
+_BASIS_SIZES = [(degree + 1) ** 2 - 1 for degree in range(4)]
 _LATTICE_BITS = MAX_LEVELS + 1
 
 
@@ -67,26 +67,23 @@ def read_model_file(path: Path) -> ModelFile:
     try:
         level, cell = _voxels(content)
         _, points = octree.grid_points(level, cell)
-        number = len(level)
-        degree = content["active_sh_degree"]
-        stored = _field(content, "_shs")
-        _expect(
-            stored.dim() == 3 and stored.shape[1] in _COEFFICIENTS, "_shs", list(stored.shape), "[N, B, 3]"
-        )
-        most = _COEFFICIENTS[stored.shape[1]]
+        shs = _field(content, "_shs")
+        _expect(shs.dim() == 3 and shs.shape[1] in _BASIS_SIZES, "_shs", list(shs.shape), "[N, B, 3]")
+        degree, most = content["active_sh_degree"], _BASIS_SIZES.index(shs.shape[1])
         _expect(degree in range(most + 1), "active_sh_degree", degree, f"0 to {most}")
-        center = _numbers(content, "scene_center", 3)
+        x, y, z = _numbers(content, "scene_center", 3)
         (extent,), (inside,) = (_numbers(content, name, 1) for name in ("scene_extent", "inside_extent"))
         _expect(0.0 < inside <= extent, "inside_extent", inside, f"more than 0, at most {extent}")
+        density = _shaped(_field(content, "_geo_grid_pts"), "_geo_grid_pts", len(points), 1)
         return ModelFile(
-            center=(center[0], center[1], center[2]),
+            center=(x, y, z),
             extent=extent,
             inside=inside,
             level=level,
             cell=cell,
-            density=_shaped(content, "_geo_grid_pts", (len(points), 1)).flatten()[_their_order(points)],
-            sh0=_shaped(content, "_sh0", (number, 3)),
-            shs=_shaped(content, "_shs", (number, stored.shape[1], 3))[:, : (degree + 1) ** 2 - 1],
+            density=density.flatten()[_their_order(points)],
+            sh0=_shaped(_field(content, "_sh0"), "_sh0", len(level), 3),
+            shs=_shaped(shs, "_shs", len(level), shs.shape[1], 3)[:, : _BASIS_SIZES[degree]],
         )
     except ConfigError as error:
         raise CheckpointError(f"{path}: is not an SVRaster model that can be read: {error}") from None
@@ -125,7 +122,7 @@ def _voxels(content: dict[str, Any]) -> tuple[Tensor, Tensor]:
 def _their_order(points: Tensor) -> Tensor:
     """Where in their order, by x, then y, then z, the lattice points [M, 3] stand, [M]."""
     x, y, z = points.unbind(1)
-    key = ((x << _LATTICE_BITS | y) << _LATTICE_BITS) | z
+    key = (x << 2 * _LATTICE_BITS) | (y << _LATTICE_BITS) | z
     return key.argsort().argsort()
 
 
@@ -133,24 +130,20 @@ def _field(content: dict[str, Any], name: str) -> Tensor:
     """Densities or harmonics, looked up in their tables where they are quantized."""
     value = content[name]
     if content.get("quantized", False):
-        parts = value if isinstance(value, list) else [value]
-        value = torch.cat([_looked_up(name, part) for part in parts], dim=-1 if len(parts) == 1 else 1)
+        columns = []
+        for part in value if isinstance(value, list) else [value]:
+            known = isinstance(part, dict) and {"index", "codebook"} <= part.keys()
+            _expect(known, name, type(part).__name__, "a table with index and codebook, as it is quantized")
+            index, table = part["index"].long(), part["codebook"]
+            _expect(int(index.max()) < len(table), name, f"index {int(index.max())}", f"below {len(table)}")
+            columns.append(table[index])
+        value = columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
     _expect(isinstance(value, Tensor) and value.is_floating_point(), name, type(value).__name__, "numbers")
     values: Tensor = value.float()
     return values
 
 
-def _looked_up(name: str, part: Any) -> Tensor:
-    known = isinstance(part, dict) and {"index", "codebook"} <= part.keys()
-    _expect(known, name, type(part).__name__, "a table with index and codebook, as it is quantized")
-    index, codebook = part["index"].long(), part["codebook"]
-    _expect(int(index.max()) < len(codebook), name, f"index {int(index.max())}", f"below {len(codebook)}")
-    looked_up: Tensor = codebook[index]
-    return looked_up
-
-
-def _shaped(content: dict[str, Any], name: str, shape: tuple[int, ...]) -> Tensor:
-    value = _field(content, name)
+def _shaped(value: Tensor, name: str, *shape: int) -> Tensor:
     _expect(value.shape == shape, name, list(value.shape), list(shape))
     _expect(bool(value.isfinite().all()), name, "values that are not finite", "numbers")
     return value
@@ -158,8 +151,8 @@ def _shaped(content: dict[str, Any], name: str, shape: tuple[int, ...]) -> Tenso
 
 def _numbers(content: dict[str, Any], name: str, count: int) -> list[float]:
     value = torch.as_tensor(content[name]).double().flatten()
-    _expect(len(value) == count and bool(value.isfinite().all()), name, value.tolist(), f"{count} numbers")
     numbers: list[float] = value.tolist()
+    _expect(len(numbers) == count and bool(value.isfinite().all()), name, numbers, f"{count} numbers")
     return numbers
 
 

@@ -9,6 +9,7 @@ Notation
 The root is the unit cube. Every coordinate that is computed here is exact in float32.
 """
 
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import torch
@@ -20,6 +21,12 @@ from neurocity.svraster.config import MAX_LEVELS
 EMPTY: Final = -1
 """Child of a node that holds nothing; voxel v is FIRST_VOXEL - v, and numbers from 0 on are nodes."""
 FIRST_VOXEL: Final = -2
+_SHIFTS = (32, 16, 8, 4, 2)
+_MASKS = (
+    *(0x1FFFFF, 0x1F00000000FFFF, 0x1F0000FF0000FF),
+    *(0x100F00F00F00F00F, 0x10C30C30C30C30C3, 0x1249249249249249),
+)
+"""Where the lower 21 bits of a number are after each shift that spreads them."""
 
 
 class Octree(NamedTuple):
@@ -68,9 +75,7 @@ def build(level: Tensor, cell: Tensor) -> Octree:
         inner[depth - 1] = below = torch.unique(present >> 3)
         if len(torch.unique(present)) != len(present):
             raise ConfigError(f"voxels: some at level {depth} overlap others")
-    firsts = [0]
-    for nodes in inner:
-        firsts.append(firsts[-1] + len(nodes))
+    firsts = list(accumulate(map(len, inner), initial=0))
     children = torch.full((firsts[-1], 8), EMPTY, dtype=torch.int64, device=level.device)
     for depth, (voxels, present) in zip(range(deepest, 0, -1), members, strict=True):
         parent = firsts[depth - 1] + torch.searchsorted(inner[depth - 1], present >> 3)
@@ -100,26 +105,14 @@ def dense_cells(resolution: int) -> Tensor:
 
 def _spread(values: Tensor) -> Tensor:
     """Put two zero bits before each of the lower 21 bits."""
-    for shift, mask in (
-        (32, 0x1F00000000FFFF),
-        (16, 0x1F0000FF0000FF),
-        (8, 0x100F00F00F00F00F),
-        (4, 0x10C30C30C30C30C3),
-        (2, 0x1249249249249249),
-    ):
+    for shift, mask in zip(_SHIFTS, _MASKS[1:], strict=True):
         values = (values | values << shift) & mask
     return values
 
 
 def _gather(values: Tensor) -> Tensor:
     """Keep every third bit: inverse of `_spread`."""
-    values = values & 0x1249249249249249
-    for shift, mask in (
-        (2, 0x10C30C30C30C30C3),
-        (4, 0x100F00F00F00F00F),
-        (8, 0x1F0000FF0000FF),
-        (16, 0x1F00000000FFFF),
-        (32, 0x1FFFFF),
-    ):
+    values = values & _MASKS[-1]
+    for shift, mask in zip(_SHIFTS[::-1], _MASKS[-2::-1], strict=True):
         values = (values | values >> shift) & mask
     return values

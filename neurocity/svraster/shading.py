@@ -105,22 +105,10 @@ def voxel_colors_by_plane(sh0: Tensor, shs: Tensor, views: Tensor) -> Tensor:
     return torch.stack(channels, dim=1)
 
 
-class _Clamp(torch.autograd.Function):
-    """Clamp to [0, 1] whose gradient passes straight through: a colour that has left finds back."""
-
-    @staticmethod
-    def forward(ctx: object, values: Tensor) -> Tensor:  # noqa: ARG004
-        return values.clamp(0.0, 1.0)
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        return gradient
-
-
 def clamp_straight(values: Tensor) -> Tensor:
-    """Clamp to [0, 1] whose gradient passes straight through; for training, outside the render graph."""
-    clamped: Tensor = _Clamp.apply(values)
-    return clamped
+    """Clamp to [0, 1] whose gradient passes straight through: in training, colours outside find back."""
+    constant = values.detach()
+    return constant.clamp(0.0, 1.0) + (values - constant)
 
 
 def summed_light(weights: Tensor, light: Tensor, depths: Tensor, offsets: Tensor) -> Tensor:

@@ -67,34 +67,46 @@ class Pieces(NamedTuple):
     offsets: Tensor
 
 
-def descend(
-    origins: Tensor, inverse: Tensor, nearest: float, children: Tensor, centers: Tensor, rounds: int
-) -> VoxelIntervals:
-    """The definition. Rays [3, R] start at `origins` in the unit cube; t runs in world units.
+class Descent(NamedTuple):
+    """R rays and the octree that they descend.
 
-    inverse [3, R]: world units per unit of the cube along an axis. nearest: where rays begin.
-    children [nodes, 8], centers [3, nodes]: see `octree.Octree`. rounds: level of the smallest voxels.
+    origins [3, R]: where rays start in the unit cube. inverse [3, R]: world units per unit of the cube along
+    an axis. nearest: where rays begin. children [nodes, 8], centers [3, nodes]: see `octree.Octree`.
     """
-    return voxels_of(refine(enter(origins, inverse, nearest), origins, inverse, children, centers, rounds))
+
+    origins: Tensor
+    inverse: Tensor
+    nearest: float
+    children: Tensor
+    centers: Tensor
 
 
-def enter(origins: Tensor, inverse: Tensor, nearest: float) -> Pieces:
-    """The pieces that lie in the root, at most one a ray; arguments as for `descend`."""
-    begin, end = slab_span(-origins * inverse, (1.0 - origins) * inverse, nearest, 0)
+def descend(descent: Descent, rounds: int) -> VoxelIntervals:
+    """The definition; rounds: level of the smallest voxels."""
+    return voxels_of(refine(enter(descent), descent, rounds))
+
+
+def root_span(descent: Descent) -> tuple[Tensor, Tensor]:
+    """Where rays enter and leave the root, [R] each; a ray that misses it leaves first."""
+    origins, inverse = descent.origins, descent.inverse
+    return slab_span(-origins * inverse, (1.0 - origins) * inverse, descent.nearest, 0)
+
+
+def enter(descent: Descent) -> Pieces:
+    """The pieces that lie in the root, at most one a ray."""
+    begin, end = root_span(descent)
     inside = begin < end
     ray = inside.nonzero().flatten()
     offsets = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
     return Pieces(torch.zeros_like(ray), gather_rows(begin, ray), gather_rows(end, ray), ray, offsets)
 
 
-def refine(
-    pieces: Pieces, origins: Tensor, inverse: Tensor, children: Tensor, centers: Tensor, rounds: int
-) -> Pieces:
-    """`pieces`, cut `rounds` times; other arguments as for `descend`."""
+def refine(pieces: Pieces, descent: Descent, rounds: int) -> Pieces:
+    """`pieces`, cut `rounds` times."""
     node, a, b, ray, offsets = pieces
     for _ in range(rounds):
-        here, speed = gather_rows(origins, ray), gather_rows(inverse, ray)
-        child, starts, ends = cut(Items(node, a, b), here, speed, children, centers)
+        here, speed = gather_rows(descent.origins, ray), gather_rows(descent.inverse, ray)
+        child, starts, ends = cut(Items(node, a, b), here, speed, descent)
         kept = starts < ends
         offsets = torch.nn.functional.pad(kept.sum(0).cumsum(0), (1, 0)).index_select(0, offsets)
         piece, part = kept.t().nonzero().unbind(1)
@@ -106,16 +118,16 @@ def refine(
     return Pieces(node, a, b, ray, offsets)
 
 
-def cut(items: Items, origins: Tensor, inverse: Tensor, children: Tensor, centers: Tensor) -> Items:
+def cut(items: Items, origins: Tensor, inverse: Tensor, descent: Descent) -> Items:
     """A round: items [K] of nodes into the pieces [4, K] in their children, in the order of the ray.
 
-    origins, inverse [3, K]: of each item's ray; other arguments as for `descend`. Pieces that fall out, in
-    empty children or without length, are those with near >= far.
+    origins, inverse [3, K]: of each item's ray. Pieces that fall out, in empty children or without length,
+    are those with near >= far.
     """
     node, a, b = items.node, items.near, items.far
     is_voxel = node < 0
     row = node.clamp_min(0)
-    planes = (gather_rows(centers, row) - origins) * inverse
+    planes = (gather_rows(descent.centers, row) - origins) * inverse
     planes = materialize(torch.clamp(torch.where(is_voxel, b, planes), a, b))
     x, y, z = planes[0], planes[1], planes[2]
     less, more = torch.minimum(x, y), torch.maximum(x, y)
@@ -127,7 +139,7 @@ def cut(items: Items, origins: Tensor, inverse: Tensor, children: Tensor, center
     beyond = (planes[:, None] <= starts) == (inverse > 0.0)[:, None]
     bits = beyond.long()
     octant = bits[0] * 4 + bits[1] * 2 + bits[2]
-    child = gather_rows(children.flatten(), (row * 8 + octant).flatten()).view(4, -1)
+    child = gather_rows(descent.children.flatten(), (row * 8 + octant).flatten()).view(4, -1)
     child = materialize(torch.where(is_voxel, node, child))
     return Items(child, starts, materialize(torch.where(child == -1, starts, cuts[1:])))
 

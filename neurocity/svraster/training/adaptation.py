@@ -11,6 +11,7 @@ It applies alike to parameters, to their moments in Adam, and to averaged models
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch.optim import Optimizer
 
 from neurocity.errors import TrainingError
 from neurocity.svraster.core import SVRaster
-from neurocity.svraster.octree import grid_points
+from neurocity.svraster.octree import cells_of, dense_cells, grid_points
 from neurocity.svraster.training.config import SVRasterTrainingConfig
 from neurocity.svraster.training.statistics import VoxelStatistics
 
@@ -28,7 +29,7 @@ class AdaptationPlan:
     """A linear map from old voxels and points to new ones.
 
     level [N'], cell [N', 3]: the new voxels; parts stand where the whole stood, in the order of octants.
-    source [N']: the old voxel that each new one is, or is a part of. old_voxels: N.
+    source [N']: the old voxel that each new one is, or is a part of. changes: whether they differ at all.
     old_point [M']: the old point that each new one is, or -1. split_points [S, 8]: old corners of the voxels
     that are split. midpoints [S, 19]: the new points between them.
     """
@@ -36,15 +37,10 @@ class AdaptationPlan:
     level: Tensor
     cell: Tensor
     source: Tensor
-    old_voxels: int
+    changes: bool
     old_point: Tensor
     split_points: Tensor
     midpoints: Tensor
-
-    @property
-    def changes(self) -> bool:
-        """Whether the new voxels differ from the old ones."""
-        return len(self.split_points) > 0 or len(self.source) < self.old_voxels
 
     def voxels(self, values: Tensor) -> Tensor:
         """Values of voxels [N, ...] -> [N', ...]: parts copy those of the whole."""
@@ -80,15 +76,14 @@ def _midpoints() -> tuple[tuple[tuple[int, ...], tuple[int, ...]], Tensor]:
     Returns a part of the voxel and a corner of that part for each, and their trilinear weights of the voxel's
     corners [19, 8].
     """
+    octants = dense_cells(2)
     places: dict[tuple[int, ...], tuple[int, int]] = {}
-    for part in range(8):
-        for corner in range(8):
-            halves = tuple((part >> bit & 1) + (corner >> bit & 1) for bit in (2, 1, 0))
-            if 1 in halves:
-                places.setdefault(halves, (part, corner))
+    for part, corner in product(range(8), range(8)):
+        halves = tuple((octants[part] + octants[corner]).tolist())
+        if 1 in halves:
+            places.setdefault(halves, (part, corner))
     shares = torch.tensor(list(places), dtype=torch.float64)[:, None] / 2.0
-    bits = torch.tensor([[corner >> bit & 1 for bit in (2, 1, 0)] for corner in range(8)])
-    weights = torch.where(bits == 1, shares, 1.0 - shares).prod(-1)
+    weights = torch.where(octants == 1, shares, 1.0 - shares).prod(-1)
     parts, corners = zip(*places.values(), strict=True)
     return (parts, corners), weights
 
@@ -101,9 +96,8 @@ def plan(model: SVRaster, keep: Tensor, split: Tensor) -> AdaptationPlan:
     is_part = split[source]
     first = torch.repeat_interleave(torch.cumsum(parts, 0) - parts, parts)
     octant = torch.arange(len(source), device=source.device) - first
-    bits = torch.stack([octant >> 2, octant >> 1 & 1, octant & 1], dim=-1)
     cell = model.voxel_cell[source]
-    cell = torch.where(is_part[:, None], 2 * cell + bits, cell)
+    cell = torch.where(is_part[:, None], 2 * cell + cells_of(octant), cell)
     level = model.voxel_level[source] + is_part
     voxel_points, points = grid_points(level, cell)
     old_point = torch.full((len(points),), -1, device=source.device)
@@ -118,7 +112,7 @@ def plan(model: SVRaster, keep: Tensor, split: Tensor) -> AdaptationPlan:
         level=level,
         cell=cell,
         source=source,
-        old_voxels=len(keep),
+        changes=len(split_points) > 0 or len(kept) < len(keep),
         old_point=old_point,
         split_points=split_points,
         midpoints=points_of_parts[:, part, corner],
@@ -155,10 +149,9 @@ def decide(
         part = 0.5 * model.root_side / model.voxel_scale
         eligible = keep & (model.voxel_level < model.config.octree_levels)
         eligible &= part >= config.smallest_voxel * statistics.footprint
-        share = config.subdivision_share
-        if config.subdivisions_before(epoch) < config.full_subdivisions:
-            share = 1.0
-        else:
+        share = 1.0
+        if config.subdivisions_before(epoch) >= config.full_subdivisions:
+            share = config.subdivision_share
             eligible &= statistics.priority >= config.subdivision_threshold * statistics.priority.max()
         room = max(0, model.config.max_voxels - int(keep.sum())) // 7
         number = min(int(eligible.sum()), int(share * len(keep)), room)

@@ -29,11 +29,8 @@ class VoxelStatistics:
     @classmethod
     def zeros(cls, voxels: int, device: torch.device) -> Self:
         """Nothing seen yet."""
-        return cls(
-            priority=torch.zeros(voxels, device=device),
-            weight=torch.zeros(voxels, device=device),
-            footprint=torch.full((voxels,), torch.inf, device=device),
-        )
+        priority, weight = torch.zeros(2, voxels, device=device)
+        return cls(priority=priority, weight=weight, footprint=torch.full_like(weight, torch.inf))
 
     def tensors(self) -> dict[str, Tensor]:
         """The figures by name, as a checkpoint has them."""

@@ -46,7 +46,8 @@ def uncover(model: SVRaster, rays: TrainingRays) -> Iterator[AdaptationPlan]:
     while True:
         radius = footprints(model, rays)
         seen = radius.isfinite()
-        inside = _inside(model)
+        center = model.voxel_low + 0.5 / model.voxel_scale
+        inside = (center - 0.5).abs().amax(0) < 0.5 ** (model.config.bounds_level + 1)  # the box's cube
         rate = torch.where(seen & ~inside, 1.0 / (model.voxel_scale * radius), 0.0)
         rate[model.voxel_level >= model.config.octree_levels] = 0.0
         outside = int((seen & ~inside).sum())
@@ -59,20 +60,13 @@ def uncover(model: SVRaster, rays: TrainingRays) -> Iterator[AdaptationPlan]:
             return
 
 
-def _inside(model: SVRaster) -> Tensor:
-    """Which voxels [N] are in the box's cube."""
-    center = model.voxel_low + 0.5 / model.voxel_scale
-    return (center - 0.5).abs().amax(0) < 0.5 ** (model.config.bounds_level + 1)
-
-
 @torch.no_grad()
 def begin_clear(model: SVRaster, points: Tensor | None) -> None:
     """Make voxels of all sizes almost clear, and those around sparse world points [P, 3] half opaque."""
     every = torch.arange(len(model.voxel_level), device=model.voxel_level.device)
-    for voxels, depth, rule in (
-        (every, CLEAR_DEPTH, "amin"),
-        (_around(model, points), math.log(2.0), "amax"),
-    ):
+    sparse = torch.zeros(0, 3) if points is None else points
+    half = math.log(2.0)
+    for voxels, depth, rule in ((every, CLEAR_DEPTH, "amin"), (_around(model, sparse), half, "amax")):
         activated = depth * model.voxel_scale[voxels] / (model.density_scale * model.root_side)
         # The inverse of the activation.
         raw = torch.where(activated > 1.1, activated, 1.1 * (activated.log() + 0.904689820196))
@@ -80,10 +74,8 @@ def begin_clear(model: SVRaster, points: Tensor | None) -> None:
         model.density.scatter_reduce_(0, corners, raw.repeat_interleave(8), rule)
 
 
-def _around(model: SVRaster, points: Tensor | None) -> Tensor:
+def _around(model: SVRaster, points: Tensor) -> Tensor:
     """The voxels that world points [P, 3] are in."""
-    if points is None:
-        points = torch.zeros(0, 3)
     unit = model.to_unit(points.to(model.root_low.device).t()).t()
     unit = unit[((unit >= 0.0) & (unit < 1.0)).all(1)]
     shift = 3 * (MAX_LEVELS - model.voxel_level)
