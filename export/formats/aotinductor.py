@@ -71,12 +71,8 @@ class AOTInductorFormat(Format):
             "cpp.dynamic_threads": True,
             "cpp.march": _ARCHITECTURES.get(torch.backends.cpu.get_cpu_capability()),
         }
-<<<<<<< HEAD
-        with quiet_torch(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-=======
         targets = ("compiler", "kernels") if tensor.device.type == "cpu" else ("compiler",)
-        with _quiet_compiler(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
->>>>>>> c4
+        with quiet_torch(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             try:
                 with recording_for(*targets):
                     program = torch.export.export(
