@@ -18,13 +18,19 @@ from export.job.outcome import Outcome
 from export.parity.rays import view_rays
 from export.parity.tolerances import FP32
 from neurocity.families import FAMILIES, find_family
+from neurocity.rendering.marched_field import TERMINATION_ROUNDS, MarchedField
 
 
 def _checkpoint(family: str) -> Any:
-    """A tiny model of the family with random weights, as training would start with."""
+    """A tiny model of the family with random weights, as training would start with.
+
+    Fields are marched in two rounds, not three: a third is more of the same, and a third of the graph.
+    """
     torch.manual_seed(0)
     config = tiny_model(family).for_scene(TINY_BOUNDS, False)
     model = find_family(family).model_class()(config)
+    if isinstance(model, MarchedField):
+        model.termination_rounds = (8, TERMINATION_ROUNDS[-1])
     return tiny_checkpoint(family=family, model=model.eval().requires_grad_(False), model_config=config)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from export.formats.registry import get_format
 from export.renderer import Renderer
 from export.torch_archive.native_library import native_library
+from neurocity.cameras import Rays
 from neurocity.instant_ngp.native import render_hash_field
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
@@ -102,7 +103,7 @@ def in_float32(model: nn.Module) -> nn.Module:
 
 def by_model(renderer: Renderer, rays: tuple[Tensor, Tensor], models: int) -> list[list[Tensor]]:
     """What the package renders: for each model rgb, depth and opacity."""
-    values = [torch.from_numpy(each) for each in renderer(*(part.numpy() for part in rays))]
+    values = [torch.from_numpy(each) for each in renderer(Rays(*(part.numpy() for part in rays)))]
     return [list(parts) for parts in zip(*(each.chunk(models) for each in values), strict=True)]
 
 
