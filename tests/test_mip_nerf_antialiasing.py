@@ -21,7 +21,7 @@ def test_the_benchmark_prints_a_table(
 
 @pytest.mark.slow
 def test_integration_wins_at_every_reduced_resolution(lego_200: Path) -> None:
-    results = antialiasing.compare(antialiasing.Arguments(lego_200, steps=700, views=3))
+    results = antialiasing.compare(antialiasing.Arguments(lego_200, steps=500, views=3))
     with_it, thin, without = results["integrated"], results[antialiasing.THIN], results["of means"]
     assert all(one > other + 0.1 for one, other in zip(with_it[1:], without[1:], strict=True))
     # The same model with the radii of another camera: each step down in size needs wider cones.
