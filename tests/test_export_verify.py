@@ -285,6 +285,10 @@ def test_a_triton_server_is_verified_over_grpc(repository, tmp_path, capsys):
         assert f"tiny_torchscript version 1 on the Triton server {server.grpc_url} is equal" in out
         assert "ok     server's tiny_torchscript: artefact SHA-256" in out
 
+        # Tensors of a compiled package have no names but their places.
+        assert main([str(repository / "tiny_aotinductor"), *url]) == 0
+        assert "tiny_aotinductor version 1 on the Triton server" in capsys.readouterr().out
+
         assert main([str(repository / "tiny_onnx"), *url]) == 3
         out = capsys.readouterr().out
         assert "FAILED server's tiny_onnx: artefact SHA-256" in out
