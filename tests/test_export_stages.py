@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from fixtures_export import export_tiny
 
 from export.cli import main
 from export.job.job import Job
@@ -302,3 +303,10 @@ def test_a_repository_that_cannot_be_written_is_named(tiny, capsys):
     assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 1
     assert "cannot write into the model repository model_repository: File exists" in capsys.readouterr().err
     assert tiny.read_text() == "a file, not a folder"
+
+
+def test_a_job_refuses_a_version_that_is_there_before_any_work(tiny_repository, monkeypatch):
+    monkeypatch.setattr("export.job.run.Reference", lambda *_, **__: pytest.fail("work was done"))
+    outcome = export_tiny(tiny_repository, "torchscript")
+    assert outcome.error_kind == "ExportError"
+    assert "has a version 1 already; --force replaces it" in outcome.error

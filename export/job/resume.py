@@ -3,6 +3,7 @@
 from export.formats.registry import get_format
 from export.job.job import Job
 from export.job.manifest import tool_versions
+from export.repository.publish import refuse_overwrite
 from neurocity.contract import MANIFEST_FILE, SceneManifest, file_sha256, manifest_from_json
 from neurocity.errors import ExportError, ManifestError
 
@@ -13,9 +14,13 @@ def present_version(job: Job) -> SceneManifest | None:
     It need not, with `resume`, when it comes from the same bytes of the checkpoint, with the same options and
     versions of tools, and its artefact has the SHA-256 that was written down. With `force` another version in
     its place is replaced; without, raises ExportError that says what differs. Raises MissingDependencyError
-    as `get_format` does. Without `resume`, publishing refuses what is there.
+    as `get_format` does. Without `resume`, raises ExportError as `refuse_overwrite` does: publishing would
+    refuse it too, after all the work.
     """
-    if not job.resume or not job.folder.exists():
+    if not job.resume:
+        refuse_overwrite(job.out, job.model_name, job.version, force=job.force)
+        return None
+    if not job.folder.exists():
         return None
     tools = tool_versions(get_format(job.format))
     file = job.folder / MANIFEST_FILE
