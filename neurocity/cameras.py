@@ -40,11 +40,15 @@ _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 class Rays:
     """R rays, float32: origins [R, 3] in world units, unit directions [R, 3] and, where they are wanted, the
     radii [R, 1] of their cones at unit distance.
+
+    width: pixels in a row where these are the rays of a whole image, row after row, else 0. Kernels take
+    neighbours together; the light of a ray does not depend on it.
     """
 
     origins: Float32
     directions: Float32
     radii: Float32 | None = None
+    width: int = 0
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -174,7 +178,7 @@ class Camera:
         directions = (in_camera @ self.camera_to_world[:3, :3].T).astype(np.float32)
         origins = np.broadcast_to(self.position.astype(np.float32), directions.shape)
         cones = self._radii(in_camera)[:, None] if radii else None
-        return Rays(np.ascontiguousarray(origins), directions, cones)
+        return Rays(np.ascontiguousarray(origins), directions, cones, self.width)
 
     def ray_radii(self) -> Float32:
         """Radius at unit distance of each pixel's cone [H*W] (Barron et al. 2021, section 3.1).

@@ -1,0 +1,55 @@
+"""The compiled library for this processor, and its functions.
+
+A function `nc_<name>` takes a pointer to a structure of its own and one to `work.Work`; any number of threads
+call it with the same two. ctypes releases the interpreter's lock during the call.
+"""
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from neurocity.errors import MissingDependencyError
+from neurocity.kernels import build
+
+VARIABLE = "NEUROCITY_KERNELS"
+"""Environment variable: a kind of processor to run the kernels of, or a library's file."""
+
+_BUILD = "build the kernels with `python -m neurocity.kernels.build`"
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The library of kernels for this processor.
+
+    Raises MissingDependencyError when it was not built, or was built of other sources.
+    """
+    chosen = os.environ.get(VARIABLE)
+    if chosen and os.sep in chosen:
+        return _load(Path(chosen))
+    kinds = build.processors()
+    if chosen and chosen not in kinds:
+        raise MissingDependencyError(f"{VARIABLE}: got {chosen!r}, known here: {', '.join(kinds)}, or a file")
+    plainest = _load(build.LIBRARIES / build.library_file(kinds[0]))
+    best = kinds[min(plainest.nc_processor(), len(kinds) - 1)]
+    if chosen and kinds.index(chosen) > kinds.index(best):
+        raise MissingDependencyError(f"{VARIABLE}: got {chosen!r}, this processor is of kind {best}")
+    return _load(build.LIBRARIES / build.library_file(chosen or best))
+
+
+def function(name: str) -> Any:
+    """The C function of that name, which takes pointers."""
+    found = getattr(library(), name)
+    found.restype = ctypes.c_int32
+    return found
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    if not path.is_file():
+        raise MissingDependencyError(f"kernels: {path} is not there; {_BUILD}")
+    loaded = ctypes.CDLL(str(path))
+    loaded.nc_sources.restype = ctypes.c_char_p
+    if loaded.nc_sources().decode() != build.source_digest():
+        raise MissingDependencyError(f"kernels: {path} was built of other sources than these; {_BUILD}")
+    return loaded
