@@ -48,7 +48,7 @@ class Rays:
     origins: Float32
     directions: Float32
     radii: Float32 | None = None
-    width: int = 0
+    width: int = field(default=0, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -178,7 +178,7 @@ class Camera:
         directions = (in_camera @ self.camera_to_world[:3, :3].T).astype(np.float32)
         origins = np.broadcast_to(self.position.astype(np.float32), directions.shape)
         cones = self._radii(in_camera)[:, None] if radii else None
-        return Rays(np.ascontiguousarray(origins), directions, cones, self.width)
+        return Rays(np.ascontiguousarray(origins), directions, cones, width=self.width)
 
     def ray_radii(self) -> Float32:
         """Radius at unit distance of each pixel's cone [H*W] (Barron et al. 2021, section 3.1).

@@ -58,7 +58,7 @@ class BuildError(RuntimeError):
 
 
 def processors() -> tuple[str, ...]:
-    """The kinds of processors of this machine, the plainest first. Raises BuildError for a machine unknown."""
+    """The kinds of processors of this machine, the plainest first. Raises BuildError when it has none."""
     machine = platform.machine().lower()
     if machine not in PROCESSORS:
         raise BuildError(f"kernels: got a machine {machine!r}, known: {', '.join(sorted(PROCESSORS))}")

@@ -1,0 +1,54 @@
+"""A scene as kernels render it: arrays and numbers alone, without the model that they come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+
+from neurocity.cameras import Rays
+from neurocity.errors import ManifestError
+from neurocity.kernels.work import Work
+from neurocity.light import Light
+
+
+@dataclass(frozen=True)
+class SceneData:
+    """What a kernel renders.
+
+    kind: in `KINDS`. tensors: arrays by name, as the module of that kind lists them. settings: numbers by
+    name, likewise.
+    """
+
+    kind: str
+    tensors: Mapping[str, np.ndarray]
+    settings: Mapping[str, float]
+
+
+class KernelScene(Protocol):
+    """A scene that is ready to be rendered; it reads the arrays that it was made of and never writes them."""
+
+    def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
+        """Write the light of rays into `light`, see `neurocity.contract`; False if `work` stopped it."""
+
+
+KINDS = {
+    "voxels": "neurocity.kernels.voxels:VoxelScene",
+    "hash_field": "neurocity.kernels.hash_field:HashFieldScene",
+    "plane_field": "neurocity.kernels.plane_field:PlaneFieldScene",
+}
+"""Kind of a scene -> its `KernelScene`, whose constructor takes `SceneData`.
+
+It raises ManifestError when an array or a number is missing, has another type or shape than it must, or holds
+an index that is out of range: files are not trusted.
+"""
+
+
+def open_scene(data: SceneData) -> KernelScene:
+    """The scene of that data. Raises ManifestError when it is not what a kernel can render."""
+    if data.kind not in KINDS:
+        raise ManifestError(f"kind of scene: got {data.kind!r}, known: {', '.join(sorted(KINDS))}")
+    module, _, name = KINDS[data.kind].partition(":")
+    scene: KernelScene = getattr(import_module(module), name)(data)
+    return scene
