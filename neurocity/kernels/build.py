@@ -1,4 +1,4 @@
-"""Compiles the kernels into shared libraries, one for each kind of processor: `python -m neurocity.kernels.build`.
+"""Compiles the kernels into libraries, one for each kind of processor: `python -m neurocity.kernels.build`.
 
 It needs the standard library alone, since an installation runs it before anything else is there. The compiler
 is `$CXX`, else `c++`, else that of the package `ziglang`.
@@ -25,7 +25,7 @@ PROCESSORS = {
     "aarch64": ("armv8-a",),
     "arm64": ("armv8-a",),
 }
-"""Kinds of processors of a machine (as `platform.machine` calls it), each able to do what those before it can."""
+"""Kinds of processors of a machine (as `platform.machine` calls it); each can do what those before it can."""
 
 FLAGS = (
     "-std=c++17",
