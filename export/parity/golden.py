@@ -100,7 +100,8 @@ def read_rays(data: bytes, where: str, *, radii: bool = False) -> dict[str, Answ
     for name, start, end in zip(arrays["names"], [0, *ends[:-1]], ends, strict=True):
         part = {field: arrays[field][int(start) : int(end)] for field in shapes}
         light = Light(*(part.pop(field) for field in _LIGHT_SHAPES))
-        answered[str(name)] = Answered(Rays(**part), light)
+        rays = Rays(part["origins"], part["directions"], part.get("radii"))
+        answered[str(name)] = Answered(rays, light)
     return answered
 
 
