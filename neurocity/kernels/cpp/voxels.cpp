@@ -31,8 +31,8 @@ struct VoxelArguments {
   float least_light;
   float faintest;
   int32_t storage;
-  int32_t harmonics;
-  int32_t samples;
+  int32_t sh_degree;
+  int32_t samples_per_voxel;
 };
 
 // World rays with one origin in the unit cube of the octree.
@@ -59,7 +59,7 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
   Lanes<N> left = 1.0f, rgb[3] = {0.0f, 0.0f, 0.0f}, depth = 0.0f, opacity = 0.0f;
   const auto shade = [&](const Voxel& voxel, Lanes<N> begin, Lanes<N> end, Mask<N>) {
     const Lanes<N> tau = optical_depth(store.corners(voxel.index), voxel, rays.eye, rays.speed, begin, end,
-                                       scene.samples);
+                                       scene.samples_per_voxel);
     const Lanes<N> absorbed = left * one_minus_exponential(tau * scene.density_scale);
     // Rays that ended keep what they have: nothing of their light is left.
     const Lanes<N> weight = max(min(absorbed, left - least), Lanes<N>(0.0f)) * seen;
@@ -110,17 +110,18 @@ using namespace neurocity;
 
 // Renders the light of rays. Indices in `children` and `voxel_points` must be in range.
 NEUROCITY_EXPORT int32_t nc_render_voxels(const VoxelArguments* scene, Work* work) {
+  const int harmonics = (scene->sh_degree + 1) * (scene->sh_degree + 1);
   switch (scene->storage) {
     case TENSORS:
       return render_all(*scene, work,
                         VoxelTensors{scene->density, scene->voxel_points, scene->sh0, scene->shs,
-                                     scene->harmonics});
+                                     harmonics});
     case FLOAT_RECORDS:
       return render_all(*scene, work, Records<float>{static_cast<const float*>(scene->records), scene->stride,
-                                                     scene->harmonics});
+                                                     harmonics});
     case HALF_RECORDS:
       return render_all(*scene, work, Records<Half>{static_cast<const Half*>(scene->records), scene->stride,
-                                                    scene->harmonics});
+                                                    harmonics});
     default:
       return WRONG_ARGUMENT;
   }
