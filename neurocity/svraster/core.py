@@ -14,6 +14,7 @@ from neurocity.cameras import Rays
 from neurocity.errors import ConfigError
 from neurocity.family import render_model
 from neurocity.kernels.scene import SceneData
+from neurocity.kernels.voxel_intervals import list_voxels
 from neurocity.kernels.voxels import render_voxels as render_voxels_cpu
 from neurocity.light import Light
 from neurocity.rendering.compositing import row_transmittance, segment_sum
@@ -39,7 +40,6 @@ from neurocity.svraster.traversal import (
     refine,
     voxels_of,
 )
-from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
 
@@ -261,10 +261,18 @@ class SVRaster(nn.Module):
 
     def traverse(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
         """All voxels that rays [3, R] cross over a positive length, front to back; world units."""
-        descent = self.descent(origins, directions)
         if self.runs_compiled(origins):
-            return VoxelIntervals(*walk_cpu(descent.origins, descent.inverse, self.near, self.node_children))
-        return descend(descent, self.rounds)
+            return self.traverse_compiled(origins, directions)
+        return descend(self.descent(origins, directions), self.rounds)
+
+    @torch.jit.unused
+    def traverse_compiled(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
+        """`traverse` by compiled CPU kernels."""
+        rays = Rays(*arrays(origins.t(), directions.t()))
+        children, low = arrays(self.node_children, self.root_low)
+        threads = torch.get_num_threads()
+        found = list_voxels(children, (low, self.root_side), rays, self.near, threads=threads)
+        return VoxelIntervals(*map(torch.from_numpy, found))
 
     def descent(self, origins: Tensor, directions: Tensor) -> Descent:
         """World rays [3, R] as they descend the octree."""

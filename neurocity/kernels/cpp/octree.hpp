@@ -17,8 +17,8 @@ constexpr float LARGEST_INVERSE = 1e30f;
 // Behind all that rays meet, and finite, so that no product with it is NaN.
 constexpr float NEVER = 1e37f;
 
-// Children [nodes, 8] by octant 4 x + 2 y + z: a node, EMPTY, or FIRST_VOXEL - v for voxel v. No path from the
-// root, node 0, is longer than MAX_LEVELS. The root is the unit cube.
+// Children [nodes, 8] by octant 4 x + 2 y + z: a node, EMPTY, or FIRST_VOXEL - v for voxel v. No path from
+// the root, node 0, is longer than MAX_LEVELS. The root is the unit cube.
 struct Octree {
   const int32_t* children;
 };
@@ -126,9 +126,9 @@ void open(const CubeRays<N>& rays, const Mask<N> (&rises)[3], Mask<N> alive, Lan
   node.ahead = met & exchange_octants(present_children(node.children), node.eye_octant);
 }
 
-// Calls visit(voxel, begin, end, active) for the voxels that rays cross, in an order that is front to back for
-// each of them. Rays are in the voxel from begin to end, world units, where `active`; elsewhere the two are
-// some numbers. `visit` answers which rays go on. What a ray meets does not depend on others.
+// Calls visit(voxel, begin, end, active) for the voxels that rays cross, in an order that is front to back
+// for each of them. Rays are in the voxel from begin to end, world units, where `active`; elsewhere the two
+// are some numbers. `visit` answers which rays go on. What a ray meets does not depend on others.
 template <int N, typename Visitor>
 void walk(const Octree& tree, const CubeRays<N>& rays, Visitor visit) {
   Mask<N> alive = rays.alive;

@@ -51,6 +51,39 @@ struct UnitRays {
   }
 };
 
+// Where the voxels go that rays cross, ray after ray, front to back. offsets [count + 1]: the first of each
+// ray; without room for voxels, offsets[ray + 1] gets their number.
+struct IntervalArguments {
+  Rays rays;
+  const int32_t* children;
+  float root_low[3];
+  float root_side;
+  float near;
+  int64_t* voxel;
+  float* begin;
+  float* end;
+  int64_t* ray_index;
+  int64_t* offsets;
+};
+
+void list_intervals(const IntervalArguments& call, int64_t ray) {
+  const UnitRays<1> rays(call.rays, Packet<1>{1, {ray}}, call.root_low, call.root_side);
+  const bool is_count = !call.voxel;
+  int64_t place = is_count ? 0 : call.offsets[ray];
+  walk(Octree{call.children}, CubeRays<1>(rays.eye, rays.inverse, call.near),
+       [&](const Voxel& voxel, Lanes<1> begin, Lanes<1> end, Mask<1> active) {
+         if (!is_count) {
+           call.voxel[place] = voxel.index;
+           begin.store(call.begin + place);
+           end.store(call.end + place);
+           call.ray_index[place] = ray;
+         }
+         ++place;
+         return active;
+       });
+  if (is_count) call.offsets[ray + 1] = place;
+}
+
 template <int N, typename Store>
 void render(const VoxelArguments& scene, const Store& store, const Packet<N>& packet) {
   const UnitRays<N> rays(scene.rays, packet, scene.root_low, scene.root_side);
@@ -108,20 +141,27 @@ int32_t render_all(const VoxelArguments& scene, Work* work, const Store& store) 
 
 using namespace neurocity;
 
+// Lists the voxels that rays cross, or counts them.
+NEUROCITY_EXPORT int32_t nc_list_voxels(const IntervalArguments* call, Work* work) {
+  return share(work, [&](int64_t part) {
+    for_each_packet<1>(call->rays, part,
+                       [&](const Packet<1>& packet) { list_intervals(*call, packet.ray[0]); });
+  });
+}
+
 // Renders the light of rays. Indices in `children` and `voxel_points` must be in range.
 NEUROCITY_EXPORT int32_t nc_render_voxels(const VoxelArguments* scene, Work* work) {
   const int harmonics = (scene->sh_degree + 1) * (scene->sh_degree + 1);
   switch (scene->storage) {
     case TENSORS:
       return render_all(*scene, work,
-                        VoxelTensors{scene->density, scene->voxel_points, scene->sh0, scene->shs,
-                                     harmonics});
+                        VoxelTensors{scene->density, scene->voxel_points, scene->sh0, scene->shs, harmonics});
     case FLOAT_RECORDS:
-      return render_all(*scene, work, Records<float>{static_cast<const float*>(scene->records), scene->stride,
-                                                     harmonics});
+      return render_all(*scene, work,
+                        Records<float>{static_cast<const float*>(scene->records), scene->stride, harmonics});
     case HALF_RECORDS:
-      return render_all(*scene, work, Records<Half>{static_cast<const Half*>(scene->records), scene->stride,
-                                                    harmonics});
+      return render_all(*scene, work,
+                        Records<Half>{static_cast<const Half*>(scene->records), scene->stride, harmonics});
     default:
       return WRONG_ARGUMENT;
   }

@@ -49,8 +49,8 @@ struct VoxelTensors {
     return result;
   }
   Lanes<4> coefficients(int32_t voxel, int harmonic) const {
-    const float* const found = harmonic ? shs + (int64_t{voxel} * (harmonics - 1) + harmonic - 1) * 3
-                                        : sh0 + int64_t{voxel} * 3;
+    const float* const found =
+        harmonic ? shs + (int64_t{voxel} * (harmonics - 1) + harmonic - 1) * 3 : sh0 + int64_t{voxel} * 3;
     Lanes<4> result = 0.0f;
     for (int channel = 0; channel < 3; ++channel) result.set(channel, found[channel]);
     return result;
@@ -74,8 +74,7 @@ Lanes<N> lerp(Lanes<N> low, Lanes<N> high, Lanes<N> place) {
 template <int N>
 Lanes<N> interpolate(const Corners& corners, const Lanes<N> (&place)[3]) {
   Lanes<N> inside[3];
-  for (int axis = 0; axis < 3; ++axis)
-    inside[axis] = max(min(place[axis], Lanes<N>(1.0f)), Lanes<N>(0.0f));
+  for (int axis = 0; axis < 3; ++axis) inside[axis] = max(min(place[axis], Lanes<N>(1.0f)), Lanes<N>(0.0f));
   const Lanes<4> slope = corners.high - corners.low;
   Lanes<N> face[4];
   for (int index = 0; index < 4; ++index)
@@ -83,8 +82,8 @@ Lanes<N> interpolate(const Corners& corners, const Lanes<N> (&place)[3]) {
   return lerp(lerp(face[0], face[2], inside[1]), lerp(face[1], face[3], inside[1]), inside[2]);
 }
 
-// Optical depths between `begin` and `end` by the midpoint rule, 0 where begin >= end, for density per unit of
-// depth. speed: the cube's units per world unit.
+// Optical depths between `begin` and `end` by the midpoint rule, 0 where begin >= end, for density per unit
+// of depth. speed: the cube's units per world unit.
 template <int N>
 Lanes<N> optical_depth(const Corners& corners, const Voxel& voxel, const float (&eye)[3],
                        const Lanes<N> (&speed)[3], Lanes<N> begin, Lanes<N> end, int samples) {
