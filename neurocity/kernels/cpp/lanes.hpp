@@ -227,6 +227,33 @@ Lanes<N> fused(Lanes<N> a, Lanes<N> b, Lanes<N> c) {
   return a * b + c;
 }
 
+// Two halves at a time, so that the order of sums does not depend on the processor's instructions.
+template <int N, typename Join>
+float joined(Lanes<N> a, Join join) {
+  float values[N];
+  a.store(values);
+  for (int count = N / 2; count; count /= 2)
+    for (int lane = 0; lane < count; ++lane) values[lane] = join(values[lane], values[lane + count]);
+  return values[0];
+}
+
+// Of all lanes.
+template <int N>
+float sum_of(Lanes<N> a) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_reduce_add_ps((__m512)a.v);
+#endif
+  return joined(a, [](float x, float y) { return x + y; });
+}
+
+template <int N>
+float largest_of(Lanes<N> a) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_reduce_max_ps((__m512)a.v);
+#endif
+  return joined(a, [](float x, float y) { return x > y ? x : y; });
+}
+
 // N integers, one a lane.
 template <int N>
 struct LanesOfInt {

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "half.hpp"
@@ -65,41 +66,76 @@ Lanes<N> explin(Lanes<N> raw) {
   return select(raw > limit, raw, exponential(power));
 }
 
+// The slope of `explin`, by what it gave.
+template <int N>
+Lanes<N> explin_slope(Lanes<N> raw, Lanes<N> activated) {
+  return select(raw > Lanes<N>(1.1f), Lanes<N>(1.0f), activated * (1.0f / 1.1f));
+}
+
 template <int N>
 Lanes<N> lerp(Lanes<N> low, Lanes<N> high, Lanes<N> place) {
   return fused(place, high - low, low);
 }
 
-// Trilinear values at places in a voxel, clamped to [0, 1].
+// Trilinear values at places in a voxel, in [0, 1].
 template <int N>
 Lanes<N> interpolate(const Corners& corners, const Lanes<N> (&place)[3]) {
-  Lanes<N> inside[3];
-  for (int axis = 0; axis < 3; ++axis) inside[axis] = max(min(place[axis], Lanes<N>(1.0f)), Lanes<N>(0.0f));
   const Lanes<4> slope = corners.high - corners.low;
   Lanes<N> face[4];
   for (int index = 0; index < 4; ++index)
-    face[index] = fused(inside[0], Lanes<N>(slope[index]), Lanes<N>(corners.low[index]));
-  return lerp(lerp(face[0], face[2], inside[1]), lerp(face[1], face[3], inside[1]), inside[2]);
+    face[index] = fused(place[0], Lanes<N>(slope[index]), Lanes<N>(corners.low[index]));
+  return lerp(lerp(face[0], face[2], place[1]), lerp(face[1], face[3], place[1]), place[2]);
 }
 
-// Optical depths between `begin` and `end` by the midpoint rule, 0 where begin >= end, for density per unit
-// of depth. speed: the cube's units per world unit.
+// Where rays that are in a voxel from `begin` to `end` are looked at: in the middles of `count` equal pieces,
+// each `width` long, 0 where begin >= end. speed: the cube's units per unit of depth.
 template <int N>
-Lanes<N> optical_depth(const Corners& corners, const Voxel& voxel, const float (&eye)[3],
-                       const Lanes<N> (&speed)[3], Lanes<N> begin, Lanes<N> end, int samples) {
-  const float scale = 0.25f / voxel.quarter;
-  float start[3];
-  for (int axis = 0; axis < 3; ++axis)
-    start[axis] = (eye[axis] - (voxel.center[axis] - 2.0f * voxel.quarter)) * scale;
-  const Lanes<N> width = max(end - begin, Lanes<N>(0.0f)) * (1.0f / samples);
+struct VoxelSamples {
+  int count;
+  Lanes<N> width;
+
+  VoxelSamples(const Voxel& voxel, const float (&eye)[3], const Lanes<N> (&speed)[3], Lanes<N> begin,
+               Lanes<N> end, int count)
+      : count(count),
+        width(max(end - begin, Lanes<N>(0.0f)) * (1.0f / count)),
+        begin_(begin),
+        speed_(speed),
+        scale_(0.25f / voxel.quarter) {
+    for (int axis = 0; axis < 3; ++axis)
+      start_[axis] = (eye[axis] - (voxel.center[axis] - 2.0f * voxel.quarter)) * scale_;
+  }
+  // The places of a sample in the voxel, clamped to [0, 1].
+  void place(int sample, Lanes<N> (&result)[3]) const {
+    const Lanes<N> t = fused(width, Lanes<N>(sample + 0.5f), begin_) * scale_;
+    for (int axis = 0; axis < 3; ++axis) {
+      const Lanes<N> free = fused(speed_[axis], t, Lanes<N>(start_[axis]));
+      result[axis] = max(min(free, Lanes<N>(1.0f)), Lanes<N>(0.0f));
+    }
+  }
+
+ private:
+  Lanes<N> begin_;
+  const Lanes<N> (&speed_)[3];
+  float scale_, start_[3];
+};
+
+// Optical depths by the midpoint rule, for density per unit of depth.
+template <int N>
+Lanes<N> optical_depth(const Corners& corners, const VoxelSamples<N>& samples) {
   Lanes<N> total = 0.0f;
-  for (int sample = 0; sample < samples; ++sample) {
-    const Lanes<N> t = fused(width, Lanes<N>(sample + 0.5f), begin) * scale;
+  for (int sample = 0; sample < samples.count; ++sample) {
     Lanes<N> place[3];
-    for (int axis = 0; axis < 3; ++axis) place[axis] = fused(speed[axis], t, Lanes<N>(start[axis]));
+    samples.place(sample, place);
     total += explin(interpolate(corners, place));
   }
-  return total * width;
+  return total * samples.width;
+}
+
+// Spherical harmonics along `view`, of any length.
+inline void view_harmonics(const float (&view)[3], int count, Lanes<1>* basis) {
+  const float norm = std::sqrt(view[0] * view[0] + view[1] * view[1] + view[2] * view[2]);
+  const float inverse = 1.0f / std::max(norm, 1e-12f);
+  spherical_harmonics<1>(view[0] * inverse, view[1] * inverse, view[2] * inverse, count, basis);
 }
 
 // The colour (red, green, blue and a number more) in which a voxel is seen from `eye`.
@@ -107,10 +143,8 @@ template <typename Store>
 Lanes<4> voxel_color(const Store& store, const Voxel& voxel, const float (&eye)[3], float brightest) {
   float view[3];
   for (int axis = 0; axis < 3; ++axis) view[axis] = voxel.center[axis] - eye[axis];
-  const float norm = std::sqrt(view[0] * view[0] + view[1] * view[1] + view[2] * view[2]);
-  const float inverse = 1.0f / std::max(norm, 1e-12f);
   Lanes<1> basis[MAX_HARMONICS];
-  spherical_harmonics<1>(view[0] * inverse, view[1] * inverse, view[2] * inverse, store.harmonics, basis);
+  view_harmonics(view, store.harmonics, basis);
   Lanes<4> color = 0.5f;
   for (int index = 0; index < store.harmonics; ++index)
     color = fused(Lanes<4>(basis[index][0]), store.coefficients(voxel.index, index), color);
