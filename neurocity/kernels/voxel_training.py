@@ -28,13 +28,14 @@ _WHOLE_NUMBERS = ("harmonics", "harmonics_in_use", "samples", "distorting")
 
 
 class VoxelTrainingArguments(ctypes.Structure):
-    """`VoxelTrainingArguments` of cpp/voxel_training.cpp."""
+    """`VoxelTrainingArguments` of cpp/voxel_training.hpp."""
 
     _fields_ = (
         ("rays", RayPointers),
         *((name, ctypes.c_void_p) for name in (*_INPUTS, *_TENSORS, "tape", *_LIGHT, "evaluated")),
         *((f"{name}_slopes", ctypes.c_void_p) for name in _LIGHT),
         *((name, ctypes.c_void_p) for name in (*_GRADIENTS, *_STATISTICS)),
+        ("points", ctypes.c_int64),
         ("root_low", ctypes.c_float * 3),
         *((name, ctypes.c_float) for name in _NUMBERS),
         *((name, ctypes.c_int32) for name in _WHOLE_NUMBERS),
@@ -135,6 +136,7 @@ def _arguments(inputs: TrainingInputs, tape: VoxelTape, **places: int) -> VoxelT
         photograph=address(inputs.photograph),
         pixel_widths=address(inputs.pixel_widths),
         tape=tape.handle,
+        points=len(model.tensors["density"]),
         root_low=tuple(model.tensors["root_low"].tolist()),
         distance_unit=inputs.distance_unit,
         harmonics=(int(settings["sh_degree"]) + 1) ** 2,

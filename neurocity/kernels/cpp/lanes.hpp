@@ -88,6 +88,17 @@ bool any(Mask<N> mask) {
   }
 }
 
+// Calls task(lane) where the mask is true.
+template <int N, typename Task>
+void for_each_lane(Mask<N> mask, Task task) {
+  if constexpr (has_mask_registers(N)) {
+    for (unsigned bits = mask.bits; bits; bits &= bits - 1) task(__builtin_ctz(bits));
+  } else {
+    for (int lane = 0; lane < N; ++lane)
+      if (mask[lane]) task(lane);
+  }
+}
+
 template <int N>
 bool all_of(Mask<N> mask) {
   return !any(!mask);
@@ -227,33 +238,6 @@ Lanes<N> fused(Lanes<N> a, Lanes<N> b, Lanes<N> c) {
   return a * b + c;
 }
 
-// Two halves at a time, so that the order of sums does not depend on the processor's instructions.
-template <int N, typename Join>
-float joined(Lanes<N> a, Join join) {
-  float values[N];
-  a.store(values);
-  for (int count = N / 2; count; count /= 2)
-    for (int lane = 0; lane < count; ++lane) values[lane] = join(values[lane], values[lane + count]);
-  return values[0];
-}
-
-// Of all lanes.
-template <int N>
-float sum_of(Lanes<N> a) {
-#if defined(__AVX512F__)
-  if constexpr (N == 16) return _mm512_reduce_add_ps((__m512)a.v);
-#endif
-  return joined(a, [](float x, float y) { return x + y; });
-}
-
-template <int N>
-float largest_of(Lanes<N> a) {
-#if defined(__AVX512F__)
-  if constexpr (N == 16) return _mm512_reduce_max_ps((__m512)a.v);
-#endif
-  return joined(a, [](float x, float y) { return x > y ? x : y; });
-}
-
 // N integers, one a lane.
 template <int N>
 struct LanesOfInt {
@@ -309,6 +293,14 @@ Lanes<N> floor(Lanes<N> a) {
   Lanes<N> result;
   for (int lane = 0; lane < N; ++lane) result.set(lane, std::floor(a[lane]));
   return result;
+}
+
+template <int N>
+Lanes<N> square_root(Lanes<N> a) {
+  float values[N];
+  a.store(values);
+  for (float& value : values) value = std::sqrt(value);
+  return Lanes<N>::load(values);
 }
 
 template <int N>

@@ -87,13 +87,4 @@ void for_each_packet(const Rays& rays, int64_t part, Task task) {
     }
 }
 
-// Calls task(packet) for the packets of a part, of one ray each where origins differ.
-template <int N, typename Task>
-void for_each_packet_with_origin(const Rays& rays, int64_t part, Task task) {
-  for_each_packet<N>(rays, part, [&](const Packet<N>& packet) {
-    if (packet.shares_origin(rays.origins)) return task(packet);
-    for (int lane = 0; lane < packet.count; ++lane) task(Packet<1>{1, {packet.ray[lane]}});
-  });
-}
-
 }  // namespace neurocity

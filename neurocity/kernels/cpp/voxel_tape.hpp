@@ -6,69 +6,66 @@
 #include <cstdint>
 #include <vector>
 
-#include "octree.hpp"
+#include "lanes.hpp"
 
 namespace neurocity {
 
-// Rows of gradients belong to one owner each, so that sums have one order, whatever the threads do.
+constexpr int MAX_SAMPLES = 3;
+
+// Points, and voxels by the first of their corners, belong to one owner each, who adds up what they get: sums
+// have one order, whatever the threads do. Neighbours have near numbers, so that owners have ranges.
 constexpr int OWNERS = 32;
 
-// Blocks of neighbouring rows alternate between owners: even shares, and few cache lines that two write to.
-inline int owner_of(int32_t row) { return (row >> 6) % OWNERS; }
-
-// A voxel that N rays met. `begin`, `end`: depths between which they are in it, equal where they are not.
-// `left`: the share of light that passes it.
-template <int N>
-struct Visit {
-  Voxel voxel;
-  float color[3];
-  Lanes<N> begin, end, left;
+// WIDTH intervals of the rays of a packet, in an order that is front to back for each ray. Those behind the
+// first `count` have no length.
+struct alignas(4 * WIDTH) Block {
+  int32_t voxel[WIDTH];
+  int32_t lane[WIDTH];  // of the ray in its packet
+  float center[3][WIDTH], quarter[WIDTH];
+  float begin[WIDTH], end[WIDTH];
+  float before[WIDTH], behind[WIDTH];  // the shares of light that reach and pass the interval
+  float color[3][WIDTH];
+  float slopes[MAX_SAMPLES][WIDTH];  // of activated density at each sample
+  int32_t count;
 };
 
-// What a voxel gets of one visit: a gradient of its colour in direction `view`, and statistics.
-struct VoxelUpdate {
+// What a voxel gets of an interval: gradients of its colour, seen along `view`, and of its corners'
+// densities, and statistics.
+struct Update {
   int32_t voxel;
-  float view[3], color[3], priority, weight, footprint;
+  float view[3], color[3], priority, weight, footprint, corners[8];
 };
 
-struct PointUpdate {
-  int32_t point;
-  float density;
+// What points get of an interval whose voxel has another owner.
+struct CornerUpdate {
+  int32_t voxel;
+  float corners[8];
 };
 
-// Numbers one after the other. Its memory stays when it is emptied.
+// Items one after the other. Their memory stays when they are forgotten.
+template <typename T>
 class Strip {
  public:
   void clear() { used_ = 0; }
-  // Room for some more numbers, until the next call.
-  float* add(size_t count) {
-    if (used_ + count > numbers_.size()) numbers_.resize(std::max(2 * numbers_.size(), used_ + count));
-    return numbers_.data() + (used_ += count) - count;
+  // One item more, to be filled. It stays where it is until the next call.
+  T& add() {
+    if (used_ == items_.size()) items_.resize(std::max<size_t>(16, 2 * used_));
+    return items_[used_++];
   }
-  const float* at(size_t place) const { return numbers_.data() + place; }
   size_t size() const { return used_; }
+  const T& operator[](size_t index) const { return items_[index]; }
 
  private:
-  std::vector<float> numbers_;
+  std::vector<T> items_;
   size_t used_ = 0;
 };
 
-// The notes of one part of the rays. `visits` of a packet: how many; `notes`: visits, packet after packet,
-// each with the slopes of activated density at its samples behind it.
+// The notes of one part of the rays. ends: how many blocks there are behind each packet.
 struct PartTape {
-  std::vector<int32_t> visits;
-  Strip notes;
-  std::vector<VoxelUpdate> voxels[OWNERS];
-  std::vector<PointUpdate> points[OWNERS];
-
-  void clear() {
-    visits.clear();
-    notes.clear();
-  }
-  void clear_updates() {
-    for (auto& updates : voxels) updates.clear();
-    for (auto& updates : points) updates.clear();
-  }
+  std::vector<size_t> ends;
+  Strip<Block> blocks;
+  Strip<Update> updates[OWNERS];
+  Strip<CornerUpdate> corner_updates[OWNERS];
 };
 
 struct VoxelTape {

@@ -74,9 +74,9 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
   const Lanes<N> seen = 1.0f / (1.0f - scene.least_light);
   Lanes<N> left = 1.0f, rgb[3] = {0.0f, 0.0f, 0.0f}, depth = 0.0f, opacity = 0.0f;
   const auto shade = [&](const Voxel& voxel, Lanes<N> begin, Lanes<N> end, Mask<N>) {
-    const Lanes<N> tau =
-        optical_depth(store.corners(voxel.index),
-                      VoxelSamples<N>(voxel, rays.eye, rays.speed, begin, end, scene.samples_per_voxel));
+    const Lanes<N> tau = optical_depth(
+        store.corners(voxel.index), VoxelSamples<N>(voxel.center, voxel.quarter, rays.eye, rays.speed, begin,
+                                                    end, scene.samples_per_voxel));
     const Lanes<N> absorbed = left * one_minus_exponential(tau * scene.density_scale);
     // Rays that ended keep what they have: nothing of their light is left.
     const Lanes<N> weight = max(min(absorbed, left - least), Lanes<N>(0.0f)) * seen;
@@ -104,11 +104,19 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
   }
 }
 
+// Calls task(packet) for the packets of a part, of one ray each where origins differ.
+template <typename Task>
+void for_each_packet_with_origin(const Rays& rays, int64_t part, Task task) {
+  for_each_packet<WIDTH>(rays, part, [&](const Packet<WIDTH>& packet) {
+    if (packet.shares_origin(rays.origins)) return task(packet);
+    for (int lane = 0; lane < packet.count; ++lane) task(Packet<1>{1, {packet.ray[lane]}});
+  });
+}
+
 template <typename Store>
 int32_t render_all(const VoxelArguments& scene, Work* work, const Store& store) {
   return share(work, [&](int64_t part) {
-    for_each_packet_with_origin<WIDTH>(scene.rays, part,
-                                       [&](const auto& packet) { render(scene, store, packet); });
+    for_each_packet_with_origin(scene.rays, part, [&](const auto& packet) { render(scene, store, packet); });
   });
 }
 

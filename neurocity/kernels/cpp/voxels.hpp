@@ -52,6 +52,8 @@ struct VoxelTensors {
   Lanes<4> coefficients(int32_t voxel, int harmonic) const {
     const float* const found =
         harmonic ? shs + (int64_t{voxel} * (harmonics - 1) + harmonic - 1) * 3 : sh0 + int64_t{voxel} * 3;
+    // There is a number more to read, but behind the last coefficient.
+    if (harmonic && harmonic + 1 < harmonics) return load_four(found);
     Lanes<4> result = 0.0f;
     for (int channel = 0; channel < 3; ++channel) result.set(channel, found[channel]);
     return result;
@@ -77,32 +79,42 @@ Lanes<N> lerp(Lanes<N> low, Lanes<N> high, Lanes<N> place) {
   return fused(place, high - low, low);
 }
 
-// Trilinear values at places in a voxel, in [0, 1].
+// Trilinear values at places, in [0, 1], by values at the two ends of each edge along x.
 template <int N>
-Lanes<N> interpolate(const Corners& corners, const Lanes<N> (&place)[3]) {
-  const Lanes<4> slope = corners.high - corners.low;
+Lanes<N> interpolate(const Lanes<N> (&low)[4], const Lanes<N> (&slope)[4], const Lanes<N> (&place)[3]) {
   Lanes<N> face[4];
-  for (int index = 0; index < 4; ++index)
-    face[index] = fused(place[0], Lanes<N>(slope[index]), Lanes<N>(corners.low[index]));
+  for (int index = 0; index < 4; ++index) face[index] = fused(place[0], slope[index], low[index]);
   return lerp(lerp(face[0], face[2], place[1]), lerp(face[1], face[3], place[1]), place[2]);
 }
 
-// Where rays that are in a voxel from `begin` to `end` are looked at: in the middles of `count` equal pieces,
-// each `width` long, 0 where begin >= end. speed: the cube's units per unit of depth.
 template <int N>
+Lanes<N> interpolate(const Corners& corners, const Lanes<N> (&place)[3]) {
+  const Lanes<4> difference = corners.high - corners.low;
+  Lanes<N> low[4], slope[4];
+  for (int index = 0; index < 4; ++index) {
+    low[index] = corners.low[index];
+    slope[index] = difference[index];
+  }
+  return interpolate(low, slope, place);
+}
+
+// Where rays that are in a voxel from `begin` to `end` are looked at: in the middles of `count` equal pieces,
+// each `width` long, 0 where begin >= end. speed: the cube's units per unit of depth. T: numbers of one voxel
+// and eye, or of one for each ray.
+template <int N, typename T = float>
 struct VoxelSamples {
   int count;
   Lanes<N> width;
 
-  VoxelSamples(const Voxel& voxel, const float (&eye)[3], const Lanes<N> (&speed)[3], Lanes<N> begin,
+  VoxelSamples(const T (&center)[3], T quarter, const T (&eye)[3], const Lanes<N> (&speed)[3], Lanes<N> begin,
                Lanes<N> end, int count)
       : count(count),
         width(max(end - begin, Lanes<N>(0.0f)) * (1.0f / count)),
         begin_(begin),
         speed_(speed),
-        scale_(0.25f / voxel.quarter) {
+        scale_(0.25f / quarter) {
     for (int axis = 0; axis < 3; ++axis)
-      start_[axis] = (eye[axis] - (voxel.center[axis] - 2.0f * voxel.quarter)) * scale_;
+      start_[axis] = (eye[axis] - (center[axis] - 2.0f * quarter)) * scale_;
   }
   // The places of a sample in the voxel, clamped to [0, 1].
   void place(int sample, Lanes<N> (&result)[3]) const {
@@ -116,7 +128,7 @@ struct VoxelSamples {
  private:
   Lanes<N> begin_;
   const Lanes<N> (&speed_)[3];
-  float scale_, start_[3];
+  T scale_, start_[3];
 };
 
 // Optical depths by the midpoint rule, for density per unit of depth.
@@ -131,20 +143,15 @@ Lanes<N> optical_depth(const Corners& corners, const VoxelSamples<N>& samples) {
   return total * samples.width;
 }
 
-// Spherical harmonics along `view`, of any length.
-inline void view_harmonics(const float (&view)[3], int count, Lanes<1>* basis) {
-  const float norm = std::sqrt(view[0] * view[0] + view[1] * view[1] + view[2] * view[2]);
-  const float inverse = 1.0f / std::max(norm, 1e-12f);
-  spherical_harmonics<1>(view[0] * inverse, view[1] * inverse, view[2] * inverse, count, basis);
-}
-
 // The colour (red, green, blue and a number more) in which a voxel is seen from `eye`.
 template <typename Store>
 Lanes<4> voxel_color(const Store& store, const Voxel& voxel, const float (&eye)[3], float brightest) {
   float view[3];
   for (int axis = 0; axis < 3; ++axis) view[axis] = voxel.center[axis] - eye[axis];
+  const float norm = std::sqrt(view[0] * view[0] + view[1] * view[1] + view[2] * view[2]);
+  const float inverse = 1.0f / std::max(norm, 1e-12f);
   Lanes<1> basis[MAX_HARMONICS];
-  view_harmonics(view, store.harmonics, basis);
+  spherical_harmonics<1>(view[0] * inverse, view[1] * inverse, view[2] * inverse, store.harmonics, basis);
   Lanes<4> color = 0.5f;
   for (int index = 0; index < store.harmonics; ++index)
     color = fused(Lanes<4>(basis[index][0]), store.coefficients(voxel.index, index), color);
