@@ -250,6 +250,11 @@ struct LanesOfInt {
     result.v = values;
     return result;
   }
+  static LanesOfInt load(const int32_t* values) {
+    LanesOfInt result;
+    std::memcpy(&result.v, values, sizeof result.v);
+    return result;
+  }
   int32_t operator[](int lane) const {
     if constexpr (N == 1)
       return v;
@@ -321,6 +326,24 @@ Lanes<N> gather(const float* table, LanesOfInt<N> index) {
 #endif
   Lanes<N> result;
   for (int lane = 0; lane < N; ++lane) result.set(lane, table[index[lane]]);
+  return result;
+}
+
+// The numbers of N at places `index`, which must be below N.
+template <int N>
+Lanes<N> permuted(Lanes<N> numbers, LanesOfInt<N> index) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return Lanes<N>::of(
+        (typename RawLanes<N>::Floats)_mm512_permutexvar_ps((__m512i)index.v, (__m512)numbers.v));
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8)
+    return Lanes<N>::of(
+        (typename RawLanes<N>::Floats)_mm256_permutevar8x32_ps((__m256)numbers.v, (__m256i)index.v));
+#endif
+  Lanes<N> result;
+  for (int lane = 0; lane < N; ++lane) result.set(lane, numbers[index[lane]]);
   return result;
 }
 

@@ -158,13 +158,17 @@ struct BlockUpdates {
   }
 };
 
-// Who owns rows of points, and voxels by their first corner.
+// Who owns points, and voxels by their first corner. Neighbours have near numbers: owners have ranges of
+// them, so that most voxels have all their corners in one.
 struct Ownership {
   const int32_t* voxel_points;
-  int64_t points;
+  int shift = 0;
 
+  explicit Ownership(const VoxelTrainingArguments& pass) : voxel_points(pass.voxel_points) {
+    while (pass.points - 1 >> shift >= OWNERS) ++shift;
+  }
   const int32_t* corners(int32_t voxel) const { return voxel_points + int64_t{voxel} * 8; }
-  int of(int32_t point) const { return static_cast<int>(int64_t{point} * OWNERS / points); }
+  int of(int32_t point) const { return point >> shift; }
 };
 
 void hand_out(const Ownership& owners, const Block& block, const BlockUpdates& updates, PartTape& tape) {
@@ -197,7 +201,7 @@ void go_back(const VoxelTrainingArguments& pass, int64_t part) {
   PartTape& tape = pass.tape->parts[part];
   for (auto& updates : tape.updates) updates.clear();
   for (auto& updates : tape.corner_updates) updates.clear();
-  const Ownership owners{pass.voxel_points, pass.points};
+  const Ownership owners(pass);
   size_t packets = 0, begin = 0;
   for_each_packet<WIDTH>(pass.rays, part, [&](const Packet<WIDTH>& packet) {
     const size_t end = tape.ends[packets++];
@@ -217,8 +221,7 @@ void go_back(const VoxelTrainingArguments& pass, int64_t part) {
 // Adds up what an owner's voxels and points got, in the order of the rays.
 class Adder {
  public:
-  Adder(const VoxelTrainingArguments& pass, int owner)
-      : pass_(pass), owners_{pass.voxel_points, pass.points}, owner_(owner) {}
+  Adder(const VoxelTrainingArguments& pass, int owner) : pass_(pass), owners_(pass), owner_(owner) {}
 
   void add(const PartTape& part) const {
     const Strip<Update>& updates = part.updates[owner_];

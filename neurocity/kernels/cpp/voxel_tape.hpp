@@ -12,8 +12,8 @@ namespace neurocity {
 
 constexpr int MAX_SAMPLES = 3;
 
-// Points, and voxels by the first of their corners, belong to one owner each, who adds up what they get: sums
-// have one order, whatever the threads do. Neighbours have near numbers, so that owners have ranges.
+// Points and voxels belong to one owner each, who adds up what they get: sums have one order, whatever the
+// threads do.
 constexpr int OWNERS = 32;
 
 // WIDTH intervals of the rays of a packet, in an order that is front to back for each ray. Those behind the

@@ -67,9 +67,7 @@ struct PacketRays {
 
 // The numbers of the rays that a block's intervals are of.
 inline Wide of_lanes(const float (&numbers)[WIDTH], const Block& block) {
-  Wide result;
-  for (int index = 0; index < WIDTH; ++index) result.set(index, numbers[block.lane[index]]);
-  return result;
+  return permuted(Wide::load(numbers), LanesOfInt<WIDTH>::load(block.lane));
 }
 inline void of_lanes(const float (&numbers)[3][WIDTH], const Block& block, Wide (&result)[3]) {
   for (int axis = 0; axis < 3; ++axis) result[axis] = of_lanes(numbers[axis], block);
