@@ -154,7 +154,7 @@ def _check_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ..
 
 
 def check_octree(children: np.ndarray, voxels: int) -> None:
-    """Raise ManifestError unless children [nodes, 8] is a tree of at most `MAX_LEVELS` over so many voxels."""
+    """Raise ManifestError unless children [nodes, 8] is a tree of `MAX_LEVELS` at most over the voxels."""
     if not len(children):
         raise ManifestError("voxels: got no nodes, expected a root at least")
     if int(children.min()) < -1 - voxels or int(children.max()) >= len(children):
