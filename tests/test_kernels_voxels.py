@@ -1,4 +1,4 @@
-"""Pictures of voxels by packets of rays: equal to the graph, each ray for itself, on every kind of processor."""
+"""Pictures of voxels by packets of rays: those of the graph, each ray for itself, on every processor."""
 
 import os
 import re
@@ -73,7 +73,7 @@ MODELS: dict[str, Callable[[], SVRaster]] = {
         )
         for degree in range(4)
     },
-    "bright": lambda: random_model(5, brightest=2.0),
+    "bright": lambda: random_model(1, brightest=2.0),
     "shells": shells,
 }
 
@@ -108,16 +108,16 @@ def test_a_ray_s_light_does_not_depend_on_its_packet(name: str) -> None:
     # Between rays of other origins, each is a packet of its own.
     others = picture(EYES["inside"])
     mixed = Rays.joined([rays, others])[np.arange(2 * number).reshape(2, number).T.flatten()]
+    few = [rendered(data, rays[first : first + 5]) for first in range(0, number, 5)]
     ways = {
         "a row": rendered(data, replace(rays, width=0)),
         "threads": rendered(data, rays, threads=3),
         "another width": rendered(data, replace(rays, width=9)),
         "a width that does not divide": rendered(data, replace(rays, width=7)),
         "shuffled": Light(*(part[back] for part in rendered(data, rays[order]))),
-        "a part": Light(*map(np.concatenate, zip(*(rendered(data, rays[i : i + 5]) for i in range(0, number, 5)),
-                                                 strict=True))),
+        "a few": Light(*map(np.concatenate, zip(*few, strict=True))),
         "other origins": Light(*(part[::2] for part in rendered(data, mixed))),
-    }  # fmt: skip
+    }
     for way, got in ways.items():
         for a, b in zip(got, expected, strict=True):
             assert np.array_equal(a, b), way
@@ -158,7 +158,7 @@ def test_no_voxel_brings_no_light_and_one_voxel_its_own() -> None:
     assert not any(part.any() for part in dark)
     one = filled(torch.tensor([1]), torch.tensor([[0, 0, 0]]))
     light, expected = rendered(scene_data(one, np.float32), rays), by_graph(one, rays)
-    assert set(np.round(light.opacity[light.opacity > 0.999], 3)) == {np.float32(1.0)}
+    assert 0.05 < float((light.opacity > 0.99).mean()) < 0.9
     assert psnr(light.opacity, expected.opacity) > 90.0
     assert float(light.rgb.max()) == pytest.approx(0.5, abs=1e-4)
 
@@ -233,22 +233,22 @@ def test_a_picture_that_nobody_wants_is_not_drawn() -> None:
     assert not open_scene(data).render(rays, Light.empty(len(rays)), threads=1, work=Work(stop=1))
 
 
-def changed(**tensors: Any) -> SceneData:
+def changed(**change: Any) -> SceneData:
     """Voxels some of whose tensors or, by names of settings, numbers are others; None leaves one out."""
     data = scene_data(random_model(1, 3), np.float32)
-    both = [
-        {**own, **{k: v for k, v in tensors.items() if k in own}} for own in (data.tensors, data.settings)
-    ]
-    more = {name: value for name, value in tensors.items() if not any(name in own for own in both)}
-    kept = [{name: value for name, value in own.items() if value is not None} for own in both]
-    return SceneData("voxels", kept[0] | more, kept[1])
+    settings = {name: change.get(name, value) for name, value in data.settings.items()}
+    tensors = {**data.tensors, **{name: value for name, value in change.items() if name not in settings}}
+    return SceneData(
+        "voxels",
+        {name: value for name, value in tensors.items() if value is not None},
+        {name: value for name, value in settings.items() if value is not None},
+    )
 
 
-def children(**places: int) -> np.ndarray:
-    """The octree's children with some of them, by their place in the table, changed."""
+def children(first: int) -> np.ndarray:
+    """The octree's children with another first one."""
     values = scene_data(random_model(1, 3), np.float32).tensors["children"].copy()
-    for place, value in places.items():
-        values.flat[int(place.removeprefix("at"))] = value
+    values[0, 0] = first
     return values
 
 
@@ -274,9 +274,9 @@ def deep_children(levels: int) -> np.ndarray:
         ({"children": np.zeros((0, 8), np.int32)}, "got no nodes"),
         ({"sky": np.zeros(607, np.float32)}, r"got sky float32 \[607\]"),
         ({"root_low": np.zeros(2, np.float32)}, "got root_low"),
-        ({"children": children(at0=-2_000_000)}, "got children from -2000000"),
-        ({"children": children(at0=2_000_000)}, "to 2000000, expected"),
-        ({"children": children(at0=0)}, "two parents or none"),
+        ({"children": children(-2_000_000)}, "got children from -2000000"),
+        ({"children": children(2_000_000)}, "to 2000000, expected"),
+        ({"children": children(0)}, "two parents or none"),
         ({"children": deep_children(17)}, "more than 16 levels"),
     ],
 )
