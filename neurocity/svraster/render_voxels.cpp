@@ -1,4 +1,4 @@
-// The render graph of SVRaster as one walk a ray: `shading_kernels._render`, for compiled packages.
+// The render graph of SVRaster as one walk a ray: `SVRaster.render`, for compiled packages.
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,7 @@ using namespace neurocity;
 
 constexpr int64_t EMPTY = -1;
 constexpr int64_t FIRST_VOXEL = -2;
-constexpr int STACK = 64;  // at least the STACK of traversal_kernels, 3 * 16 + 4, as a test checks
+constexpr int STACK = 64;  // at least 3 * MAX_LEVELS + 4, as a test checks
 constexpr int MAX_BASIS = 15;
 
 // A piece [begin, end] of a ray in a node or voxel with centre `center`; quarter: of the node's side.

@@ -134,12 +134,13 @@ struct VoxelSamples {
 // Optical depths by the midpoint rule, for density per unit of depth.
 template <int N>
 Lanes<N> optical_depth(const Corners& corners, const VoxelSamples<N>& samples) {
-  Lanes<N> total = 0.0f;
-  for (int sample = 0; sample < samples.count; ++sample) {
+  const auto density_at = [&](int sample) {
     Lanes<N> place[3];
     samples.place(sample, place);
-    total += explin(interpolate(corners, place));
-  }
+    return explin(interpolate(corners, place));
+  };
+  Lanes<N> total = density_at(0);
+  for (int sample = 1; sample < samples.count; ++sample) total += density_at(sample);
   return total * samples.width;
 }
 
