@@ -17,7 +17,7 @@ from neurocity.kernels.voxel_training import (
     TrainingInputs,
     VoxelSums,
     VoxelTape,
-    add_voxel_gradients,
+    voxel_gradients,
     ray_parts,
     trace_voxels,
 )
@@ -39,14 +39,12 @@ class Recycled:
     def __init__(self) -> None:
         self._arrays: dict[torch.Size, np.ndarray] = {}
 
-    def zeros(self, shape: torch.Size) -> Tensor:
-        """A tensor of zeros, in the memory of the last one of this shape unless that is still in use."""
+    def empty(self, shape: torch.Size) -> Tensor:
+        """A tensor of anything, in the memory of the last one of this shape unless that is still in use."""
         array = self._arrays.pop(shape, None)
         # A tensor on this memory holds a reference to the array; without, there are `array` and the argument.
-        if array is not None and sys.getrefcount(array) == 2:
-            array.fill(0.0)
-        else:
-            array = np.zeros(shape, np.float32)
+        if array is None or sys.getrefcount(array) > 2:
+            array = np.empty(shape, np.float32)
         self._arrays[shape] = array
         return torch.from_numpy(array)
 
@@ -162,10 +160,10 @@ class _KernelPass(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         settings = ctx.settings
-        density, *colors = (settings.recycled.zeros(shape) for shape in ctx.shapes)
+        density, *colors = (settings.recycled.empty(shape) for shape in ctx.shapes)
         statistics = settings.statistics.tensors().values()
         sums = VoxelSums(*arrays(density, *colors, *statistics))
         slopes = TracedLight(*arrays(*gradients[:4]))
-        add_voxel_gradients(ctx.inputs, ctx.tape, slopes, sums, threads=torch.get_num_threads())
+        voxel_gradients(ctx.inputs, ctx.tape, slopes, sums, threads=torch.get_num_threads())
         settings.tapes.append(ctx.tape)
         return density, *colors, None, None
