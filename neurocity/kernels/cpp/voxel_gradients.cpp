@@ -35,9 +35,8 @@ struct BlockSlopes {
 };
 
 Wide weights_of(const VoxelTrainingArguments& pass, const Block& block) {
-  const Wide least = pass.least_light, zero = 0.0f;
-  return (max(Wide::load(block.before) - least, zero) - max(Wide::load(block.behind) - least, zero)) *
-         pass.share_seen();
+  const Wide visible = Wide::load(block.before) - pass.least_light;
+  return max(min(Wide::load(block.absorbed), visible), Wide(0.0f)) * pass.share_seen();
 }
 
 void sum_in_front(const VoxelTrainingArguments& pass, const Block& block, PacketSlopes& rays) {
@@ -76,7 +75,7 @@ void add_distortion(const VoxelTrainingArguments& pass, const Block& block, cons
 // Goes back over a block: gradients by its intervals' weights and optical depths.
 BlockSlopes back_over(const VoxelTrainingArguments& pass, const Block& block, PacketSlopes& rays) {
   const Wide least = pass.least_light, zero = 0.0f;
-  const Wide before = Wide::load(block.before), behind = Wide::load(block.behind);
+  const Wide before = Wide::load(block.before), behind = before - Wide::load(block.absorbed);
   Wide rgb_slopes[3], colors[3];
   of_lanes(rays.rgb, block, rgb_slopes);
   load(block.color, colors);
@@ -172,7 +171,7 @@ void hand_out(const VoxelTrainingArguments& pass, const Block& block, const Bloc
               PartTape& tape) {
   const Ownership voxels(pass.voxels), points(pass.points);
   for (int index = 0; index < block.count; ++index) {
-    if (!(updates.weight[index] > 0.0f)) continue;  // of a ray that had ended
+    if (!(block.before[index] > pass.least_light)) continue;  // of a ray that had ended
     const int32_t voxel = block.voxel[index];
     VoxelUpdate& update = tape.voxels[voxels.of(voxel)].add();
     update.voxel = voxel;

@@ -24,7 +24,7 @@ struct alignas(4 * WIDTH) Block {
   int32_t lane[WIDTH];  // of the ray in its packet
   float center[3][WIDTH], quarter[WIDTH];
   float begin[WIDTH], end[WIDTH];
-  float before[WIDTH], behind[WIDTH];  // the shares of light that reach and pass the interval
+  float before[WIDTH], absorbed[WIDTH];  // the shares of light that reach the interval, and stay there
   float color[3][WIDTH];
   float slopes[MAX_SAMPLES][WIDTH];  // of activated density at each sample
   int32_t count;

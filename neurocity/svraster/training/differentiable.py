@@ -17,9 +17,9 @@ from neurocity.kernels.voxel_training import (
     TrainingInputs,
     VoxelSums,
     VoxelTape,
-    voxel_gradients,
     ray_parts,
     trace_voxels,
+    voxel_gradients,
 )
 from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
@@ -77,7 +77,9 @@ class TrainingPass:
         inputs = TrainingInputs(
             model=model.kernel_data(),
             # Squares below one another are an image that is as wide as they are.
-            rays=Rays(*planes[:2], width=self.squares if self.squares > 1 and number % self.squares == 0 else 0),
+            rays=Rays(
+                *planes[:2], width=self.squares if self.squares > 1 and number % self.squares == 0 else 0
+            ),
             photograph=planes[2],
             pixel_widths=planes[3],
             sh_degree=self.degree,
@@ -159,11 +161,13 @@ class _KernelPass(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        settings = ctx.settings
+        settings, tape = ctx.settings, ctx.tape
+        assert tape is not None, "a pass goes back once"
+        ctx.tape = None
         density, *colors = (settings.recycled.empty(shape) for shape in ctx.shapes)
         statistics = settings.statistics.tensors().values()
         sums = VoxelSums(*arrays(density, *colors, *statistics))
         slopes = TracedLight(*arrays(*gradients[:4]))
-        voxel_gradients(ctx.inputs, ctx.tape, slopes, sums, threads=torch.get_num_threads())
-        settings.tapes.append(ctx.tape)
+        voxel_gradients(ctx.inputs, tape, slopes, sums, threads=torch.get_num_threads())
+        settings.tapes.append(tape)
         return density, *colors, None, None
