@@ -1,4 +1,4 @@
-"""The training pass over voxels: packets against single rays, threads, rays that are not numbers, processors."""
+"""The training pass over voxels: packets and single rays, threads, rays that are no numbers, processors."""
 
 import os
 import subprocess
