@@ -48,8 +48,8 @@ class TrainingInputs:
     """What one pass is made of.
 
     model: as `voxels.render_voxels` takes it, with the model's own tensors. rays: squares of pixels one below
-    the other are an image as wide as they are. photograph [R, 3]: colours of pixels. pixel_widths [R]: at unit
-    distance. sh_degree: bands of spherical harmonics in use. distance_unit: where the contraction of
+    the other are an image as wide as they are. photograph [R, 3]: colours of pixels. pixel_widths [R]: at
+    unit distance. sh_degree: bands of spherical harmonics in use. distance_unit: where the contraction of
     distances begins. distorting: whether distortion is computed, else it is 0.
     """
 
