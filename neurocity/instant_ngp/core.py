@@ -6,9 +6,12 @@ from torch import Tensor
 from neurocity.family import render_model
 from neurocity.instant_ngp.config import InstantNGPConfig
 from neurocity.instant_ngp.native import render_hash_field
+from neurocity.kernels.scene import SceneData
+from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.marched_field import MarchedField
 from neurocity.rendering.mlp import MLP
+from neurocity.rendering.native_scene import march_arrays, march_settings, network_arrays
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS
 
 __all__ = ["InstantNGP", "InstantNGPConfig"]
@@ -41,6 +44,19 @@ class InstantNGP(MarchedField):
     def color(self, points: Tensor, features: Tensor, basis: Tensor) -> Tensor:  # noqa: ARG002
         """Geometry features [N, geometry_dim] and direction basis [N, 16] -> sRGB [N, 3] in (0, 1)."""
         return torch.sigmoid(self.color_net(torch.cat([features, basis], dim=1)))
+
+    @torch.jit.unused
+    def kernel_data(self) -> SceneData:
+        """See `MarchedField.kernel_data`."""
+        grid = self.encoding
+        table, scales, factors = arrays(grid.table, grid.scales, grid.axis_factors.flatten(1).int())
+        networks = network_arrays({"density_net": self.density_net, "color_net": self.color_net})
+        march = march_arrays(self, self.occupancy.jump)
+        return SceneData(
+            "hash_field",
+            {**march, "table": table, "scales": scales, "factors": factors, **networks},
+            {**march_settings(self), "dense_levels": float(grid.dense_levels), "xor": float(grid.xor)},
+        )
 
     @torch.jit.unused
     def sum_by_native_operator(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:

@@ -1,8 +1,21 @@
-"""The operator of Instant-NGP's compiled packages: rays from march to light; see `render_hash_field.cpp`."""
+"""Instant-NGP for compiled code: the scene that kernels render, and the operator of compiled packages."""
 
 from pathlib import Path
 
+import numpy as np
+
+from neurocity.kernels.scene import SceneData
 from neurocity.rendering.native_kernel import MARCH_ARGUMENTS, native_kernel
+from neurocity.rendering.native_scene import KernelModel, in_precision
+
+
+def scene_data(model: KernelModel, dtype: type[np.float16 | np.float32]) -> SceneData:
+    """The model as a scene of kind "hash_field"; `neurocity.kernels.hash_field` lists its parts.
+
+    dtype: of the table and of the networks' weights.
+    """
+    return in_precision(model.kernel_data(), dtype)
+
 
 render_hash_field = native_kernel(
     f"render_hash_field({MARCH_ARGUMENTS}, Tensor basis, Tensor table, Tensor scales, Tensor axis_factors, "

@@ -9,7 +9,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from neurocity.cameras import Rays
+from neurocity.kernels.scene import SceneData, open_scene
+from neurocity.light import Light
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
 from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
@@ -57,6 +61,8 @@ class MarchedField(nn.Module):
 
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
+        if kernels_apply(ray_origins):
+            return self.render_compiled(ray_origins, ray_directions)
         origins, directions = ray_origins.t(), ray_directions.t()
         basis = spherical_harmonics(directions)
         if recorded_for("kernels"):
@@ -64,6 +70,19 @@ class MarchedField(nn.Module):
         else:
             summed = self.sum_in_rounds(origins, directions, basis)
         return self.composite_over_sky(summed[:3], summed[3], summed[4], basis)
+
+    @torch.jit.unused
+    def render_compiled(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """`forward` by one call of the compiled kernel of the family's fields."""
+        rays = Rays(*arrays(ray_origins, ray_directions))
+        light = Light.empty(len(rays))
+        open_scene(self.kernel_data()).render(rays, light, threads=torch.get_num_threads())
+        return RayRender(*map(torch.from_numpy, light))
+
+    @torch.jit.unused
+    def kernel_data(self) -> SceneData:
+        """The field's own tensors, which must be on the CPU, and numbers for compiled kernels."""
+        raise NotImplementedError
 
     def sum_in_rounds(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
         """Sums [5, R] of weighted colour, weight times depth, and weight along rays [3, R]."""

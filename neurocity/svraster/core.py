@@ -4,15 +4,21 @@ Notation
     N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from neurocity.cameras import Rays
 from neurocity.errors import ConfigError
 from neurocity.family import render_model
+from neurocity.kernels.scene import SceneData
+from neurocity.kernels.voxel_intervals import list_voxels
+from neurocity.kernels.voxels import render_voxels as render_voxels_cpu
+from neurocity.light import Light
 from neurocity.rendering.compositing import row_transmittance, segment_sum
-from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
 from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
 from neurocity.rendering.mlp import SkyNet, halve
@@ -24,7 +30,6 @@ from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.fixed_budget import descend_rows, most_items
 from neurocity.svraster.layout import base_voxels, possible_voxels
 from neurocity.svraster.native import render_voxels
-from neurocity.svraster.shading_kernels import render_cpu
 from neurocity.svraster.traversal import (
     Descent,
     VoxelIntervals,
@@ -35,7 +40,6 @@ from neurocity.svraster.traversal import (
     refine,
     voxels_of,
 )
-from neurocity.svraster.traversal_kernels import walk_cpu
 
 __all__ = ["SVRaster", "SVRasterConfig"]
 
@@ -191,8 +195,38 @@ class SVRaster(nn.Module):
         """`render` by compiled CPU kernels: by one alone where no gradients are asked for."""
         if torch.is_grad_enabled() and self.density.requires_grad:
             return self.render(origins, directions)
-        rays, tree, fields, scales = self.native_arguments(origins, directions)
-        return render_cpu(rays, tree, fields, scales, self.samples)
+        data = self.kernel_data()
+        voxels = {name: tensor for name, tensor in data.tensors.items() if name != "sky"}
+        rays = Rays(*arrays(origins.t(), directions.t()))
+        light = Light.empty(len(rays))
+        render_voxels_cpu(replace(data, tensors=voxels), rays, light, threads=torch.get_num_threads())
+        return RayRender(*map(torch.from_numpy, light))
+
+    @torch.jit.unused
+    def kernel_data(self) -> SceneData:
+        """The model's own tensors, which must be float32 on the CPU, and numbers, for compiled kernels."""
+        tensors = {
+            "children": self.node_children,
+            "voxel_points": self.voxel_points,
+            "density": self.density,
+            "sh0": self.sh0,
+            "shs": self.shs,
+            "root_low": self.root_low,
+        }
+        if self.sky_enabled:
+            tensors["sky"] = self.sky_net.flat_weights()
+        settings = {
+            "sh_degree": self.config.sh_degree,
+            "samples_per_voxel": self.samples,
+            "root_side": self.root_side,
+            "near": self.near,
+            "far": self.far,
+            "density_scale": self.density_scale,
+            "brightest": self.brightest,
+            "least_light": self.least_light,
+            "faintest": self.faintest,
+        }
+        return SceneData("voxels", dict(zip(tensors, arrays(*tensors.values()), strict=True)), settings)
 
     @torch.jit.unused
     def render_by_native_operator(self, origins: Tensor, directions: Tensor) -> RayRender:
@@ -227,10 +261,18 @@ class SVRaster(nn.Module):
 
     def traverse(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
         """All voxels that rays [3, R] cross over a positive length, front to back; world units."""
-        descent = self.descent(origins, directions)
         if self.runs_compiled(origins):
-            return VoxelIntervals(*walk_cpu(descent.origins, descent.inverse, self.near, self.node_children))
-        return descend(descent, self.rounds)
+            return self.traverse_compiled(origins, directions)
+        return descend(self.descent(origins, directions), self.rounds)
+
+    @torch.jit.unused
+    def traverse_compiled(self, origins: Tensor, directions: Tensor) -> VoxelIntervals:
+        """`traverse` by compiled CPU kernels."""
+        rays = Rays(*arrays(origins.t(), directions.t()))
+        children, low = arrays(self.node_children, self.root_low)
+        threads = torch.get_num_threads()
+        found = list_voxels(children, (low, self.root_side), rays, self.near, threads=threads)
+        return VoxelIntervals(*map(torch.from_numpy, found))
 
     def descent(self, origins: Tensor, directions: Tensor) -> Descent:
         """World rays [3, R] as they descend the octree."""
@@ -241,7 +283,7 @@ class SVRaster(nn.Module):
     def optical_depth(self, intervals: VoxelIntervals, origins: Tensor, directions: Tensor) -> Tensor:
         """Optical depths [K] of intervals on rays [3, R]."""
         voxel, ray = intervals.voxel, intervals.ray_index
-        points = self.voxel_points.index_select(0, voxel)
+        points = self.voxel_points.index_select(0, voxel).long()
         raw = gather_rows(self.density, points.flatten()).view(-1, 8)
         scale = gather_rows(self.voxel_scale, voxel)
         start = gather_rows(self.to_unit(origins), ray) - gather_rows(self.voxel_low, voxel)

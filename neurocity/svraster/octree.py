@@ -32,7 +32,7 @@ _MASKS = (
 class Octree(NamedTuple):
     """Inner nodes of the octree; node 0 is the root.
 
-    children [nodes, 8] int64: by octant, the number of a node, EMPTY, or FIRST_VOXEL - v for voxel v.
+    children [nodes, 8] int32: by octant, the number of a node, EMPTY, or FIRST_VOXEL - v for voxel v.
     centers [3, nodes]: where a node's three middle planes are, in the unit cube.
     """
 
@@ -76,17 +76,17 @@ def build(level: Tensor, cell: Tensor) -> Octree:
         if len(torch.unique(present)) != len(present):
             raise ConfigError(f"voxels: some at level {depth} overlap others")
     firsts = list(accumulate(map(len, inner), initial=0))
-    children = torch.full((firsts[-1], 8), EMPTY, dtype=torch.int64, device=level.device)
+    children = torch.full((firsts[-1], 8), EMPTY, dtype=torch.int32, device=level.device)
     for depth, (voxels, present) in zip(range(deepest, 0, -1), members, strict=True):
         parent = firsts[depth - 1] + torch.searchsorted(inner[depth - 1], present >> 3)
         nodes = firsts[depth] + torch.arange(len(present) - len(voxels), device=level.device)
-        children[parent, present & 7] = torch.cat([FIRST_VOXEL - voxels, nodes])
+        children[parent, present & 7] = torch.cat([FIRST_VOXEL - voxels, nodes]).int()
     centers = [(cells_of(nodes).float() + 0.5) / 2**depth for depth, nodes in enumerate(inner)]
     return Octree(children, torch.cat(centers).t().contiguous())
 
 
 def grid_points(level: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Shared corners of voxels [N]: voxel_points [N, 8] int64 by corner, and points [M, 3] int64.
+    """Shared corners of voxels [N]: voxel_points [N, 8] int32 by corner, and points [M, 3] int64.
 
     Points are in units of 2^-MAX_LEVELS. Corners at the same place are the same point, whatever the sizes of
     their voxels.
@@ -95,7 +95,7 @@ def grid_points(level: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     x, y, z = _spread(ends).unbind(1)
     corners = 4 * x[:, :, None, None] + 2 * y[:, None, :, None] + z[:, None, None, :]
     points, voxel_points = torch.unique(corners, return_inverse=True)
-    return voxel_points.view(-1, 8), cells_of(points)
+    return voxel_points.view(-1, 8).int(), cells_of(points)
 
 
 def dense_cells(resolution: int) -> Tensor:

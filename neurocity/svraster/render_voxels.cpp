@@ -34,7 +34,7 @@ struct Light {
 
 template <typename Color>
 struct Scene {
-  const int64_t *children, *voxel_points;
+  const int32_t *children, *voxel_points;
   const float* density;
   const Color *sh0, *shs;
   int64_t basis_size, samples;
@@ -97,7 +97,7 @@ int enter(const Ray& ray, float nearest, Piece* stack) {
 
 // Cuts the node's piece on top of the stack, `top` pieces high, into those of its children, the last one
 // below; the stack's new height.
-int cut(const int64_t* children, const Ray& ray, Piece* stack, int top) {
+int cut(const int32_t* children, const Ray& ray, Piece* stack, int top) {
   const Piece piece = stack[--top];
   float plane[3];
   for (int axis = 0; axis < 3; ++axis)
@@ -217,8 +217,8 @@ extern "C" AOTITorchError aoti_torch_cpu_render_voxels(
     const auto run = [&](auto color) {
       using Color = decltype(color);
       const View<Color> others = packed<Color>(shs);
-      const Scene<Color> scene{packed<int64_t>(children).data,
-                               packed<int64_t>(voxel_points).data,
+      const Scene<Color> scene{packed<int32_t>(children).data,
+                               packed<int32_t>(voxel_points).data,
                                packed<float>(density).data,
                                packed<Color>(sh0).data,
                                others.data,

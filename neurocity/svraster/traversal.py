@@ -139,7 +139,7 @@ def cut(items: Items, origins: Tensor, inverse: Tensor, descent: Descent) -> Ite
     beyond = (planes[:, None] <= starts) == (inverse > 0.0)[:, None]
     bits = beyond.long()
     octant = bits[0] * 4 + bits[1] * 2 + bits[2]
-    child = gather_rows(descent.children.flatten(), (row * 8 + octant).flatten()).view(4, -1)
+    child = gather_rows(descent.children.flatten(), (row * 8 + octant).flatten()).view(4, -1).long()
     child = materialize(torch.where(is_voxel, node, child))
     return Items(child, starts, materialize(torch.where(child == -1, starts, cuts[1:])))
 

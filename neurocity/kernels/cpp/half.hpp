@@ -2,12 +2,10 @@
 
 #pragma once
 
-#if defined(__F16C__)
-#include <immintrin.h>
-#endif
-
 #include <cstdint>
 #include <cstring>
+
+#include "lanes.hpp"
 
 namespace neurocity {
 
@@ -34,5 +32,18 @@ struct Half {
 #endif
   }
 };
+
+// Four stored numbers one after the other.
+inline Lanes<4> load_four(const float* stored) { return Lanes<4>::load(stored); }
+inline Lanes<4> load_four(const Half* stored) {
+#if defined(__F16C__)
+  return Lanes<4>::of(
+      (RawLanes<4>::Floats)_mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(stored))));
+#else
+  Lanes<4> result;
+  for (int lane = 0; lane < 4; ++lane) result.set(lane, stored[lane]);
+  return result;
+#endif
+}
 
 }  // namespace neurocity

@@ -98,7 +98,7 @@ struct Lanes {
   typename RawLanes<N>::Floats v;
 
   Lanes() = default;
-  Lanes(float value) : v(value + typename RawLanes<N>::Floats{}) {}
+  Lanes(float value) : v(value - typename RawLanes<N>::Floats{}) {}  // minus 0: nothing to compute
   static Lanes of(typename RawLanes<N>::Floats values) {
     Lanes result;
     result.v = values;
@@ -305,27 +305,42 @@ Lanes<N> gather(const float* table, LanesOfInt<N> index) {
   return result;
 }
 
+// A power of e as (1 + excess) * power: power is one of 2, and the excess is exact near 0.
+template <int N>
+struct Exponential {
+  Lanes<N> excess, power;
+
+  // x is taken to be within [-87, 88], NaN as 88.
+  explicit Exponential(Lanes<N> x) {
+    x = max(min(x, Lanes<N>(88.0f)), Lanes<N>(-87.0f));
+    const Lanes<N> turns = floor(fused(x, Lanes<N>(1.44269504088896341f), Lanes<N>(0.5f)));
+    Lanes<N> rest = fused(turns, Lanes<N>(-0.693359375f), x);
+    rest = fused(turns, Lanes<N>(2.12194440e-4f), rest);
+    // Cephes' expf: coefficients of a minimax polynomial on [-ln 2 / 2, ln 2 / 2].
+    Lanes<N> sum = Lanes<N>(1.9875691500e-4f);
+    sum = fused(sum, rest, Lanes<N>(1.3981999507e-3f));
+    sum = fused(sum, rest, Lanes<N>(8.3334519073e-3f));
+    sum = fused(sum, rest, Lanes<N>(4.1665795894e-2f));
+    sum = fused(sum, rest, Lanes<N>(1.6666665459e-1f));
+    sum = fused(sum, rest, Lanes<N>(5.0000001201e-1f));
+    excess = fused(sum * rest, rest, rest);
+    const typename RawLanes<N>::Ints bits = (to_int(turns).v + 127) * (1 << 23);
+    std::memcpy(&power.v, &bits, sizeof bits);
+  }
+};
+
 // e^x, within 2 units in the last place; x is taken to be within [-87, 88], NaN as 88.
 template <int N>
 Lanes<N> exponential(Lanes<N> x) {
-  x = max(min(x, Lanes<N>(88.0f)), Lanes<N>(-87.0f));
-  const Lanes<N> turns = floor(fused(x, Lanes<N>(1.44269504088896341f), Lanes<N>(0.5f)));
-  Lanes<N> rest = fused(turns, Lanes<N>(-0.693359375f), x);
-  rest = fused(turns, Lanes<N>(2.12194440e-4f), rest);
-  // Cephes' expf: coefficients of a minimax polynomial on [-ln 2 / 2, ln 2 / 2].
-  Lanes<N> sum = Lanes<N>(1.9875691500e-4f);
-  sum = fused(sum, rest, Lanes<N>(1.3981999507e-3f));
-  sum = fused(sum, rest, Lanes<N>(8.3334519073e-3f));
-  sum = fused(sum, rest, Lanes<N>(4.1665795894e-2f));
-  sum = fused(sum, rest, Lanes<N>(1.6666665459e-1f));
-  sum = fused(sum, rest, Lanes<N>(5.0000001201e-1f));
-  sum = fused(sum * rest, rest, rest) + Lanes<N>(1.0f);
-  typename RawLanes<N>::Ints bits;
-  const typename RawLanes<N>::Ints exponent = (to_int(turns).v + 127) * (1 << 23);
-  std::memcpy(&bits, &exponent, sizeof bits);
-  typename RawLanes<N>::Floats power;
-  std::memcpy(&power, &bits, sizeof power);
-  return sum * Lanes<N>::of(power);
+  const Exponential<N> e(x);
+  return (e.excess + 1.0f) * e.power;
+}
+
+// 1 - e^-x, within 2 units in the last place also where x is small; x is taken to be within [-88, 87].
+template <int N>
+Lanes<N> one_minus_exponential(Lanes<N> x) {
+  const Exponential<N> e(-x);
+  return fused(-e.excess, e.power, 1.0f - e.power);
 }
 
 }  // namespace neurocity

@@ -61,6 +61,7 @@ template <typename T>
 int32_t dtype_of() {
   if constexpr (std::is_same_v<T, float>) return aoti_torch_dtype_float32();
   if constexpr (std::is_same_v<T, Half>) return aoti_torch_dtype_float16();
+  if constexpr (std::is_same_v<T, int32_t>) return aoti_torch_dtype_int32();
   if constexpr (std::is_same_v<T, int64_t>) return aoti_torch_dtype_int64();
 }
 

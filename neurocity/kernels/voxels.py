@@ -1,0 +1,174 @@
+"""Pictures of sparse voxels, and lists of the voxels that rays cross: SVRaster's kernels.
+
+A scene of kind "voxels" holds, by name:
+
+    children [nodes, 8] int32       of the octree's nodes, by octant 4 x + 2 y + z: a node, -1 for nothing, or
+                                    -2 - v for voxel v; node 0 is the root
+    records [N, stride]             float32 or float16, one row a voxel: 3 coefficients (red, green, blue) for
+                                    each spherical harmonic, 8 raw densities of corners by octant, zeros
+    root_low [3] float32            the low corner of the octree's cube, world units
+    sky [608] float32               weights of the sky's network, [32, 16] and then [3, 32]; only with a sky
+
+and the numbers of `SETTINGS`.
+"""
+
+import ctypes
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocity.cameras import Rays
+from neurocity.errors import ManifestError
+from neurocity.kernels.rays import LightPointers, RayPointers, address
+from neurocity.kernels.scene import SceneData
+from neurocity.kernels.work import Work, call
+from neurocity.light import Light
+
+MAX_LEVELS: Final = 16
+CORNERS: Final = 8
+SKY_WEIGHTS: Final = 32 * 16 + 3 * 32
+RECORD_BYTES: Final = 16
+"""Records begin at multiples of this many bytes."""
+
+WHOLE_SETTINGS: Final[Mapping[str, tuple[int, int]]] = {"sh_degree": (0, 3), "samples_per_voxel": (1, 3)}
+SETTINGS: Final[Mapping[str, tuple[float, float]]] = {
+    **WHOLE_SETTINGS,
+    "root_side": (1e-18, 1e18),
+    "near": (0.0, 1e18),
+    "far": (0.0, 1e18),
+    "density_scale": (0.0, 1e18),
+    "brightest": (0.0, 1e18),
+    "least_light": (0.0, 0.5),
+    "faintest": (0.0, 0.5),
+}
+"""Numbers of a scene, as attributes of `SVRaster` are called: the least and the most that each may be."""
+
+_TENSORS, _FLOAT_RECORDS, _HALF_RECORDS = 0, 1, 2
+
+
+class VoxelArguments(ctypes.Structure):
+    """`VoxelArguments` of cpp/voxels.cpp."""
+
+    _fields_ = (
+        ("rays", RayPointers),
+        ("light", LightPointers),
+        ("children", ctypes.c_void_p),
+        ("records", ctypes.c_void_p),
+        ("stride", ctypes.c_int64),
+        ("density", ctypes.c_void_p),
+        ("voxel_points", ctypes.c_void_p),
+        ("sh0", ctypes.c_void_p),
+        ("shs", ctypes.c_void_p),
+        ("sky", ctypes.c_void_p),
+        ("root_low", ctypes.c_float * 3),
+        ("root_side", ctypes.c_float),
+        ("near", ctypes.c_float),
+        ("far", ctypes.c_float),
+        ("density_scale", ctypes.c_float),
+        ("brightest", ctypes.c_float),
+        ("least_light", ctypes.c_float),
+        ("faintest", ctypes.c_float),
+        ("storage", ctypes.c_int32),
+        ("sh_degree", ctypes.c_int32),
+        ("samples_per_voxel", ctypes.c_int32),
+    )
+
+
+class VoxelScene:
+    """Voxels that are ready to be rendered. Raises ManifestError, see `scene.open_scene`."""
+
+    def __init__(self, data: SceneData) -> None:
+        check_voxels(data)
+        self._data = data
+
+    def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
+        """See `scene.KernelScene`."""
+        return render_voxels(self._data, rays, light, threads=threads, work=work)
+
+
+def render_voxels(
+    data: SceneData, rays: Rays, light: Light, *, threads: int, work: Work | None = None
+) -> bool:
+    """Write the light of rays into `light`; False if `work` stopped it.
+
+    data: of a scene, which is trusted. A model gives its own density [M], voxel_points [N, 8] int32,
+    sh0 [N, 3] and shs [N, B, 3] in place of records.
+    """
+    records = data.tensors.get("records")
+    storage, stride = _TENSORS, 0
+    if records is not None:
+        storage = _HALF_RECORDS if records.dtype == np.float16 else _FLOAT_RECORDS
+        stride = records.shape[1]
+    whole = {name: int(data.settings[name]) for name in WHOLE_SETTINGS}
+    arguments = VoxelArguments(
+        rays=RayPointers.of(rays),
+        light=LightPointers.of(light),
+        root_low=tuple(data.tensors["root_low"].tolist()),
+        storage=storage,
+        stride=stride,
+        **{name: address(array) for name, array in data.tensors.items() if name != "root_low"},
+        **{**data.settings, **whole},
+    )
+    return call("nc_render_voxels", arguments, arguments.rays.parts, threads=threads, work=work)
+
+
+def record_width(sh_degree: int, dtype: npt.DTypeLike) -> int:
+    """Numbers of a record, the zeros at its end included."""
+    step = RECORD_BYTES // np.dtype(dtype).itemsize
+    return -(-(3 * (sh_degree + 1) ** 2 + CORNERS) // step) * step
+
+
+def check_voxels(data: SceneData) -> None:
+    """Raise ManifestError unless the data is as this module lists it, so that the kernel stays within it."""
+    if set(data.settings) != set(SETTINGS):
+        raise ManifestError(f"voxels: got the numbers {sorted(data.settings)}, expected {sorted(SETTINGS)}")
+    for name, (least, most) in SETTINGS.items():
+        value = data.settings[name]
+        if not least <= value <= most or (name in WHOLE_SETTINGS and value != int(value)):
+            raise ManifestError(f"voxels: got {name} {value}, expected {least} to {most}")
+    tensors = dict(data.tensors)
+    sky = {"sky"} & set(tensors)
+    if set(tensors) != {"children", "records", "root_low"} | sky:
+        raise ManifestError(
+            f"voxels: got the tensors {sorted(tensors)}, expected children, records, root_low and perhaps sky"
+        )
+    children, records = tensors["children"], tensors["records"]
+    halves = records.dtype == np.float16
+    width = record_width(int(data.settings["sh_degree"]), np.float16 if halves else np.float32)
+    _check_array("children", children, np.int32, (len(children), 8))
+    _check_array("records", records, np.float16 if halves else np.float32, (len(records), width))
+    _check_array("root_low", tensors["root_low"], np.float32, (3,))
+    if sky:
+        _check_array("sky", tensors["sky"], np.float32, (SKY_WEIGHTS,))
+    check_octree(children, len(records))
+
+
+def _check_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+        raise ManifestError(
+            f"voxels: got {name} {array.dtype} {list(array.shape)}, expected contiguous "
+            f"{np.dtype(dtype)} {list(shape)}"
+        )
+
+
+def check_octree(children: np.ndarray, voxels: int) -> None:
+    """Raise ManifestError unless children [nodes, 8] is a tree of at most `MAX_LEVELS` over so many voxels."""
+    if not len(children):
+        raise ManifestError("voxels: got no nodes, expected a root at least")
+    if int(children.min()) < -1 - voxels or int(children.max()) >= len(children):
+        raise ManifestError(
+            f"voxels: got children from {children.min()} to {children.max()}, expected {-1 - voxels} to "
+            f"{len(children) - 1}"
+        )
+    below = children[children >= 0]
+    is_child = np.zeros(len(children), bool)
+    is_child[below] = True
+    if len(below) != len(children) - 1 or is_child[0] or not is_child[1:].all():
+        raise ManifestError("voxels: a node has two parents or none, expected a tree from node 0")
+    level = children[:1]
+    for _ in range(MAX_LEVELS):
+        level = children[level[level >= 0]]
+    if len(level):
+        raise ManifestError(f"voxels: the octree has more than {MAX_LEVELS} levels")
