@@ -1,4 +1,4 @@
-"""The hash grid of `rendering.hash_grid` by the compiled kernels: features of points, gradient of the table."""
+"""The hash grid of `rendering.hash_grid` by the compiled kernels: features, and the table's gradient."""
 
 import ctypes
 from typing import NamedTuple

@@ -60,7 +60,9 @@ class Samples(NamedTuple):
     offsets: npt.NDArray[np.int64]
 
 
-def march(origins: Floats, directions: Floats, jitters: Floats, space: MarchSpace, *, threads: int) -> Samples:
+def march(
+    origins: Floats, directions: Floats, jitters: Floats, space: MarchSpace, *, threads: int
+) -> Samples:
     """The occupied lattice points of rays [R, 3] with one jitter [R] in [0, 1) a ray.
 
     space: points to arrays, which the caller keeps; jump [grid^3] and edges [points + 1] float32.

@@ -1,4 +1,4 @@
-"""Features of planes and lines (`grid_nerf.planes`) by the compiled kernels, and the gradients of the tables."""
+"""Planes and lines of `grid_nerf.planes` by the compiled kernels: features, and the tables' gradients."""
 
 import ctypes
 from typing import NamedTuple
