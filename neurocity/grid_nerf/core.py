@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neurocity.family import render_model
+from neurocity.grid_nerf import native
 from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
@@ -137,6 +138,11 @@ class GridNeRF(MarchedField):
         hidden, log_factor = self.nerf(self.in_box(samples.points), features)
         fade = (guide / self.guide_weight - 1.0).clamp(0.0, 1.0)
         return hidden, row_weights(tau * density_activation(log_factor).view_as(tau) * fade)
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(next(self.parameters()))[0].dtype.type)
 
     @torch.jit.unused
     def kernel_data(self) -> SceneData:
