@@ -19,7 +19,7 @@
 
 namespace neurocity {
 
-// What all marched fields have.
+// What all marched fields have; the jump field is of int8_t.
 struct MarchedData {
   MarchSpace space;
   const float* sky;  // weights as `sky_colors` takes them, or null where there is none
@@ -267,8 +267,8 @@ class FieldRenderer {
 
   const MarchedData data_;
   Field field_;
-  const Marcher<false> bounded_;
-  const Marcher<true> unbounded_;
+  const Marcher<false, int8_t> bounded_;
+  const Marcher<true, int8_t> unbounded_;
 
   // Of the group's rays.
   int64_t ray_[GROUP];
