@@ -26,8 +26,8 @@ struct MarchedData {
   float far, density_scale, visible_weight, least_light;
 };
 
-constexpr int GROUP = 64;  // rays that are followed together
-constexpr int EACH = 8;    // samples of a ray in a round
+constexpr int GROUP = 128;  // rays that are followed together
+constexpr int EACH = 4;     // samples of a ray in a round
 constexpr int MOST_SAMPLES = GROUP * EACH;
 constexpr int TILE = 48;   // rows that go through a network together
 constexpr int BLOCK = 16;  // points that are encoded together
