@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from neurocity.kernels.scene import SceneData
 from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.marching import RayMarcher
-from neurocity.rendering.mlp import MLP
+from neurocity.rendering.mlp import SkyNet
 
 EXACT = frozenset({"bounds", "jump", "edges", "sky", "scales", "extents"})
 """Tensors of float32 whatever the precision of a scene, as whole numbers keep their type."""
@@ -28,7 +28,7 @@ class Marched(Protocol):
     """What a `MarchedField` gives here."""
 
     marcher: RayMarcher
-    sky_net: MLP
+    sky_net: SkyNet
     sky_enabled: bool
     density_scale: float
     visible_weight: float
@@ -38,7 +38,8 @@ class Marched(Protocol):
 def march_arrays(field: Marched, jump: Tensor) -> dict[str, np.ndarray]:
     """The tensors of march and sky, by name. jump [G^3]: of the occupancy grid."""
     marcher = field.marcher
-    tensors = {"bounds": torch.stack([marcher.low, marcher.high]), "jump": jump.char(), "edges": marcher.edges}
+    bounds = torch.stack([marcher.low, marcher.high])
+    tensors = {"bounds": bounds, "jump": jump.char(), "edges": marcher.edges}
     if field.sky_enabled:
         tensors["sky"] = field.sky_net.flat_weights()
     return dict(zip(tensors, arrays(*tensors.values()), strict=True))
