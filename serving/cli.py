@@ -45,7 +45,10 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
 async def serve(settings: Settings) -> None:
     """Open the engine and serve until a signal arrives; raises as `open_engine`, and OSError for the port."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.create_server((settings.host, settings.port), family=family) as listener:
+    bound = socket.create_server((settings.host, settings.port), family=family)
+    # asyncio does without Nagle's algorithm where a socket names its protocol, as create_server's does not.
+    # Each answer but the first of a connection would wait 40 ms for the client's delayed acknowledgement.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach()) as listener:
         engine = await open_engine(settings.engine, settings)
         try:
             config = uvicorn.Config(create_app(settings, engine), access_log=False, log_config=None)

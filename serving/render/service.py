@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from neurocity.cameras import Camera
 from neurocity.contract import SceneManifest
-from serving.engines.base import Engine, find_scene
+from serving.engines.base import Engine, Served, find_scene
 from serving.render.cancel import Cancel
 from serving.render.images import EncodedImage, encode
 from serving.render.options import Limits, RenderOptions
@@ -39,7 +39,6 @@ class RenderService:
     """Makes pictures of the scenes of an engine, within limits."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
-        self.engine_name = engine.name
         self._engine = engine
         self._limits = limits
 
@@ -50,6 +49,10 @@ class RenderService:
     def scene(self, name: str) -> SceneManifest:
         """The manifest of a scene; raises SceneNotFoundError that lists the known ones."""
         return find_scene(self._engine.scenes(), name)
+
+    def served_by(self, name: str) -> Served:
+        """What renders that scene of `scenes`, and why it does."""
+        return self._engine.served_by(name)
 
     def check(self, scene: str, width: int, height: int) -> SceneManifest:
         """The scene's manifest, when a picture of that size may be asked of it; cheap.
