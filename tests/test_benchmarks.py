@@ -17,7 +17,7 @@ def test_frame_times_of_all_renderers(
     trained_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = str(trained_run / "checkpoints" / "last.ckpt")
-    options = ["--sizes", "12", "16", "--repeats", "1", "--rays-per-call", "100"]
+    options = ["--sizes", "12x12", "16x16", "--repeats", "1", "--rays-per-call", "100"]
     options += ["--formats", "torchscript"]  # others take no other way, and are written for long
     monkeypatch.setattr(sys, "argv", ["frame_time", checkpoint, *options])
     frame_time.main()
@@ -35,6 +35,7 @@ def test_frame_times_of_all_renderers(
         assert min(float(row["12x12, ms"]), float(row["16x16, ms"])) >= 0.0
         assert int(row["rays/s"].replace(",", "")) > 0
         assert float(row["times the eager graph"]) > 0.0
+        assert float(row["beside neighbours, ms"]) >= 0.0
         assert bool(row["MiB"]) == bool(row["written in, s"]) == (name in artefacts)
     assert table[frame_time.GRAPH]["times the eager graph"] == "1.00"
 
