@@ -90,6 +90,29 @@ def test_what_cannot_be_served_ends_with_one_line(arguments, message):
     assert result.stdout == ""
 
 
+FAULTS = """
+import resource, sys
+import numpy as np
+from serving.cli import keep_freed_memory
+if sys.argv[1:]:
+    keep_freed_memory()
+for _ in range(60):
+    arrays = [np.ones(size) for size in (90_000, 170_000, 90_000)]
+    if _ == 9:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    del arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_memory_of_pictures_is_used_again():
+    def faults(*arguments: str) -> int:
+        command = [sys.executable, "-c", FAULTS, *arguments]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("keep") < 100 < faults()
+
+
 def test_a_taken_port_is_an_error(repository):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
