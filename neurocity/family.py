@@ -65,7 +65,7 @@ class RenderModel(Protocol):
 
 
 @runtime_checkable
-class KernelModel(Protocol):
+class NativeModel(Protocol):
     """A `RenderModel` that a kernel renders too: the export format `native` takes it."""
 
     def scene_data(self) -> "SceneData":

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from neurocity.contract import RAY_INPUTS
 from neurocity.errors import ManifestError
-from neurocity.kernels.file import LAYOUT, SCENE_KEY, open_file, scene_data, scene_inputs, scene_record
+from neurocity.kernels.file import LAYOUT, SCENE_KEY, file_content, open_file, scene_data, scene_inputs
 from neurocity.kernels.scene import SceneData, open_scene
 
 ARRAYS = {
@@ -20,14 +20,26 @@ ARRAYS = {
     "none": np.zeros((0, 4), np.float32),
     "number": np.array(7, np.uint8),
 }
-RECORD = scene_record(SceneData("voxels", {}, {"samples": 2, "near": 0.1}), RAY_INPUTS)
+SCENE = SceneData("voxels", ARRAYS, {"samples": 2, "near": 0.1})
+RECORD = json.dumps(
+    {
+        "layout": LAYOUT,
+        "kind": SCENE.kind,
+        "inputs": [spec.name for spec in RAY_INPUTS],
+        "settings": SCENE.settings,
+    }
+)
 
 
-@pytest.fixture
-def path(tmp_path):
-    """A file that the library safetensors has written."""
-    save_file(ARRAYS, tmp_path / "model.safetensors", metadata={SCENE_KEY: RECORD})
-    return tmp_path / "model.safetensors"
+@pytest.fixture(params=["library", "own"])
+def path(request, tmp_path):
+    """A file that the library safetensors has written, and one of our own."""
+    path = tmp_path / "model.safetensors"
+    if request.param == "library":
+        save_file(ARRAYS, path, metadata={SCENE_KEY: RECORD})
+    else:
+        path.write_bytes(file_content(SCENE, RAY_INPUTS, {"more": "text"}))
+    return path
 
 
 def parts(path):
@@ -60,6 +72,29 @@ def test_arrays_are_the_files_own_bytes(path):
         base = base.base
     assert isinstance(base, memoryview)
     assert isinstance(base.obj, mmap.mmap)
+
+
+def test_the_library_reads_what_is_written(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(file_content(SCENE, RAY_INPUTS, {"more": "text"}))
+    with safe_open(path, "numpy") as file:
+        assert sorted(file.keys()) == sorted(ARRAYS)
+        assert file.metadata()["more"] == "text"
+        assert json.loads(file.metadata()[SCENE_KEY]) == json.loads(RECORD)
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(file.get_tensor(name), array)
+
+
+def test_arrays_are_aligned_as_their_size_allows(tmp_path):
+    """Records of 80 bytes begin at a multiple of 16, whatever their number."""
+    arrays = {"records": np.zeros((7, 40), np.float16), "low": np.zeros(3, np.float32)}
+    arrays |= {"children": np.zeros((3, 8), np.int32), "odd": np.zeros(5, np.uint8)}
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(file_content(SceneData("voxels", arrays, {}), RAY_INPUTS, {}))
+    tensors = open_file(path).tensors
+    places = {name: array.ctypes.data for name, array in tensors.items()}
+    assert [places["children"] % 32, places["records"] % 16, places["low"] % 4] == [0, 0, 0]
+    assert places["children"] % 64 == 0, "the first"
 
 
 def test_the_library_agrees_on_what_is_broken(path):

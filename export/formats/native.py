@@ -9,13 +9,11 @@ of its kind of scene renders it, on every processor. Other programs read it like
         arrays = {name: file.get_tensor(name) for name in file.keys()}
 """
 
-import json
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors.numpy import save
 
 from export.checks import Check, equal
 from export.format import Format, Signature, TritonTarget
@@ -24,18 +22,14 @@ from export.renderer import Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, TensorSpec
 from neurocity.errors import ManifestError, UnsupportedError
-from neurocity.family import KernelModel
-from neurocity.kernels.file import SCENE_KEY, open_file, scene_data, scene_inputs, scene_record
+from neurocity.family import NativeModel
+from neurocity.kernels.file import file_content, open_file, scene_data, scene_inputs
 from neurocity.kernels.library import library
 from neurocity.kernels.scene import open_scene, render_rays
 from neurocity.light import Light
 
 if TYPE_CHECKING:
     from torch import nn
-
-ALIGNMENT = 64
-"""Arrays begin at a multiple of so many bytes of the file: a line of a processor's cache."""
-_LENGTH_BYTES = 8
 
 
 class NativeFormat(Format):
@@ -44,7 +38,7 @@ class NativeFormat(Format):
     name = "native"
     file_name = "model.safetensors"
     triton = TritonTarget(backend="neurocity")
-    packages = ("safetensors",)
+    packages = ()
     tolerances = MappingProxyType({"fp32": NATIVE_FP32, "fp16": NATIVE_FP16})
 
     def check_machine(self) -> None:
@@ -53,7 +47,7 @@ class NativeFormat(Format):
 
     def check_model(self, model: type) -> None:
         """Raises UnsupportedError for a model without a kernel."""
-        if not issubclass(model, KernelModel):
+        if not issubclass(model, NativeModel):
             raise UnsupportedError(
                 f"native cannot express this model: no kernel renders a {model.__name__}; other formats take "
                 "it, such as onnx and torchscript"
@@ -63,12 +57,8 @@ class NativeFormat(Format):
         self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
     ) -> bytes:
         self.check_model(type(model))
-        assert isinstance(model, KernelModel)
-        data = model.scene_data()
-        tensors = {name: np.ascontiguousarray(array) for name, array in data.tensors.items()}
-        return _with_metadata(
-            save(tensors), {MANIFEST_KEY: manifest_json, SCENE_KEY: scene_record(data, inputs)}
-        )
+        assert isinstance(model, NativeModel)
+        return file_content(model.scene_data(), inputs, {MANIFEST_KEY: manifest_json})
 
     def open(self, path: Path, device: str) -> Renderer:
         if device != "cpu":
@@ -102,15 +92,3 @@ class NativeFormat(Format):
 
 
 FORMAT = NativeFormat()
-
-
-def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
-    """A file of safetensors with these metadata, in an order that is always the same, and aligned arrays.
-
-    The library itself writes metadata in an order that chance decides.
-    """
-    begin = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
-    header = {"__metadata__": metadata, **json.loads(content[_LENGTH_BYTES:begin])}
-    text = json.dumps(header, sort_keys=True).encode()
-    text += b" " * (-(_LENGTH_BYTES + len(text)) % ALIGNMENT)
-    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + content[begin:]

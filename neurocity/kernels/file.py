@@ -23,6 +23,8 @@ SCENE_KEY = "neurocity.scene"
 """Of the header's metadata: JSON with the layout, the kind of scene, its inputs and its settings."""
 LAYOUT = 1
 """Of the arrays of all kinds; another one is another number."""
+ALIGNMENT = 64
+"""Bytes of a line of a processor's cache."""
 DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -84,15 +86,33 @@ def scene_data(file: SceneFile) -> SceneData:
     return SceneData(kind, file.tensors, settings)
 
 
-def scene_record(data: SceneData, inputs: tuple[TensorSpec, ...]) -> str:
-    """The text that stands under `SCENE_KEY` for a scene whose rays have these inputs."""
+def file_content(data: SceneData, inputs: tuple[TensorSpec, ...], metadata: Mapping[str, str]) -> bytes:
+    """The file of a scene whose rays have these inputs, with these texts besides; equal ones are equal bytes.
+
+    Every array begins at a multiple of the largest power of two that divides its bytes, up to `ALIGNMENT`.
+    (The library safetensors aligns less, and writes metadata in an order that chance decides.)
+    """
     record = {
         "layout": LAYOUT,
         "kind": data.kind,
         "inputs": [spec.name for spec in inputs],
         "settings": dict(data.settings),
     }
-    return json.dumps(record, sort_keys=True, allow_nan=False)
+    header: dict[str, Any] = {"__metadata__": {**metadata, SCENE_KEY: json.dumps(record, allow_nan=False)}}
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    end, parts = 0, []
+    for name, array in sorted(data.tensors.items(), key=lambda item: (-_alignment(item[1].nbytes), item[0])):
+        offsets = [end, end + array.nbytes]
+        header[name] = {"dtype": names[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
+        parts.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        end += array.nbytes
+    text = json.dumps(header, sort_keys=True).encode()
+    text += b" " * (-(_LENGTH_BYTES + len(text)) % ALIGNMENT)
+    return b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *parts])
+
+
+def _alignment(size: int) -> int:
+    return min(size & -size, ALIGNMENT) if size else ALIGNMENT
 
 
 def _record(file: SceneFile) -> dict[str, Any]:

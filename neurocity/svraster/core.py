@@ -25,7 +25,7 @@ from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
-from neurocity.svraster import octree, shading
+from neurocity.svraster import native, octree, shading
 from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.fixed_budget import descend_rows, most_items
 from neurocity.svraster.layout import base_voxels, possible_voxels
@@ -227,6 +227,11 @@ class SVRaster(nn.Module):
             "faintest": self.faintest,
         }
         return SceneData("voxels", dict(zip(tensors, arrays(*tensors.values()), strict=True)), settings)
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(self.sh0)[0].dtype.type)
 
     @torch.jit.unused
     def render_by_native_operator(self, origins: Tensor, directions: Tensor) -> RayRender:

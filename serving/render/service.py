@@ -17,8 +17,8 @@ from serving.render.images import EncodedImage, encode
 from serving.render.options import Limits, RenderOptions
 
 SMALL_PIXELS = 2**16
-"""Pixels whose rays, and whose numbers as npy, are made on the event loop: in half a millisecond each, as long
-as the way to another thread and back takes."""
+"""Pixels whose rays, and whose numbers as npy, are made on the event loop: in half a millisecond each, which
+is as long as the way to another thread and back takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
