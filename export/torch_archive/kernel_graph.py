@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.contract import RENDER_OUTPUTS
-from neurocity.family import KernelModel
+from neurocity.family import NativeModel
 from neurocity.kernels.rays import LightPointers, RayPointers, address
 from neurocity.kernels.scene import CompiledScene, open_scene
 
@@ -55,7 +55,7 @@ class KernelGraph(nn.Module):
 
 def kernel_graph(model: nn.Module) -> nn.Module:
     """The graph of one operator for `model`, on the CPU; the model itself where no C kernel renders it."""
-    if isinstance(model, KernelModel):
+    if isinstance(model, NativeModel):
         data = model.scene_data()
         scene = open_scene(data)
         if isinstance(scene, CompiledScene):
