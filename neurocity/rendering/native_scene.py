@@ -13,8 +13,8 @@ from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.marching import RayMarcher
 from neurocity.rendering.mlp import MLP
 
-GEOMETRY = frozenset({"bounds", "jump", "edges", "sky", "scales", "factors", "axes", "sizes", "starts"})
-"""Tensors that keep their types whatever the precision of a scene."""
+EXACT = frozenset({"bounds", "jump", "edges", "sky", "scales", "extents"})
+"""Tensors of float32 whatever the precision of a scene, as indices are int32."""
 
 
 class KernelModel(Protocol):
@@ -73,7 +73,7 @@ def in_precision(data: SceneData, dtype: type[np.float16 | np.float32]) -> Scene
     """The scene with tables and weights in float32 or float16, clipped to what that holds."""
     limit = np.finfo(dtype).max
     tensors = {
-        name: array if name in GEOMETRY else array.clip(-limit, limit).astype(dtype)
+        name: array if name in EXACT or array.dtype == np.int32 else array.clip(-limit, limit).astype(dtype)
         for name, array in data.tensors.items()
     }
     return replace(data, tensors=tensors)
