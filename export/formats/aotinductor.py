@@ -85,7 +85,10 @@ class AOTInductorFormat(Format):
                     )
             except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
                 raise UnsupportedError(f"torch.export cannot express this model: {error}") from error
-            with torch._inductor.config.patch(options), kernel_library(program, Path(folder), processor) as linked:
+            with (
+                torch._inductor.config.patch(options),
+                kernel_library(program, Path(folder), processor) as linked,
+            ):
                 package = torch._inductor.aoti_compile_and_package(
                     program,
                     package_path=str(Path(folder) / self.file_name),

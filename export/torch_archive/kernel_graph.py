@@ -8,7 +8,6 @@ model's own graph is the definition, which everything else runs.
 import ctypes
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 

@@ -17,7 +17,6 @@ from neurocity.kernels import build
 
 _OPERATOR = Path(__file__).with_name("kernel_operator.cpp")
 _INCLUDES = (build.SOURCES, Path(torch.__file__).parent / "include")
-_HANDLE, _HANDLES = "AtenTensorHandle", "const AtenTensorHandle*"
 
 
 @contextmanager

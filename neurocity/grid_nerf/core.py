@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neurocity.family import render_model
+from neurocity.grid_nerf import native
 from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
@@ -159,6 +160,11 @@ class GridNeRF(MarchedField):
                 "frequencies": float(frequencies),
             },
         )
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(self.density_features.planes)[0].dtype.type)
 
     @torch.jit.unused
     def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:
