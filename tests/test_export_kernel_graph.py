@@ -19,7 +19,7 @@ from export.renderer import Renderer
 from export.torch_archive import kernel_library as library_module
 from export.torch_archive.kernel_graph import KernelGraph, kernel_graph
 from export.torch_archive.kernel_library import declaration, kernel_library
-from neurocity.cameras import Rays
+from neurocity.cameras import Camera, Rays, look_at
 from neurocity.errors import ExportError
 from neurocity.family import NativeModel
 from neurocity.kernels.scene import open_scene, render_rays
@@ -64,7 +64,7 @@ def plane_models() -> Models:
     changes: list[dict[str, object]] = [
         {},
         {"render_branch": "grid"},
-        {"mode": "object", "density_components": 5},
+        {"mode": "objects", "density_components": 5},
         {"unbounded": True, "sky": True},
     ]
     return [grid_nerf_field(seed, **each) for seed, each in enumerate(changes)]
@@ -203,6 +203,20 @@ def test_any_number_of_rays_gives_each_the_same(compiled: Compiled) -> None:
         for every, some in zip(together, alone, strict=True):
             for a, b in zip(every, some, strict=True):
                 np.testing.assert_array_equal(a[part], b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "last"), [(0, 1200), (17, 1130), (799, 1200), (0, 90)])
+def test_a_picture_cut_anywhere_gives_the_same(compiled: Compiled, first: int, last: int) -> None:
+    """Kernels are told of rows that the operator finds."""
+    models, *_ = compiled
+    camera = Camera.from_fov_y(look_at((2.6, 0.4, 1.0), (0, 0, 0.3), (0, 0, 1)), 40, 30, 60.0)
+    rays = camera.rays()
+    for model, got in zip(models, by_model(compiled, rays[first:last]), strict=True):
+        expected = render_rays(open_scene(model.scene_data()), rays)  # type: ignore[operator]
+        assert expected is not None
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(a, b[first:last])
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -57,6 +58,34 @@ float* make_tensor(int64_t rows, int64_t columns, AtenTensorHandle* tensor) {
   return static_cast<float*>(numbers(*tensor));
 }
 
+// Whether ray + 1 goes back from the way on which rays went to `ray`, as at the end of a picture's row.
+bool turns_back(const float* directions, int64_t ray) {
+  const float* const here = directions + 3 * ray;
+  float product = 0.0f;
+  for (int axis = 0; axis < 3; ++axis)
+    product += (here[3 + axis] - here[axis]) * (here[axis] - here[axis - 3]);
+  return product < 0.0f;
+}
+
+// Rays of a picture: `before` of them end a row, whole rows of `width` follow. Without rows the width is 0.
+struct Rows {
+  int64_t before, width;
+};
+
+// Finds rows in the order of directions. Kernels are faster where they know rows, and a ray's light is the
+// same: what is found need not be true.
+Rows find_rows(const float* directions, int64_t count) {
+  int64_t begins[3];  // of the second row and those after it; the first one may be too short to be told
+  int64_t found = 0, ray = 1;
+  for (; ray + 1 < count && found < 3; ++ray)
+    if (turns_back(directions, ray)) begins[found++] = ++ray;  // the way on from there turns once more
+  const int64_t width = found == 3 ? begins[2] - begins[1] : 0;
+  if (width < WIDTH) return {0, 0};
+  for (int64_t begin = begins[2] + width; begin < count; begin += width)
+    if (!turns_back(directions, begin - 1)) return {0, 0};
+  return {begins[1] % width, width};
+}
+
 // What the kernel takes, and the threads that call it with the same.
 template <typename Call>
 class Kernel {
@@ -75,12 +104,23 @@ class Kernel {
   }
 
   void render(const Rays& rays, const Light& light) {
-    call_.rays = rays;
-    call_.light = light;
-    Work work{ray_parts(rays), 0, 0};
+    const Rows rows = find_rows(rays.directions, rays.count);
+    const int64_t behind = rows.width ? (rays.count - rows.before) % rows.width : rays.count;
+    const int64_t sizes[] = {rows.before, rays.count - rows.before - behind, behind};
+    Call calls[3];
+    Work works[3];
+    int64_t first = 0, parts = 0;
+    for (int part = 0; part < 3; first += sizes[part++]) {
+      calls[part] = call_;
+      calls[part].rays = {rays.origins + 3 * first, rays.directions + 3 * first, sizes[part],
+                          part == 1 ? rows.width : 0};
+      calls[part].light = {light.rgb + 3 * first, light.depth + first, light.opacity + first};
+      works[part] = {ray_parts(calls[part].rays), 0, 0};
+      parts += works[part].parts;
+    }
     int32_t status = DONE;
-#pragma omp parallel if (work.parts > 1) reduction(min : status)
-    status = function_(&call_, &work);
+#pragma omp parallel if (parts > 1) reduction(min : status)
+    for (int part = 0; part < 3; ++part) status = std::min(status, function_(&calls[part], &works[part]));
     if (status == NO_MEMORY) throw std::bad_alloc();
     if (status != DONE) throw std::invalid_argument("an argument is not what the kernel takes");
   }
