@@ -19,6 +19,7 @@ import numpy as np
 
 from neurocity.errors import ManifestError
 from neurocity.kernels.checks import Bounds, tensor
+from neurocity.kernels.march import MarchSpace
 from neurocity.kernels.rays import address
 from neurocity.kernels.scene import SceneData
 
@@ -38,25 +39,6 @@ SETTINGS: Final[Bounds] = {
     "least_light": (0.0, 1.0),
 }
 WHOLE_SETTINGS: Final[Bounds] = {"unbounded": (0, 1)}
-
-
-class MarchSpace(ctypes.Structure):
-    """`MarchSpace` of cpp/march.hpp."""
-
-    _fields_ = (
-        ("jump", ctypes.c_void_p),
-        ("edges", ctypes.c_void_p),
-        ("grid", ctypes.c_int64),
-        ("points", ctypes.c_int64),
-        ("unbounded", ctypes.c_int32),
-        ("low", ctypes.c_float * 3),
-        ("high", ctypes.c_float * 3),
-        ("center", ctypes.c_float * 3),
-        ("step", ctypes.c_float),
-        ("side", ctypes.c_float),
-        ("near", ctypes.c_float),
-        ("growth", ctypes.c_float),
-    )
 
 
 class MarchedData(ctypes.Structure):

@@ -11,15 +11,15 @@ The default hash is additive, (x c^3 + y c^2 + z c) mod T with c = 2531011 ("Bas
 operation, so it exports everywhere, and spreads as evenly as the paper's XOR, which stays for comparison.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
-from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.kernels import hash_grid as kernels
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.graph_target import gather_unchecked, materialize, recorded_for
-from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
 HashKind = Literal["base_convert", "xor"]
 _FACTORS: Final = {
@@ -97,8 +97,9 @@ class HashGrid(nn.Module):
     @torch.jit.unused
     def encode_compiled(self, points: Tensor) -> Tensor:
         """`encode` by the compiled CPU kernel."""
-        grid = self.scales, self.resolutions, self.dense_levels, self.factors, self.xor
-        encoded: Tensor = HashEncodeCPU.apply(points, self.table, *grid)
+        scales, factors = arrays(self.scales, self.axis_factors[:, :, 0].to(torch.int32))
+        levels = kernels.HashLevels(scales, factors, self.dense_levels, self.xor)
+        encoded: Tensor = HashEncodeCPU.apply(points, self.table, levels)
         return encoded
 
     def encode(self, points: Tensor) -> Tensor:
@@ -170,3 +171,22 @@ class HashGrid(nn.Module):
         if recorded_for("tensorrt"):
             return index % self.rows  # it has no operation on bits
         return index & (self.rows - 1)
+
+
+class HashEncodeCPU(torch.autograd.Function):
+    """points [3, N] in [0, 1], table [L, T, F] -> features [N, L F]; differentiable in the table only."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, levels: kernels.HashLevels) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.shape, ctx.levels = table.shape, levels
+        places, rows = arrays(points, table)
+        return torch.from_numpy(kernels.encode(places, rows, levels, threads=torch.get_num_threads()))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        places, gradients = arrays(*ctx.saved_tensors, gradient)
+        table = kernels.table_gradient(
+            places, gradients, ctx.shape, ctx.levels, threads=torch.get_num_threads()
+        )
+        return None, torch.from_numpy(table), None

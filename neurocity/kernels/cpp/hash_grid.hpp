@@ -63,18 +63,23 @@ struct HashGrid {
   // Writes the levels * F features of the first `count` of BLOCK points, `stride` floats from one to the
   // next.
   void encode(const float* const points[3], int count, float* features, int64_t stride) const {
+    for (int64_t level = 0; level < levels; ++level)
+      encode_level(level, points, count, features + level * F, stride);
+  }
+
+  // Writes the F features of a level.
+  void encode_level(int64_t level, const float* const points[3], int count, float* features,
+                    int64_t stride) const {
     Corners corners;
-    for (int64_t level = 0; level < levels; ++level) {
-      find_corners(level, points, corners);
-      const T* const rows_of_level = table + level * rows * F;
-      for (int n = 0; n < count; ++n) {
-        Lanes<F> sum(0.0f);
-        for (int corner = 0; corner < 8; ++corner) {
-          const T* const row = rows_of_level + static_cast<size_t>(corners.row[corner][n]) * F;
-          sum = fused(load_row<F>(row), Lanes<F>(corners.share[corner][n]), sum);
-        }
-        sum.store(features + n * stride + level * F);
+    find_corners(level, points, corners);
+    const T* const rows_of_level = table + level * rows * F;
+    for (int n = 0; n < count; ++n) {
+      Lanes<F> sum(0.0f);
+      for (int corner = 0; corner < 8; ++corner) {
+        const T* const row = rows_of_level + static_cast<size_t>(corners.row[corner][n]) * F;
+        sum = fused(load_row<F>(row), Lanes<F>(corners.share[corner][n]), sum);
       }
+      sum.store(features + n * stride);
     }
   }
 };
