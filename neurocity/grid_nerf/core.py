@@ -167,6 +167,11 @@ class GridNeRF(MarchedField):
         )
 
     @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(self.density_features.planes)[0].dtype.type)
+
+    @torch.jit.unused
     def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:
         """Density and appearance features."""
         return self.density_features, self.appearance_features
