@@ -68,7 +68,7 @@ def kernel_operator(kind: str) -> torch._ops.OpOverload:
     name = f"render_{kind}"
 
     def light(ray_origins: Tensor, *_: object) -> tuple[Tensor, ...]:
-        columns = ([3], [], [])
+        columns: tuple[list[int], ...] = ([3], [], [])
         assert len(columns) == len(RENDER_OUTPUTS)
         return tuple(ray_origins.new_empty(ray_origins.shape[0], *shape) for shape in columns)
 

@@ -47,8 +47,8 @@ class TrainingInputs:
     """What one pass is made of.
 
     model: as `voxels.render_voxels` takes it, with the model's own tensors. rays: those of squares of
-    `rays.width` pixels are rendered together. photograph [R, 3]: their colours. pixel_widths [R]: of pixels at
-    unit distance. sh_degree: bands of spherical harmonics in use. distance_unit: where the contraction of
+    `rays.width` pixels are rendered together. photograph [R, 3]: their colours. pixel_widths [R]: of pixels
+    at unit distance. sh_degree: bands of spherical harmonics in use. distance_unit: where the contraction of
     distances begins. distorting: whether distortion is computed, else it is 0.
     """
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from neurocity.kernels.scene import SceneData
 from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.marching import RayMarcher
-from neurocity.rendering.mlp import MLP
+from neurocity.rendering.mlp import SkyNet
 
 EXACT = frozenset({"bounds", "jump", "edges", "sky", "scales", "extents"})
 """Tensors of float32 whatever the precision of a scene, as indices are int32."""
@@ -28,7 +28,7 @@ class Marched(Protocol):
     """What a `MarchedField` gives here."""
 
     marcher: RayMarcher
-    sky_net: MLP
+    sky_net: SkyNet
     sky_enabled: bool
     density_scale: float
     visible_weight: float

@@ -75,11 +75,12 @@ class TrainingPass:
         if not kernels_apply(origins):
             return self.define(origins, directions, photograph, pixel_widths)
         planes = arrays(origins.t(), directions.t(), photograph, pixel_widths)
-        number = len(photograph)
+        # Squares below one another are an image that is as wide as they are.
+        in_squares = self.squares > 1 and len(photograph) % self.squares == 0
+        width = self.squares if in_squares else 0
         inputs = TrainingInputs(
             model=model.kernel_data(),
-            # Squares below one another are an image that is as wide as they are.
-            rays=Rays(*planes[:2], width=self.squares if self.squares > 1 and number % self.squares == 0 else 0),
+            rays=Rays(*planes[:2], width=width),
             photograph=planes[2],
             pixel_widths=planes[3],
             sh_degree=self.degree,
