@@ -20,7 +20,7 @@ MARCHED = "`hash_field` and `plane_field`"
 
 def section(kind: str) -> str:
     """The text under the kind's title; before it, for fields, what they have in common."""
-    own = re.search(rf"^##+ `{kind}`.*?(?=^##|\Z)", DOCUMENT, re.S | re.M)
+    own = re.search(rf"^##+ `{kind}`:.*?(?=^##|\Z)", DOCUMENT, re.S | re.M)
     assert own is not None, kind
     common = re.search(rf"^## {MARCHED}.*?(?=^##)", DOCUMENT, re.S | re.M)
     assert common is not None

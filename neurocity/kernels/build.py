@@ -46,6 +46,9 @@ SANITIZERS = (
     "-Wall",
     "-Wextra",
     "-Werror",
+    # See above; -Wall has them again.
+    "-Wno-uninitialized",
+    "-Wno-maybe-uninitialized",
     "-g",
     "-O1",
     "-fsanitize=address,undefined",
