@@ -20,8 +20,8 @@ def scene_data(model: VoxelModel, dtype: type[np.float16 | np.float32]) -> Scene
     """The model as `kernels.voxels` lists it, with records in float32 or float16."""
     data = model.kernel_data()
     own = data.tensors
-    number = len(own["sh0"])
-    shs = own["shs"].reshape(number, -1)
+    number, others, channels = own["shs"].shape
+    shs = own["shs"].reshape(number, others * channels)
     corners = own["density"][own["voxel_points"]]
     width = record_width(int(data.settings["sh_degree"]), dtype)
     records: npt.NDArray[np.floating] = np.zeros((number, width), dtype)
