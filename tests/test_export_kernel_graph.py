@@ -13,6 +13,7 @@ from instant_ngp_field import BOUNDS, instant_ngp_field, rays_around
 from svraster_scene import random_model, random_rays
 from tiny_field import TinyField
 from torch import Tensor, nn
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from export.formats.registry import get_format
 from export.renderer import Renderer
@@ -259,16 +260,16 @@ def test_the_source_defines_what_the_operator_declares() -> None:
 def test_nothing_is_left_of_a_kernel_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     program = torch.export.export(nn.Identity(), (torch.zeros(2),))
     monkeypatch.delenv("LIBRARY_PATH", raising=False)
-    with kernel_library(program, Path("objects"), "x86-64-v3") as options:
+    with kernel_library(program, "x86-64-v3") as options:
         assert options == {"aot_inductor.custom_ops_to_c_shims": {}, "aot_inductor.custom_op_libs": []}
-        assert os.environ["LIBRARY_PATH"] == "objects"
+        assert os.environ["LIBRARY_PATH"] == str(Path(cache_dir(), "neurocity"))
     assert "LIBRARY_PATH" not in os.environ
 
 
-def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
+def test_a_compiler_that_fails_is_quoted() -> None:
     graph = kernel_graph(instant_ngp_field())
     rays = torch.zeros(2, 3), torch.ones(2, 3)
     program = torch.export.export(graph, rays)
     message = r"failed for the kernel of hash_field:\n.*no-such-processor"
-    with pytest.raises(ExportError, match=message), kernel_library(program, tmp_path, "no-such-processor"):
+    with pytest.raises(ExportError, match=message), kernel_library(program, "no-such-processor"):
         pass

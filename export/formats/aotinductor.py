@@ -87,7 +87,7 @@ class AOTInductorFormat(Format):
                 raise UnsupportedError(f"torch.export cannot express this model: {error}") from error
             with (
                 torch._inductor.config.patch(options),
-                kernel_library(program, Path(folder), processor) as linked,
+                kernel_library(program, processor) as linked,
             ):
                 package = torch._inductor.aoti_compile_and_package(
                     program,

@@ -11,7 +11,6 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from neurocity.contract import RENDER_OUTPUTS
 from neurocity.family import NativeModel
 from neurocity.kernels.rays import LightPointers, RayPointers, address
 from neurocity.kernels.scene import CompiledScene, open_scene
@@ -67,10 +66,9 @@ def kernel_operator(kind: str) -> torch._ops.OpOverload:
     """The operator `neurocity::render_<kind>`, of which graphs may be recorded."""
     name = f"render_{kind}"
 
-    def light(ray_origins: Tensor, *_: object) -> tuple[Tensor, ...]:
-        columns: tuple[list[int], ...] = ([3], [], [])
-        assert len(columns) == len(RENDER_OUTPUTS)
-        return tuple(ray_origins.new_empty(ray_origins.shape[0], *shape) for shape in columns)
+    def light(ray_origins: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
+        rays = ray_origins.shape[0]
+        return ray_origins.new_empty(rays, 3), ray_origins.new_empty(rays), ray_origins.new_empty(rays)
 
     torch.library.define(f"{LIBRARY}::{name}", _SCHEMA)
     torch.library.register_fake(f"{LIBRARY}::{name}", light)

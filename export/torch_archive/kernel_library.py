@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._inductor.cpp_builder import get_cpp_compiler
+from torch._inductor.cpp_builder import get_compiler_version_info, get_cpp_compiler
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from export.torch_archive.kernel_graph import LIBRARY
 from neurocity.errors import ExportError
@@ -20,16 +21,15 @@ _INCLUDES = (build.SOURCES, Path(torch.__file__).parent / "include")
 
 
 @contextmanager
-def kernel_library(
-    program: torch.export.ExportedProgram, folder: Path, processor: str
-) -> Iterator[dict[str, Any]]:
+def kernel_library(program: torch.export.ExportedProgram, processor: str) -> Iterator[dict[str, Any]]:
     """Inside, the options given back let AOTInductor link what the operators of `program` call.
 
-    Objects are compiled into `folder`, for a processor as the compiler calls it. Raises ExportError where the
-    compiler fails.
+    They are objects in the folder that torch keeps what it compiled in, for a processor as the compiler calls
+    it. Raises ExportError where the compiler fails.
     """
     targets = {node.target for node in program.graph.nodes if isinstance(node.target, torch._ops.OpOverload)}
     operators = sorted((each for each in targets if each.namespace == LIBRARY), key=str)
+    folder = Path(cache_dir(), "neurocity")
     objects = [_compiled(operator, folder, processor) for operator in operators]
     options = {
         "aot_inductor.custom_ops_to_c_shims": {each: [declaration(each)] for each in operators},
@@ -71,12 +71,23 @@ def _compiled(operator: torch._ops.OpOverload, folder: Path, processor: str) -> 
         f"-DKERNEL=nc_render_{kind}",
         f"-DOPERATOR={_function(operator)}",
     ]
-    # AOTInductor names what it links by its options, so that the object's name has to tell versions apart.
-    version = hashlib.sha256(" ".join([build.source_digest(), *flags]).encode() + _OPERATOR.read_bytes())
-    path = folder / f"{kind}-{version.hexdigest()[:16]}.o"
+    compiler = get_cpp_compiler()
+    parts = (
+        build.source_digest(),
+        *flags,
+        _OPERATOR.read_text(),
+        get_compiler_version_info(compiler),
+        torch.__version__,
+    )
+    path = folder / f"{kind}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.o"
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     includes = [f"-I{each}" for each in _INCLUDES]
-    command = [get_cpp_compiler(), *flags, *includes, str(_OPERATOR), "-o", str(path)]
+    command = [compiler, *flags, *includes, str(_OPERATOR), "-o", str(partial)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
-        raise ExportError(f"{command[0]} failed for the kernel of {kind}:\n{run.stderr.strip()}")
+        raise ExportError(f"{compiler} failed for the kernel of {kind}:\n{run.stderr.strip()}")
+    partial.replace(path)
     return path
