@@ -13,12 +13,13 @@ optimisers, averages, checkpoints and other processes know of it stays valid.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neurocity.grid_nerf.plane_kernels import PlaneLineCPU
-from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.kernels import planes as kernels
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 
 Mode = tuple[int, int, int]
 """Axes (u, v) of a plane and w of its line."""
@@ -73,8 +74,8 @@ class PlaneLineFeatures(nn.Module):
     @torch.jit.unused
     def encode_compiled(self, points: Tensor) -> Tensor:
         """`encode` by the compiled CPU kernel."""
-        tables = self.planes, self.lines, self.axes, self.sizes, self.starts
-        encoded: Tensor = PlaneLineCPU.apply(points, *tables)
+        layout = arrays(*(part.to(torch.int32) for part in (self.axes, self.sizes, self.starts)))
+        encoded: Tensor = PlaneLineCPU.apply(points, self.planes, self.lines, layout)
         return encoded
 
     def encode(self, points: Tensor) -> Tensor:
@@ -126,6 +127,30 @@ class PlaneLineFeatures(nn.Module):
         for old, new in zip(before, after, strict=True):
             for grid, place in zip(old, new, strict=True):
                 place.copy_(resampled(grid, place.shape[0], place.shape[1]))
+
+
+class PlaneLineCPU(torch.autograd.Function):
+    """points [3, N] in [0, 1], tables [rows, C] -> features [N, P C]; differentiable in the tables only.
+
+    layout: axes, sizes and starts of `kernels.PlaneTables`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, points: Tensor, planes: Tensor, lines: Tensor, layout: tuple[kernels.Integers, ...]
+    ) -> Tensor:
+        ctx.save_for_backward(points, planes, lines)
+        ctx.layout = layout
+        places, plane_rows, line_rows = arrays(points, planes, lines)
+        tables = kernels.PlaneTables(plane_rows, line_rows, *layout)
+        return torch.from_numpy(kernels.encode(places, tables, threads=torch.get_num_threads()))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        places, plane_rows, line_rows, gradients = arrays(*ctx.saved_tensors, gradient)
+        tables = kernels.PlaneTables(plane_rows, line_rows, *ctx.layout)
+        found = kernels.table_gradients(places, gradients, tables, threads=torch.get_num_threads())
+        return None, *map(torch.from_numpy, found), None
 
 
 def part_sizes(vertices: Sequence[int], modes: Sequence[Mode], divisors: Sequence[int]) -> Tensor:

@@ -4,11 +4,14 @@ import torch
 from torch import Tensor
 
 from neurocity.family import render_model
+from neurocity.instant_ngp import native
 from neurocity.instant_ngp.config import InstantNGPConfig
-from neurocity.instant_ngp.native import render_hash_field
+from neurocity.kernels.scene import SceneData
+from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.hash_grid import HashGrid
 from neurocity.rendering.marched_field import MarchedField
 from neurocity.rendering.mlp import MLP
+from neurocity.rendering.native_scene import march_arrays, march_settings, network_arrays
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS
 
 __all__ = ["InstantNGP", "InstantNGPConfig"]
@@ -43,23 +46,19 @@ class InstantNGP(MarchedField):
         return torch.sigmoid(self.color_net(torch.cat([features, basis], dim=1)))
 
     @torch.jit.unused
-    def sum_by_native_operator(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
-        """`sum_in_rounds` by one operator; see `native`."""
+    def kernel_data(self) -> SceneData:
+        """See `MarchedField.kernel_data`."""
         grid = self.encoding
-        return render_hash_field(
-            *self.marcher.native_arguments(origins, directions, self.occupancy.jump),
-            basis,
-            grid.table,
-            grid.scales,
-            grid.axis_factors.flatten(1).long(),
-            grid.dense_levels,
-            int(grid.xor),
-            self.density_net.flat_weights(),
-            self.color_net.flat_weights(),
-            self.config.hidden_dim,
-            self.config.geometry_dim,
-            self.config.color_layers,
-            self.density_scale,
-            self.visible_weight,
-            self.least_light,
+        table, scales, factors = arrays(grid.table, grid.scales, grid.axis_factors.flatten(1).int())
+        networks = network_arrays({"density_net": self.density_net, "color_net": self.color_net})
+        march = march_arrays(self, self.occupancy.jump)
+        return SceneData(
+            "hash_field",
+            {**march, "table": table, "scales": scales, "factors": factors, **networks},
+            {**march_settings(self), "dense_levels": float(grid.dense_levels), "xor": float(grid.xor)},
         )
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(self.encoding.table)[0].dtype.type)

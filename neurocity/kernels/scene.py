@@ -1,15 +1,17 @@
 """A scene as kernels render it: arrays and numbers alone, without the model that they come from."""
 
+import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from neurocity.cameras import Rays
 from neurocity.errors import ManifestError
-from neurocity.kernels.work import Work
+from neurocity.kernels.rays import LightPointers, RayPointers
+from neurocity.kernels.work import Work, available_threads
 from neurocity.light import Light
 
 
@@ -33,6 +35,19 @@ class KernelScene(Protocol):
         """Write the light of rays into `light`, see `neurocity.contract`; False if `work` stopped it."""
 
 
+@runtime_checkable
+class CompiledScene(KernelScene, Protocol):
+    """A scene that the C function `nc_render_<kind>` of `cpp/<kind>.cpp` renders.
+
+    arrays: all that its arguments point to besides rays and light.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+
+    def arguments(self, rays: RayPointers, light: LightPointers) -> ctypes.Structure:
+        """The structure that the function takes."""
+
+
 KINDS = {
     "voxels": "neurocity.kernels.voxels:VoxelScene",
     "hash_field": "neurocity.kernels.hash_field:HashFieldScene",
@@ -52,3 +67,13 @@ def open_scene(data: SceneData) -> KernelScene:
     module, _, name = KINDS[data.kind].partition(":")
     scene: KernelScene = getattr(import_module(module), name)(data)
     return scene
+
+
+def render_rays(
+    scene: KernelScene, rays: Rays, *, threads: int = 0, work: Work | None = None
+) -> Light | None:
+    """The light of float32 rays; None if `work` stopped it. threads: 0 for one a core of this process."""
+    light = Light.empty(len(rays))
+    whole = Rays(*map(np.ascontiguousarray, rays.arrays()), width=rays.width)
+    done = scene.render(whole, light, threads=threads or available_threads(), work=work)
+    return light if done else None

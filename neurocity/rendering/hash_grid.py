@@ -11,15 +11,15 @@ The default hash is additive, (x c^3 + y c^2 + z c) mod T with c = 2531011 ("Bas
 operation, so it exports everywhere, and spreads as evenly as the paper's XOR, which stays for comparison.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from neurocity.errors import ConfigError
-from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.kernels import hash_grid as kernels
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.graph_target import gather_unchecked, materialize, recorded_for
-from neurocity.rendering.hash_grid_kernels import HashEncodeCPU
 
 HashKind = Literal["base_convert", "xor"]
 _FACTORS: Final = {
@@ -97,8 +97,9 @@ class HashGrid(nn.Module):
     @torch.jit.unused
     def encode_compiled(self, points: Tensor) -> Tensor:
         """`encode` by the compiled CPU kernel."""
-        grid = self.scales, self.resolutions, self.dense_levels, self.factors, self.xor
-        encoded: Tensor = HashEncodeCPU.apply(points, self.table, *grid)
+        scales, factors = arrays(self.scales, self.axis_factors[:, :, 0].to(torch.int32))
+        levels = kernels.HashLevels(scales, factors, self.dense_levels, self.xor)
+        encoded: Tensor = HashEncodeCPU.apply(points, self.table, levels)
         return encoded
 
     def encode(self, points: Tensor) -> Tensor:
@@ -132,17 +133,19 @@ class HashGrid(nn.Module):
         index: as `row_indices` gives it. weights: along x, y, z of the lower and the upper vertex, [L, N].
         """
         levels, rows, features = self.table.shape
-        table = self.table.view(levels * rows, features)
-        planes = [torch.zeros_like(weights[0][0]) for _ in range(features)]
+        columns = self.table.view(levels * rows, features).unbind(1)
+        planes = [torch.zeros_like(weights[0][0]) for _ in columns]
         for corner in range(8):
             weight = weights[0][corner & 1] * weights[1][(corner >> 1) & 1] * weights[2][corner >> 2]
             rows_of_corner = index[corner] + self.level_offsets
-            for feature in range(features):
+            if not recorded_for("compiler"):
+                rows_of_corner = rows_of_corner.flatten().long()
+            for feature, column in enumerate(columns):
                 if recorded_for("compiler"):
                     # Rows are below the table's length by what they are made of: nothing to be checked.
-                    values = gather_unchecked(table[:, feature], rows_of_corner)
+                    values = gather_unchecked(column, rows_of_corner)
                 else:
-                    values = table[:, feature].gather(0, rows_of_corner.flatten().long()).view_as(weight)
+                    values = column.gather(0, rows_of_corner).view(levels, -1)
                 planes[feature] = planes[feature] + values.to(weight.dtype) * weight
         return torch.stack([materialize(plane) for plane in planes], dim=1).flatten(0, 1).t()
 
@@ -170,3 +173,22 @@ class HashGrid(nn.Module):
         if recorded_for("tensorrt"):
             return index % self.rows  # it has no operation on bits
         return index & (self.rows - 1)
+
+
+class HashEncodeCPU(torch.autograd.Function):
+    """points [3, N] in [0, 1], table [L, T, F] -> features [N, L F]; differentiable in the table only."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, levels: kernels.HashLevels) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.shape, ctx.levels = table.shape, levels
+        places, rows = arrays(points, table)
+        return torch.from_numpy(kernels.encode(places, rows, levels, threads=torch.get_num_threads()))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        places, gradients = arrays(*ctx.saved_tensors, gradient)
+        table = kernels.table_gradient(
+            places, gradients, ctx.shape, ctx.levels, threads=torch.get_num_threads()
+        )
+        return None, torch.from_numpy(table), None

@@ -21,10 +21,11 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurocity.rendering.cpu_kernels import kernels_apply
+from neurocity.kernels import march as kernels
+from neurocity.kernels.rays import address
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.graph_target import gather_rows, materialize
-from neurocity.rendering.marching_kernels import march_cpu
 from neurocity.rendering.packed import compact
 from neurocity.rendering.slabs import finite_inverse, slab_span
 
@@ -172,7 +173,26 @@ class RayMarcher(nn.Module):
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
     ) -> PackedSamples:
         """`march` by the compiled CPU kernel."""
-        return PackedSamples(*march_cpu(jitter, *self.native_arguments(ray_origins, ray_directions, jump)))
+        cells, edges = arrays(jump, self.edges)
+        low, high, center = (tuple(corner.tolist()) for corner in (self.low, self.high, self.center))
+        space = kernels.MarchSpace(
+            jump=address(cells),
+            edges=address(edges),
+            grid=self.grid,
+            points=self.points,
+            unbounded=self.unbounded,
+            low=low,
+            high=high,
+            center=center,
+            step=self.step,
+            side=self.side,
+            near=self.near,
+            growth=self.growth,
+        )
+        origins, directions, jitters = arrays(ray_origins.t(), ray_directions.t(), jitter)
+        threads = torch.get_num_threads()
+        samples = kernels.march(origins, directions, jitters, space, threads=threads)
+        return PackedSamples(*map(torch.from_numpy, samples))
 
     def march(
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
@@ -206,15 +226,6 @@ class RayMarcher(nn.Module):
             gather_rows(ray, row),
             offsets,
         )
-
-    @torch.jit.unused
-    def native_arguments(
-        self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor
-    ) -> tuple[Tensor | float, ...]:
-        """`native_kernel.MARCH_ARGUMENTS` of rays [3, R]."""
-        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions)
-        numbers = self.grid, int(self.unbounded), self.step, self.side, self.near, self.growth
-        return *rays, jump, self.edges, self.low, self.center, *numbers
 
     def cell(self, points: Tensor) -> Tensor:
         """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell.

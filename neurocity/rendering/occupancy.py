@@ -13,8 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.rendering.occupancy_kernels import chebyshev_distance
+from neurocity.kernels.occupancy import find_jumps
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 
 NEVER: Final = -1.0
 OCCUPIED: Final = -1.0
@@ -86,7 +86,8 @@ class OccupancyGrid(nn.Module):
 def jump_field(occupied: Tensor, grid: int) -> Tensor:
     """Jump field [G^3] float of `occupied` [G^3] bool: Chebyshev distance to an occupied cell, less one."""
     if kernels_apply(occupied):
-        return torch.from_numpy(chebyshev_distance(occupied.numpy(), grid, LONGEST_JUMP)) - 1.0
+        (cells,) = arrays(occupied)
+        return torch.from_numpy(find_jumps(cells, grid, LONGEST_JUMP))
     return dilation_distance(occupied, grid) - 1.0
 
 

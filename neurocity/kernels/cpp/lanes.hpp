@@ -109,7 +109,7 @@ struct Lanes {
   typename RawLanes<N>::Floats v;
 
   Lanes() = default;
-  Lanes(float value) : v(value + typename RawLanes<N>::Floats{}) {}
+  Lanes(float value) : v(value - typename RawLanes<N>::Floats{}) {}  // minus 0: nothing to compute
   static Lanes of(typename RawLanes<N>::Floats values) {
     Lanes result;
     result.v = values;
