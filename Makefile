@@ -17,7 +17,7 @@ bin := .venv/bin
 city := $(DEMO)/city/transforms.json
 checkpoint := $(DEMO)/run/checkpoints/last.ckpt
 models := $(DEMO)/model_repository
-exported := $(models)/city_onnx/config.pbtxt
+exported := $(models)/city_native/config.pbtxt
 picture := $(DEMO)/city.png
 
 # Whose kernels are checked: those of this machine's kind.
@@ -83,10 +83,10 @@ $(city): | .venv/installed-$(HARDWARE)
 
 $(checkpoint): $(city) | .venv/installed-$(HARDWARE)
 	rm -rf $(DEMO)/run
-	$(bin)/neurocity train instant_ngp --data $(<D) --out $(DEMO)/run --preset cpu --max-minutes $(DEMO_MINUTES)
+	$(bin)/neurocity train svraster --data $(<D) --out $(DEMO)/run --preset cpu --max-minutes $(DEMO_MINUTES)
 
 $(exported): $(checkpoint) | .venv/installed-$(HARDWARE)
-	$(bin)/neurocity-export $< --name city --out $(models) --formats onnx torchscript --force
+	$(bin)/neurocity-export $< --name city --out $(models) --formats native onnx --force
 
 $(picture): $(checkpoint) | .venv/installed-$(HARDWARE)
 	$(bin)/neurocity render $< --view 0 --out $@

@@ -137,7 +137,7 @@ def test_weights_that_are_not_numbers_show() -> None:
 
 def test_a_scene_without_matter_is_empty(field: MarchedField) -> None:
     data = scene_data(field)
-    jump = np.full_like(data.tensors["jump"], 31.0)
+    jump = np.full_like(data.tensors["jump"], 31)
     light = rendered(replace(data, tensors={**data.tensors, "jump": jump}), mixed_rays())
     np.testing.assert_array_equal(light.opacity, float(field.sky_enabled))
 
@@ -210,7 +210,7 @@ def _planes() -> SceneData:
     ("make", "name", "change", "said"),
     [
         (_hash, "jump", lambda a: a[:-1], "cells"),
-        (_hash, "jump", lambda a: a.astype(np.float64), "float32"),
+        (_hash, "jump", lambda a: a.astype(np.float32), "int8"),
         (_hash, "bounds", lambda _: None, "bounds is missing"),
         (_hash, "edges", lambda a: a[:1], "edges"),
         (_hash, "table", lambda a: a[:, :-1].copy(), "power of two"),

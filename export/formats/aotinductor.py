@@ -31,6 +31,7 @@ from export.torch_archive.program import renderer, signature
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, TensorSpec, ray_inputs
 from neurocity.device import check_device
 from neurocity.errors import ManifestError, MissingDependencyError, UnsupportedError
+from neurocity.kernels.build import processors
 
 _RANDOM_SYMBOLS = r"aoti_torch_\w+?_(?:rand|bernoulli|normal|multinomial|native_dropout)\w*"
 _ARCHITECTURES = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}
@@ -58,31 +59,36 @@ class AOTInductorFormat(Format):
         self, model: nn.Module, manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
     ) -> bytes:
         # Not needed to open a package.
-        from export.torch_archive.native_library import native_library  # noqa: PLC0415
+        from export.torch_archive.kernel_graph import kernel_graph  # noqa: PLC0415
+        from export.torch_archive.kernel_library import kernel_library  # noqa: PLC0415
         from neurocity.rendering.graph_target import recording_for  # noqa: PLC0415
 
         self.check_machine()
         tensor = next(chain(model.parameters(), model.buffers()), torch.zeros(0))
+        processor = _ARCHITECTURES.get(torch.backends.cpu.get_cpu_capability(), processors()[0])
         options = {
             "aot_inductor.metadata": {MANIFEST_KEY: manifest_json},
             # Where the sources of lines are, on the exporting machine.
             "aot_inductor.enable_line_tables": False,
             # As many threads as the runtime has, not the exporting machine.
             "cpp.dynamic_threads": True,
-            "cpp.march": _ARCHITECTURES.get(torch.backends.cpu.get_cpu_capability()),
+            "cpp.march": processor,
         }
-        targets = ("compiler", "kernels") if tensor.device.type == "cpu" else ("compiler",)
+        graph = kernel_graph(model) if tensor.device.type == "cpu" else model
         with quiet_torch(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             try:
-                with recording_for(*targets):
+                with recording_for("compiler"):
                     program = torch.export.export(
-                        _PlainTuple(model),
+                        _PlainTuple(graph),
                         example_rays(inputs, tensor.device),
                         dynamic_shapes=(ray_axes(inputs),),
                     )
             except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
                 raise UnsupportedError(f"torch.export cannot express this model: {error}") from error
-            with torch._inductor.config.patch(options), native_library(program, Path(folder)) as linked:
+            with (
+                torch._inductor.config.patch(options),
+                kernel_library(program, processor) as linked,
+            ):
                 package = torch._inductor.aoti_compile_and_package(
                     program,
                     package_path=str(Path(folder) / self.file_name),

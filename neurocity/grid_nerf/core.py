@@ -140,11 +140,6 @@ class GridNeRF(MarchedField):
         return hidden, row_weights(tau * density_activation(log_factor).view_as(tau) * fade)
 
     @torch.jit.unused
-    def scene_data(self) -> SceneData:
-        """See `family.NativeModel`."""
-        return native.scene_data(self, arrays(next(self.parameters()))[0].dtype.type)
-
-    @torch.jit.unused
     def kernel_data(self) -> SceneData:
         """See `MarchedField.kernel_data`."""
         tensors = {"extents": self.extents.flatten(), "axes": self.density_features.axes.int()}
@@ -165,6 +160,11 @@ class GridNeRF(MarchedField):
                 "frequencies": float(frequencies),
             },
         )
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(self.density_features.planes)[0].dtype.type)
 
     @torch.jit.unused
     def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:

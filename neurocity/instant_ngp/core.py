@@ -6,7 +6,6 @@ from torch import Tensor
 from neurocity.family import render_model
 from neurocity.instant_ngp import native
 from neurocity.instant_ngp.config import InstantNGPConfig
-from neurocity.instant_ngp.native import render_hash_field
 from neurocity.kernels.scene import SceneData
 from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.hash_grid import HashGrid
@@ -63,25 +62,3 @@ class InstantNGP(MarchedField):
     def scene_data(self) -> SceneData:
         """See `family.NativeModel`."""
         return native.scene_data(self, arrays(self.encoding.table)[0].dtype.type)
-
-    @torch.jit.unused
-    def sum_by_native_operator(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
-        """`sum_in_rounds` by one operator; see `native`."""
-        grid = self.encoding
-        return render_hash_field(
-            *self.marcher.native_arguments(origins, directions, self.occupancy.jump),
-            basis,
-            grid.table,
-            grid.scales,
-            grid.axis_factors.flatten(1).long(),
-            grid.dense_levels,
-            int(grid.xor),
-            self.density_net.flat_weights(),
-            self.color_net.flat_weights(),
-            self.config.hidden_dim,
-            self.config.geometry_dim,
-            self.config.color_layers,
-            self.density_scale,
-            self.visible_weight,
-            self.least_light,
-        )

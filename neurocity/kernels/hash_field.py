@@ -91,9 +91,13 @@ class HashFieldScene:
             density_net,
             color_net,
         )
-        self._arrays = table, scales, factors, *marched.arrays, *density_net.arrays, *color_net.arrays
+        self.arrays = table, scales, factors, *marched.arrays, *density_net.arrays, *color_net.arrays
+
+    def arguments(self, rays: RayPointers, light: LightPointers) -> HashFieldCall:
+        """See `scene.CompiledScene`."""
+        return HashFieldCall(self._field, rays, light)
 
     def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
         """See `scene.KernelScene`."""
-        arguments = HashFieldCall(self._field, RayPointers.of(rays), LightPointers.of(light))
+        arguments = self.arguments(RayPointers.of(rays), LightPointers.of(light))
         return call("nc_render_hash_field", arguments, arguments.rays.parts, threads=threads, work=work)

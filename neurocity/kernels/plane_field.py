@@ -149,9 +149,13 @@ class PlaneFieldScene:
             trunk=trunk,
             color_net=color_net,
         )
-        self._arrays = axes, *(array for record in records for array in record.arrays)
+        self.arrays = axes, *(array for record in records for array in record.arrays)
+
+    def arguments(self, rays: RayPointers, light: LightPointers) -> PlaneFieldCall:
+        """See `scene.CompiledScene`."""
+        return PlaneFieldCall(self._field, rays, light)
 
     def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
         """See `scene.KernelScene`."""
-        arguments = PlaneFieldCall(self._field, RayPointers.of(rays), LightPointers.of(light))
+        arguments = self.arguments(RayPointers.of(rays), LightPointers.of(light))
         return call("nc_render_plane_field", arguments, arguments.rays.parts, threads=threads, work=work)

@@ -1,14 +1,16 @@
 """A scene as kernels render it: arrays and numbers alone, without the model that they come from."""
 
+import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from neurocity.cameras import Rays
 from neurocity.errors import ManifestError
+from neurocity.kernels.rays import LightPointers, RayPointers
 from neurocity.kernels.work import Work, available_threads
 from neurocity.light import Light
 
@@ -31,6 +33,19 @@ class KernelScene(Protocol):
 
     def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
         """Write the light of rays into `light`, see `neurocity.contract`; False if `work` stopped it."""
+
+
+@runtime_checkable
+class CompiledScene(KernelScene, Protocol):
+    """A scene that the C function `nc_render_<kind>` of `cpp/<kind>.cpp` renders.
+
+    arrays: all that its arguments point to besides rays and light.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+
+    def arguments(self, rays: RayPointers, light: LightPointers) -> ctypes.Structure:
+        """The structure that the function takes."""
 
 
 KINDS = {

@@ -82,6 +82,11 @@ class VoxelScene:
     def __init__(self, data: SceneData) -> None:
         check_voxels(data)
         self._data = data
+        self.arrays = tuple(array for name, array in data.tensors.items() if name != "root_low")
+
+    def arguments(self, rays: RayPointers, light: LightPointers) -> VoxelArguments:
+        """See `scene.CompiledScene`."""
+        return _arguments(self._data, rays, light)
 
     def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
         """See `scene.KernelScene`."""
@@ -96,22 +101,26 @@ def render_voxels(
     data: of a scene, which is trusted. A model gives its own density [M], voxel_points [N, 8] int32,
     sh0 [N, 3] and shs [N, B, 3] in place of records.
     """
+    arguments = _arguments(data, RayPointers.of(rays), LightPointers.of(light))
+    return call("nc_render_voxels", arguments, arguments.rays.parts, threads=threads, work=work)
+
+
+def _arguments(data: SceneData, rays: RayPointers, light: LightPointers) -> VoxelArguments:
     records = data.tensors.get("records")
     storage, stride = _TENSORS, 0
     if records is not None:
         storage = _HALF_RECORDS if records.dtype == np.float16 else _FLOAT_RECORDS
         stride = records.shape[1]
     whole = {name: int(data.settings[name]) for name in WHOLE_SETTINGS}
-    arguments = VoxelArguments(
-        rays=RayPointers.of(rays),
-        light=LightPointers.of(light),
+    return VoxelArguments(
+        rays=rays,
+        light=light,
         root_low=tuple(data.tensors["root_low"].tolist()),
         storage=storage,
         stride=stride,
         **{name: address(array) for name, array in data.tensors.items() if name != "root_low"},
         **{**data.settings, **whole},
     )
-    return call("nc_render_voxels", arguments, arguments.rays.parts, threads=threads, work=work)
 
 
 def record_width(sh_degree: int, dtype: npt.DTypeLike) -> int:

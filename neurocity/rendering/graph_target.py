@@ -3,7 +3,6 @@
     nodes      a runtime that runs one operator after another and stores each result
     tensorrt   TensorRT, which knows fewer operators and fuses what it can
     compiler   a compiler that fuses operators
-    kernels    such a compiler, where the graph may hold the operators of `native_kernel`
 
 TorchScript is none of them: it takes the definition, and leaves out what it cannot express.
 """
@@ -15,17 +14,17 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-_TARGETS: ContextVar[tuple[str, ...]] = ContextVar("targets", default=("nodes",))
+_TARGET: ContextVar[str] = ContextVar("target", default="nodes")
 
 
 @contextmanager
-def recording_for(*targets: str) -> Iterator[None]:
-    """Inside, `torch.export` records for these of the list above; with "kernels" goes "compiler"."""
-    token = _TARGETS.set(targets)
+def recording_for(target: str) -> Iterator[None]:
+    """Inside, `torch.export` records for this target of the list above."""
+    token = _TARGET.set(target)
     try:
         yield
     finally:
-        _TARGETS.reset(token)
+        _TARGET.reset(token)
 
 
 def recorded_for(target: str) -> bool:
@@ -33,7 +32,7 @@ def recorded_for(target: str) -> bool:
     if torch.jit.is_scripting():
         return False
     else:
-        return torch.compiler.is_exporting() and target in _TARGETS.get()
+        return torch.compiler.is_exporting() and target == _TARGET.get()
 
 
 def materialize(values: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from neurocity.rendering.compositing import compositing_weights, row_weights, se
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
-from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
+from neurocity.rendering.graph_target import gather_rows, materialize
 from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
 from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
@@ -86,10 +86,7 @@ class MarchedField(nn.Module):
         """The definition of `forward`."""
         origins, directions = ray_origins.t(), ray_directions.t()
         basis = spherical_harmonics(directions)
-        if recorded_for("kernels"):
-            summed = self.sum_by_native_operator(origins, directions, basis)
-        else:
-            summed = self.sum_in_rounds(origins, directions, basis)
+        summed = self.sum_in_rounds(origins, directions, basis)
         return self.composite_over_sky(summed[:3], summed[3], summed[4], basis)
 
     def sum_in_rounds(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
@@ -109,11 +106,6 @@ class MarchedField(nn.Module):
             summed = summed + segment_sum(values, part.offsets)
             first = last
         return summed
-
-    @torch.jit.unused
-    def sum_by_native_operator(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
-        """`sum_in_rounds` by the family's operator for compiled packages, if it has one."""
-        return self.sum_in_rounds(origins, directions, basis)
 
     def composite_over_sky(self, rgb: Tensor, depth: Tensor, opacity: Tensor, basis: Tensor) -> RayRender:
         """The render of summed light [3, R], depth times weight [R] and weight [R], over the sky if any."""

@@ -227,15 +227,6 @@ class RayMarcher(nn.Module):
             offsets,
         )
 
-    @torch.jit.unused
-    def native_arguments(
-        self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor
-    ) -> tuple[Tensor | float, ...]:
-        """`native_kernel.MARCH_ARGUMENTS` of rays [3, R]."""
-        rays = ray_origins, ray_directions, *self.lattice(ray_origins, ray_directions)
-        numbers = self.grid, int(self.unbounded), self.step, self.side, self.near, self.growth
-        return *rays, jump, self.edges, self.low, self.center, *numbers
-
     def cell(self, points: Tensor) -> Tensor:
         """Occupancy cell of world points [3, ...] -> [...] int64; points outside get a border cell.
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from neurocity.kernels.scene import SceneData
 from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.marching import RayMarcher
-from neurocity.rendering.mlp import MLP
+from neurocity.rendering.mlp import SkyNet
 
 EXACT = frozenset({"bounds", "jump", "edges", "sky", "scales", "extents"})
-"""Tensors of float32 whatever the precision of a scene, as indices are int32."""
+"""Tensors of float32 whatever the precision of a scene, as whole numbers keep their type."""
 
 
 class KernelModel(Protocol):
@@ -28,7 +28,7 @@ class Marched(Protocol):
     """What a `MarchedField` gives here."""
 
     marcher: RayMarcher
-    sky_net: MLP
+    sky_net: SkyNet
     sky_enabled: bool
     density_scale: float
     visible_weight: float
@@ -38,7 +38,8 @@ class Marched(Protocol):
 def march_arrays(field: Marched, jump: Tensor) -> dict[str, np.ndarray]:
     """The tensors of march and sky, by name. jump [G^3]: of the occupancy grid."""
     marcher = field.marcher
-    tensors = {"bounds": torch.stack([marcher.low, marcher.high]), "jump": jump, "edges": marcher.edges}
+    bounds = torch.stack([marcher.low, marcher.high])
+    tensors = {"bounds": bounds, "jump": jump.char(), "edges": marcher.edges}
     if field.sky_enabled:
         tensors["sky"] = field.sky_net.flat_weights()
     return dict(zip(tensors, arrays(*tensors.values()), strict=True))
@@ -73,7 +74,7 @@ def in_precision(data: SceneData, dtype: type[np.float16 | np.float32]) -> Scene
     """The scene with tables and weights in float32 or float16, clipped to what that holds."""
     limit = np.finfo(dtype).max
     tensors = {
-        name: array if name in EXACT or array.dtype == np.int32 else array.clip(-limit, limit).astype(dtype)
+        name: array if name in EXACT or array.dtype.kind == "i" else array.clip(-limit, limit).astype(dtype)
         for name, array in data.tensors.items()
     }
     return replace(data, tensors=tensors)

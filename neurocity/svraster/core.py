@@ -19,7 +19,7 @@ from neurocity.light import Light
 from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.fixed_budget import FixedBudget
-from neurocity.rendering.graph_target import gather_rows, materialize, recorded_for
+from neurocity.rendering.graph_target import gather_rows, materialize
 from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
@@ -28,7 +28,6 @@ from neurocity.svraster import native, octree, shading
 from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.fixed_budget import descend_rows, most_items
 from neurocity.svraster.layout import base_voxels, possible_voxels
-from neurocity.svraster.native import render_voxels
 from neurocity.svraster.traversal import (
     Descent,
     VoxelIntervals,
@@ -131,12 +130,9 @@ class SVRaster(nn.Module):
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
-        if recorded_for("kernels"):
-            render = self.render_by_native_operator(origins, directions)
-        elif self.runs_compiled(origins):
+        if self.runs_compiled(origins):
             return self.render_compiled(origins, directions)
-        else:
-            render = self.render_in_rounds(origins, directions)
+        render = self.render_in_rounds(origins, directions)
         return self.composite_over_sky(render, directions) if self.sky_enabled else render
 
     @torch.jit.unused
@@ -230,21 +226,6 @@ class SVRaster(nn.Module):
     def scene_data(self) -> SceneData:
         """See `family.NativeModel`."""
         return native.scene_data(self, arrays(self.sh0)[0].dtype.type)
-
-    @torch.jit.unused
-    def render_by_native_operator(self, origins: Tensor, directions: Tensor) -> RayRender:
-        """`render` by the operator of compiled packages."""
-        rays, tree, fields, scales = self.native_arguments(origins, directions)
-        limits = self.least_light, self.faintest
-        return shading.split_render(render_voxels(*rays, *tree, *fields, self.samples, *scales, *limits))
-
-    @torch.jit.unused
-    def native_arguments(self, origins: Tensor, directions: Tensor) -> tuple[Any, Any, Any, Any]:
-        """What kernels take of rays [3, R], of the octree, of the parameters, and numbers."""
-        speed = directions / self.root_side
-        rays = self.to_unit(origins), speed, inverse_directions(speed)
-        tree, fields = (self.node_children, self.voxel_points), (self.density, self.sh0, self.shs)
-        return rays, tree, fields, (self.near, self.density_scale, self.brightest)
 
     def runs_compiled(self, origins: Tensor) -> bool:
         """Whether compiled kernels, which compute in float32 alone, do the work for these rays."""

@@ -1,6 +1,5 @@
-"""SVRaster as compiled kernels take it: records of voxels, and the operator of compiled packages."""
+"""SVRaster as compiled kernels take it: records of voxels."""
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +7,6 @@ import numpy.typing as npt
 
 from neurocity.kernels.scene import SceneData
 from neurocity.kernels.voxels import record_width
-from neurocity.rendering.native_kernel import native_kernel
 
 
 class VoxelModel(Protocol):
@@ -31,16 +29,3 @@ def scene_data(model: VoxelModel, dtype: type[np.float16 | np.float32]) -> Scene
     records[:, : values.shape[1]] = values.clip(-largest, largest)
     kept = {name: own[name] for name in ("children", "root_low", "sky") if name in own}
     return SceneData(data.kind, {**kept, "records": records}, data.settings)
-
-
-render_voxels = native_kernel(
-    "render_voxels(Tensor origins, Tensor speeds, Tensor inverses, Tensor children, Tensor voxel_points, "
-    "Tensor density, Tensor sh0, Tensor shs, int samples, float near, float density_scale, "
-    "float brightest, float least_light, float faintest) -> Tensor",
-    Path(__file__).with_name("render_voxels.cpp"),
-)
-"""Sums [5, R] of `shading.summed_light` of rays [3, R] in the octree's unit cube.
-
-origins, speeds, inverses [3, R]: the cube's units, and their inverse, per world unit. children, voxel_points,
-density, sh0, shs: as in `SVRaster`; sh0 and shs are float32 or float16. samples: of a voxel.
-"""

@@ -6,7 +6,10 @@
 #include <new>
 #include <stdexcept>
 
+// A program that is compiled together with a kernel says for itself who may call it.
+#if !defined(NEUROCITY_EXPORT)
 #define NEUROCITY_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 namespace neurocity {
 
