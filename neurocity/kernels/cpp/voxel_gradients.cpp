@@ -165,7 +165,7 @@ struct Ownership {
   int shift = 0;
 
   explicit Ownership(const VoxelTrainingArguments& pass) : voxel_points(pass.voxel_points) {
-    while (pass.points - 1 >> shift >= OWNERS) ++shift;
+    while ((pass.points - 1) >> shift >= OWNERS) ++shift;
   }
   const int32_t* corners(int32_t voxel) const { return voxel_points + int64_t{voxel} * 8; }
   int of(int32_t point) const { return point >> shift; }
