@@ -5,7 +5,8 @@
 # docker run --gpus all --user "$(id -u)" -v ./data:/data:ro -v ./runs:/runs neurocity-train \
 #     train instant_ngp --data /data/lego --out /runs/lego --preset paper
 
-FROM python:3.11-slim AS source
+# It has a C++ compiler, which the kernels are built with; the images that are made have none.
+FROM python:3.11 AS source
 WORKDIR /src
 COPY . .
 
@@ -13,7 +14,7 @@ FROM source AS serve-build
 ENV VIRTUAL_ENV=/opt/neurocity
 ENV PATH="$VIRTUAL_ENV/bin:$PATH"
 RUN python -m venv "$VIRTUAL_ENV" \
-    && pip install --no-cache-dir --constraint constraints.txt '.[serve,triton]'
+    && pip install --no-cache-dir --constraint constraints.txt '.[triton]'
 
 FROM source AS train-build
 ENV VIRTUAL_ENV=/opt/neurocity

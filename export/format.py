@@ -88,6 +88,10 @@ class Format(Protocol):
         """
         return
 
+    def check_model(self, model: type) -> None:  # noqa: ARG002
+        """Raises UnsupportedError when the format takes no model of that class."""
+        return
+
     def encode(
         self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...] = RAY_INPUTS
     ) -> bytes:
@@ -138,9 +142,13 @@ class BuildsEngine(Protocol):
         """
 
 
-def check_offered(target: Format, precision: str, library: EngineName) -> None:
-    """Raises MissingDependencyError or UnsupportedError when an export cannot be made, before it is begun."""
+def check_offered(target: Format, model: type, precision: str, library: EngineName) -> None:
+    """Raises MissingDependencyError or UnsupportedError when models of a class cannot be exported.
+
+    It is asked before an export is begun.
+    """
     target.check_machine()
+    target.check_model(model)
     if isinstance(target, BuildsEngine):
         target.check_engine(library)
     tolerance_of(target, precision)

@@ -12,11 +12,12 @@ Both configurations are plain data, which a checkpoint carries, and have the pre
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from neurocity.kernels.scene import SceneData
     from neurocity.rendering.render import RayRender
 
 
@@ -61,6 +62,17 @@ class RenderModel(Protocol):
 
     def eval(self) -> Self:
         """As of every torch module."""
+
+
+@runtime_checkable
+class NativeModel(Protocol):
+    """A `RenderModel` that a kernel renders too: the export format `native` takes it."""
+
+    def scene_data(self) -> "SceneData":
+        """What the kernel renders this model from, of a kind in `neurocity.kernels.scene.KINDS`.
+
+        Features and networks are float16 where `halve` made them so, else float32.
+        """
 
 
 Model = TypeVar("Model", bound=type[RenderModel])

@@ -47,9 +47,13 @@ def over_background(rgb: Float32, opacity: Float32, background: Background | Non
 
     None stands for black, which a scene that models its own surroundings never shows: it is opaque.
     """
-    if background is not None:
-        rgb = rgb + (1.0 - opacity)[..., None] * np.asarray(background, dtype=np.float32)
-    return np.clip(rgb, 0.0, 1.0)
+    if background is None:
+        return np.clip(rgb, 0.0, 1.0)
+    seen = np.empty(rgb.shape, np.float32)
+    through = 1.0 - opacity
+    for channel, color in enumerate(background):
+        seen[..., channel] = rgb[..., channel] + through * np.float32(color)
+    return np.clip(seen, 0.0, 1.0, out=seen)
 
 
 def to_bytes(values: Float32) -> Bytes:
@@ -57,7 +61,11 @@ def to_bytes(values: Float32) -> Bytes:
 
     A byte is within half a step, 0.5 / 255, of the number it came from.
     """
-    return np.floor(np.clip(np.nan_to_num(values), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    steps = values * np.float32(255.0)
+    steps += np.float32(0.5)
+    np.fmax(steps, np.float32(0.0), out=steps)  # which a NaN loses against
+    np.fmin(steps, np.float32(255.0), out=steps)
+    return steps.astype(np.uint8)
 
 
 def psnr(got: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:

@@ -1,5 +1,6 @@
 """The application factory. Importing this module does nothing; all state is in the application it makes."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -17,6 +18,8 @@ from serving.render.service import RenderService
 from serving.settings import Settings
 from serving.state import Gateway
 
+log = logging.getLogger(__name__)
+
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
     """The gateway as an ASGI application; `settings` come from the environment by default.
@@ -30,6 +33,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = engine or await open_engine(chosen.engine, chosen)
         service = RenderService(opened, chosen.limits())
+        for scene in service.scenes():
+            log.info("scene %s: engine %s (%s)", scene, *service.served_by(scene))
         app.state.gateway = Gateway(service=service, settings=chosen)
         try:
             yield

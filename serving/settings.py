@@ -19,8 +19,8 @@ class Settings(BaseSettings, EngineOptions):
 
     model_config = SettingsConfigDict(env_prefix="NEUROCITY_", frozen=True, use_attribute_docstrings=True)
 
-    engine: EngineName = "onnxruntime"
-    """What renders: an in-process library, or a Triton server."""
+    engine: EngineName = "auto"
+    """What renders: a library in this process, a Triton server, or for each scene the first that can."""
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all interfaces."""

@@ -20,6 +20,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
+from export.formats.native import FORMAT as NATIVE
 from export.formats.registry import get_format
 from neurocity.cameras import Camera, look_at
 from neurocity.contract import (
@@ -34,6 +35,7 @@ from neurocity.contract import (
     ray_inputs,
     to_json,
 )
+from neurocity.kernels.scene import SceneData
 
 SCENE = "sphere"
 CENTER = (0.3, -0.2, 0.5)
@@ -51,7 +53,12 @@ RAYS_PER_CALL = 100
 
 EYE = (3.0, -2.5, 2.0)
 TARGET = (0.0, 0.0, 0.4)
-FILE_NAMES = {"aotinductor": "model.pt2", "onnx": "model.onnx", "torchscript": "model.pt"}
+FILE_NAMES = {
+    "aotinductor": "model.pt2",
+    "native": "model.safetensors",
+    "onnx": "model.onnx",
+    "torchscript": "model.pt",
+}
 
 
 def camera(width: int = 24, height: int = 16, fov_y_degrees: float = 45.0) -> Camera:
@@ -197,7 +204,29 @@ def write_aotinductor(path: Path) -> None:
     path.write_bytes(get_format("aotinductor").encode(Sphere().eval(), "{}"))
 
 
-WRITERS = {"aotinductor": write_aotinductor, "onnx": write_onnx, "torchscript": write_torchscript}
+class NativeSphere(torch.nn.Module):
+    """What `toy_kernels.SphereScene` renders."""
+
+    def __init__(self, rgb_scale: float, parts: int) -> None:
+        super().__init__()
+        self.rgb_scale, self.parts = np.float32([rgb_scale]), parts
+
+    def scene_data(self) -> SceneData:
+        """The sphere as a kind of scene."""
+        return SceneData("sphere", {"rgb_scale": self.rgb_scale}, {"parts": self.parts})
+
+
+def write_native(path: Path, *, cones: bool = False, rgb_scale: float = 1.0, parts: int = 0) -> None:
+    """The same as a native scene, which takes so many parts; `rgb_scale` as in `write_onnx`."""
+    path.write_bytes(NATIVE.encode(NativeSphere(rgb_scale, parts), "{}", ray_inputs(cones)))
+
+
+WRITERS = {
+    "aotinductor": write_aotinductor,
+    "native": write_native,
+    "onnx": write_onnx,
+    "torchscript": write_torchscript,
+}
 
 
 def manifest(

@@ -11,11 +11,14 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import toy_kernels
 
 # Workers that run at the same time share the cores.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
+toy_kernels.register()
 
 pytest_plugins = ["fixtures_export", "fixtures_stages", "fixtures_training"]
 

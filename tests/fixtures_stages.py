@@ -19,6 +19,8 @@ _TINY = f"""
 import os, signal, sys, time
 sys.path.append({str(TESTS)!r})
 import export.job.run
+import toy_kernels
+toy_kernels.register()
 from fixtures_stages import tiny_checkpoint_in
 from export.formats.torchscript import TorchScriptFormat
 from tiny_field import TinyField

@@ -1,15 +1,17 @@
 """The benchmarks run and print their tables, at sizes that say nothing of speed."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import voxel_scene
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 from PIL import Image
 
-from benchmarks import bounds, frame_time, machine, training, training_run
+from benchmarks import bounds, frame_time, machine, serving, training, training_run
 from neurocity.families import find_family
 
 
@@ -17,7 +19,7 @@ def test_frame_times_of_all_renderers(
     trained_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = str(trained_run / "checkpoints" / "last.ckpt")
-    options = ["--sizes", "12", "16", "--repeats", "1", "--rays-per-call", "100"]
+    options = ["--sizes", "12x12", "16x16", "--repeats", "1", "--rays-per-call", "100"]
     options += ["--formats", "torchscript"]  # others take no other way, and are written for long
     monkeypatch.setattr(sys, "argv", ["frame_time", checkpoint, *options])
     frame_time.main()
@@ -35,8 +37,26 @@ def test_frame_times_of_all_renderers(
         assert min(float(row["12x12, ms"]), float(row["16x16, ms"])) >= 0.0
         assert int(row["rays/s"].replace(",", "")) > 0
         assert float(row["times the eager graph"]) > 0.0
+        assert float(row["beside neighbours, ms"]) >= 0.0
         assert bool(row["MiB"]) == bool(row["written in, s"]) == (name in artefacts)
     assert table[frame_time.GRAPH]["times the eager graph"] == "1.00"
+
+
+def test_what_http_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = str(voxel_scene.write_repository(tmp_path))
+    options = ["--scene", voxel_scene.SCENE, "--size", "16", "--frames", "3", "--format", "npy"]
+    monkeypatch.setattr(sys, "argv", ["serving", repository, *options, "--port", "8767"])
+    serving.main()
+    figures = re.search(
+        r"median ([\d.]+) ms a frame, ([\d.]+) ms of the engine alone: HTTP adds (-?[\d.]+) ms; .* (\d+) MiB",
+        capsys.readouterr().out,
+    )
+    assert figures is not None
+    whole, alone, added = (float(figure) for figure in figures.groups()[:3])
+    assert added == pytest.approx(whole - alone, abs=0.11)
+    assert int(figures[4]) > 20
 
 
 def test_bounds_of_onnx_runtime(

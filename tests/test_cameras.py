@@ -146,6 +146,20 @@ def test_blocks_of_pixels_are_undistorted_as_the_whole(monkeypatch):
     np.testing.assert_allclose(camera(LENSES["barrel"]).camera_directions(), whole, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [(40, 30), (1, 7), (7, 1), (200, 90)])
+def test_rays_of_a_pinhole_are_its_directions_in_world_axes(size):
+    """Over several blocks of rows, too; to the last bit of float32, which is where they are rounded."""
+    pinhole = camera(width=size[0], height=size[1], cx=3.7, cy=-11.0)
+    rays = pinhole.rays()
+    expected = pinhole.camera_directions() @ pinhole.camera_to_world[:3, :3].T
+    np.testing.assert_array_max_ulp(rays.directions, expected.astype(np.float32), maxulp=1)
+    assert rays.directions.flags.c_contiguous
+    assert rays.origins.flags.c_contiguous
+    assert (rays.origins == np.float32(pinhole.position)).all()
+    with_cones = pinhole.rays(radii=True)
+    np.testing.assert_array_max_ulp(rays.directions, with_cones.directions, maxulp=1)
+
+
 def test_pixels_beyond_the_fold_are_an_error():
     # The largest distorted radius is sqrt(4/3) * 2/3 = 0.77; the corners of this camera are beyond it.
     wide = camera(LENSES["folding"], fl_x=20.0, fl_y=20.0)

@@ -38,11 +38,15 @@ from neurocity.contract import (
     to_json,
 )
 from neurocity.errors import ManifestError, UnsupportedError
+from neurocity.kernels.scene import SceneData
 from neurocity.triton_names import by_contract_name
 
 REPOSITORY_ROOT = Path(__file__).parents[1]
 
 
+WEIGHTS_ALONE = {"native"}
+"""Formats whose artefact holds no program, but the weights of a kind of scene that a kernel renders."""
+programs = pytest.mark.parametrize("target", sorted({*format_names(), "toy"} - WEIGHTS_ALONE), indirect=True)
 TOY_FORMATS = Path(__file__).with_name("toys") / "formats"
 
 
@@ -176,6 +180,7 @@ def _runs_alone(target) -> str:
     return "\n".join(line[4:] for line in lines if line.startswith("    "))
 
 
+@programs
 def test_an_artefact_opens_where_neurocity_is_not_installed(target, artefact, tmp_path):
     rays = _rays(11)
     np.savez(tmp_path / "rays.npz", ray_origins=rays.origins, ray_directions=rays.directions)
@@ -265,6 +270,11 @@ class _Cones(_Plain):
             ray_radii = torch.full_like(ray_origins[:, :1], 0.5)
         return (ray_origins * ray_radii).sigmoid(), ray_directions.sum(1), ray_radii[:, 0]
 
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """What `toy_kernels.ConesScene` renders."""
+        return SceneData("cones", {}, {})
+
 
 class _Baked(_Plain):
     def forward(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor):
@@ -278,10 +288,25 @@ def _wrong_cell(model: nn.Module) -> nn.Module:
     return changed.fixed_budget(model.samples) if isinstance(model, TinyFixedBudget) else changed
 
 
+def _refusal(target, out: Path, monkeypatch: pytest.MonkeyPatch, alter) -> str:
+    """Why nothing is shipped when another model is written than was given."""
+    monkeypatch.setattr("export.job.run.get_format", lambda _name: _Perturbed(target, alter))
+    outcome = export_tiny(out, target.name)
+    assert outcome.error_kind == "ParityError"
+    assert "nothing was shipped" in outcome.error
+    assert list(out.iterdir()) == []
+    return outcome.error
+
+
+def test_an_artefact_of_another_model_is_not_shipped(target, tmp_path, monkeypatch):
+    error = _refusal(target, tmp_path, monkeypatch, _wrong_cell)
+    assert re.search(r"opacity error: got 0\.\d+, expected at most 0.002", error)
+
+
+@programs
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
-        (_wrong_cell, r"opacity error: got 0\.\d+, expected at most 0.002"),
         (
             lambda _model: _Random(),
             r"random operators: got (RandomUniformLike|aten::rand_like|aoti_torch_\w+), expected none",
@@ -292,15 +317,10 @@ def _wrong_cell(model: nn.Module) -> nn.Module:
             r".*output 2: got (\S+) float64 \['rays'\], expected \2 float32 \['rays'\]",
         ),
     ],
-    ids=["occupancy", "random", "outputs"],
+    ids=["random", "outputs"],
 )
-def test_an_artefact_of_another_model_is_not_shipped(target, tmp_path, monkeypatch, alter, message):
-    monkeypatch.setattr("export.job.run.get_format", lambda _name: _Perturbed(target, alter))
-    outcome = export_tiny(tmp_path, target.name)
-    assert outcome.error_kind == "ParityError"
-    assert "nothing was shipped" in outcome.error
-    assert re.search(message, outcome.error)
-    assert list(tmp_path.iterdir()) == []
+def test_a_program_that_may_not_be_is_not_shipped(target, tmp_path, monkeypatch, alter, message):
+    assert re.search(message, _refusal(target, tmp_path, monkeypatch, alter))
 
 
 def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repository):
@@ -323,7 +343,9 @@ def test_a_flipped_weight_in_the_file_is_found(tmp_path, monkeypatch, tiny_repos
 
 
 def test_a_model_that_a_format_cannot_express_is_refused_with_the_reason(target):
-    reason = r"cannot express this model: (?s:.*)(data-dependent|[lL]ambda)"
+    reason = (
+        r"cannot express this model: (?s:.*)(data-dependent|[lL]ambda|no kernel renders a _Inexpressible)"
+    )
     with pytest.raises(UnsupportedError, match=reason):
         target.encode(_Inexpressible(), "{}")
 

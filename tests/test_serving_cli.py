@@ -4,8 +4,10 @@ import io
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import analytic_scene
@@ -29,6 +31,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
+def kept_alive_seconds(url: str) -> float:
+    """The median of answers after the first of a connection; a client acknowledges after 40 ms."""
+    seconds = []
+    with httpx.Client(base_url=url) as client:
+        for _ in range(12):
+            began = time.perf_counter()
+            client.get("/livez").raise_for_status()
+            seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])
+
+
 @pytest.mark.parametrize(
     ("engine", "stop"),
     [("onnxruntime", signal.SIGTERM), ("torch", signal.SIGINT)],
@@ -47,6 +60,7 @@ def test_it_serves_until_it_is_told_to_stop(repository, engine, stop):
             assert announced is not None
             url = announced[1]
             assert httpx.get(f"{url}readyz", timeout=30).json()["status"] == "ready"
+            assert kept_alive_seconds(url) < 0.03
             link = f"{url}v1/scenes/sphere/render.png?eye=3,-2.5,2&target=0,0,0.4&fov=45&width=24&height=16"
             image = np.array(Image.open(io.BytesIO(httpx.get(link, timeout=30).content)))
         finally:
@@ -74,6 +88,29 @@ def test_what_cannot_be_served_ends_with_one_line(arguments, message):
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
     assert result.stdout == ""
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from serving.cli import keep_freed_memory
+if sys.argv[1:]:
+    keep_freed_memory()
+for _ in range(60):
+    arrays = [np.ones(size) for size in (90_000, 170_000, 90_000)]
+    if _ == 9:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    del arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_memory_of_pictures_is_used_again():
+    def faults(*arguments: str) -> int:
+        command = [sys.executable, "-c", FAULTS, *arguments]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("keep") < 100 < faults()
 
 
 def test_a_taken_port_is_an_error(repository):

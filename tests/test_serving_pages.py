@@ -81,7 +81,17 @@ def test_docs_page_is_complete_and_loads_nothing(client, openapi):
 
 def test_scene_list_and_description(client):
     assert client.get("/v1/scenes").json() == {
-        "scenes": [{"scene": "sphere", "version": 1, "family": "analytic", "format": "onnx"}]
+        "scenes": [
+            {
+                "scene": "sphere",
+                "version": 1,
+                "family": "analytic",
+                "format": "onnx",
+                "precision": "fp32",
+                "engine": "onnxruntime",
+                "engine_reason": "onnx fp32 is there; not native: there is no native fp32",
+            }
+        ]
     }
     scene = client.get("/v1/scenes/sphere").json()
     assert scene["engine"] == "onnxruntime"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocity.errors import UnsupportedError
+from neurocity.kernels.scene import SceneData
 
 SAMPLES = 24
 RESOLUTION = 8
@@ -48,7 +49,6 @@ class TinyField(nn.Module):
     bounds_max: Tensor
     occupied: Tensor
     fractions: Tensor
-    needs_ray_radii = False
 
     def __init__(self, bounds: tuple[float, ...] = (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0), seed: int = 0) -> None:
         super().__init__()
@@ -121,6 +121,14 @@ class TinyField(nn.Module):
     def halve(self) -> None:
         """Nothing of so small a field: exports in fp16 are refused."""
         raise UnsupportedError("TinyField has no half precision")
+
+    def scene_data(self) -> SceneData:
+        """What `toy_kernels.TinyScene` renders."""
+        return SceneData(
+            "tiny",
+            {name: tensor.numpy() for name, tensor in self.state_dict().items()},
+            {"samples": self.samples, "resolution": self.resolution},
+        )
 
     def sample_budget(self) -> dict[str, float]:
         """What bounds the samples of a ray."""

@@ -1,8 +1,8 @@
 """Say which family can be exported to which format and precision on this machine, and why not otherwise.
 
 Also called as `neurocity-export --capabilities`. Nothing is listed here: a format says what it needs by what
-its module imports and by `check_machine`, and by its tolerances which precisions are verified. Families offer
-all of them, see `neurocity.family`.
+its module imports and by `check_machine`, by `check_model` which families it takes, and by its tolerances
+which precisions are verified.
 """
 
 import json
@@ -79,8 +79,7 @@ def capabilities() -> tuple[Capability, ...]:
 def _capability(family: Family, format_name: str, precision: str) -> Capability:
     found = Capability(family=family.name, format=format_name, precision=precision)
     try:
-        check_offered(get_format(format_name), precision, ExportOptions.engine)
-        family.model_class()
+        check_offered(get_format(format_name), family.model_class(), precision, ExportOptions.engine)
     except ModuleNotFoundError as error:
         refusal: NeuroCityError = missing_dependency(error, f"family {family.name!r}")
     except NeuroCityError as error:

@@ -45,7 +45,7 @@ class FormatExport:
         MissingDependencyError or ExportError; nothing of the job is then in the repository.
         """
         job, target, info = self.job, self.target, self.checkpoint.info
-        check_offered(target, job.precision, job.engine)
+        check_offered(target, type(self.checkpoint.model), job.precision, job.engine)
         fixed = choose_budget(self.gate.reference, info, job.samples) if target.fixed_budget else None
         draft = embedded_manifest(self.checkpoint, job, target, fixed.record() if fixed else {})
         graph = self._graph(fixed)

@@ -16,6 +16,7 @@ from neurocity.contract import View
 from neurocity.device import check_device
 from neurocity.family import RenderModel
 from neurocity.light import Light
+from neurocity.rendering.cpu_kernels import without_kernels
 
 
 class Reference:
@@ -45,6 +46,15 @@ class Reference:
             return Light(*(output.float().cpu().numpy() for output in outputs))
 
         return render_in_chunks(render, rays, self._rays_per_call)
+
+    def define(self, rays: Rays) -> Light:
+        """`render` by the definition of the model in PyTorch, whose place compiled kernels take elsewhere.
+
+        For few rays: it may take a hundred times as long. An artefact of kernels is so compared with other
+        code than its own.
+        """
+        with without_kernels():
+            return self.render(rays)
 
     def render_view(self, index: int, view: View) -> Light:
         """`render` of the rays of a view, remembered under its `index` and size."""

@@ -14,15 +14,20 @@ import torch
 from torch import Tensor
 
 from neurocity.family import render_model
+from neurocity.grid_nerf import native
 from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
+from neurocity.kernels.plane_field import SETS
+from neurocity.kernels.scene import SceneData
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum
+from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.fixed_budget import RowSamples
 from neurocity.rendering.graph_target import materialize
 from neurocity.rendering.marched_field import MarchedField
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
+from neurocity.rendering.native_scene import march_arrays, march_settings, network_arrays
 from neurocity.rendering.render import TrainingRender
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
 
@@ -133,6 +138,33 @@ class GridNeRF(MarchedField):
         hidden, log_factor = self.nerf(self.in_box(samples.points), features)
         fade = (guide / self.guide_weight - 1.0).clamp(0.0, 1.0)
         return hidden, row_weights(tau * density_activation(log_factor).view_as(tau) * fade)
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(next(self.parameters()))[0].dtype.type)
+
+    @torch.jit.unused
+    def kernel_data(self) -> SceneData:
+        """See `MarchedField.kernel_data`."""
+        tensors = {"extents": self.extents.flatten(), "axes": self.density_features.axes.int()}
+        for name, features in zip(SETS, self.feature_sets(), strict=True):
+            tensors[f"{name}.planes"], tensors[f"{name}.lines"] = features.planes, features.lines
+            tensors[f"{name}.sizes"], tensors[f"{name}.starts"] = features.sizes.int(), features.starts.int()
+        networks = {"density_net": self.density_net, "color_net": self.color_net}
+        if self.nerf_rendered:
+            networks |= {"trunk": self.nerf.trunk, "color_net": self.nerf.color_net}
+        own = dict(zip(tensors, arrays(*tensors.values()), strict=True))
+        frequencies = self.config.nerf_frequencies if self.nerf_rendered else 0
+        return SceneData(
+            "plane_field",
+            {**march_arrays(self, self.occupancy.jump), **own, **network_arrays(networks)},
+            {
+                **march_settings(self),
+                "guide_weight": self.guide_weight,
+                "frequencies": float(frequencies),
+            },
+        )
 
     @torch.jit.unused
     def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:

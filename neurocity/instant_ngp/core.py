@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from neurocity.family import render_model
+from neurocity.instant_ngp import native
 from neurocity.instant_ngp.config import InstantNGPConfig
 from neurocity.instant_ngp.native import render_hash_field
 from neurocity.kernels.scene import SceneData
@@ -57,6 +58,11 @@ class InstantNGP(MarchedField):
             {**march, "table": table, "scales": scales, "factors": factors, **networks},
             {**march_settings(self), "dense_levels": float(grid.dense_levels), "xor": float(grid.xor)},
         )
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(self.encoding.table)[0].dtype.type)
 
     @torch.jit.unused
     def sum_by_native_operator(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurocity.cameras import Rays
 from neurocity.errors import ManifestError
-from neurocity.kernels.work import Work
+from neurocity.kernels.work import Work, available_threads
 from neurocity.light import Light
 
 
@@ -52,3 +52,13 @@ def open_scene(data: SceneData) -> KernelScene:
     module, _, name = KINDS[data.kind].partition(":")
     scene: KernelScene = getattr(import_module(module), name)(data)
     return scene
+
+
+def render_rays(
+    scene: KernelScene, rays: Rays, *, threads: int = 0, work: Work | None = None
+) -> Light | None:
+    """The light of float32 rays; None if `work` stopped it. threads: 0 for one a core of this process."""
+    light = Light.empty(len(rays))
+    whole = Rays(*map(np.ascontiguousarray, rays.arrays()), width=rays.width)
+    done = scene.render(whole, light, threads=threads or available_threads(), work=work)
+    return light if done else None

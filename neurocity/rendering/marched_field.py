@@ -63,17 +63,15 @@ class MarchedField(nn.Module):
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         if kernels_apply(ray_origins):
             return self.render_compiled(ray_origins, ray_directions)
-        origins, directions = ray_origins.t(), ray_directions.t()
-        basis = spherical_harmonics(directions)
-        if recorded_for("kernels"):
-            summed = self.sum_by_native_operator(origins, directions, basis)
-        else:
-            summed = self.sum_in_rounds(origins, directions, basis)
-        return self.composite_over_sky(summed[:3], summed[3], summed[4], basis)
+        return self.render(ray_origins, ray_directions)
 
     @torch.jit.unused
     def render_compiled(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
-        """`forward` by one call of the compiled kernel of the family's fields."""
+        """`render` by one call of a compiled kernel, where it computes in float32 without gradients."""
+        ours, *_ = self.parameters()
+        follows = ours.requires_grad or ray_origins.requires_grad or ray_directions.requires_grad
+        if ours.dtype != torch.float32 or (follows and torch.is_grad_enabled()):
+            return self.render(ray_origins, ray_directions)
         rays = Rays(*arrays(ray_origins, ray_directions))
         light = Light.empty(len(rays))
         open_scene(self.kernel_data()).render(rays, light, threads=torch.get_num_threads())
@@ -81,8 +79,18 @@ class MarchedField(nn.Module):
 
     @torch.jit.unused
     def kernel_data(self) -> SceneData:
-        """The field's own tensors, which must be on the CPU, and numbers for compiled kernels."""
+        """The field's own tensors and numbers for compiled kernels; see `neurocity.kernels.marched_field`."""
         raise NotImplementedError
+
+    def render(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """The definition of `forward`."""
+        origins, directions = ray_origins.t(), ray_directions.t()
+        basis = spherical_harmonics(directions)
+        if recorded_for("kernels"):
+            summed = self.sum_by_native_operator(origins, directions, basis)
+        else:
+            summed = self.sum_in_rounds(origins, directions, basis)
+        return self.composite_over_sky(summed[:3], summed[3], summed[4], basis)
 
     def sum_in_rounds(self, origins: Tensor, directions: Tensor, basis: Tensor) -> Tensor:
         """Sums [5, R] of weighted colour, weight times depth, and weight along rays [3, R]."""

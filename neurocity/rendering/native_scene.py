@@ -13,8 +13,8 @@ from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.marching import RayMarcher
 from neurocity.rendering.mlp import MLP
 
-GEOMETRY = frozenset({"bounds", "jump", "edges", "sky", "scales", "factors", "axes", "sizes", "starts"})
-"""Tensors that keep their types whatever the precision of a scene."""
+EXACT = frozenset({"bounds", "jump", "edges", "sky", "scales", "extents"})
+"""Tensors of float32 whatever the precision of a scene, as whole numbers keep their type."""
 
 
 class KernelModel(Protocol):
@@ -38,7 +38,7 @@ class Marched(Protocol):
 def march_arrays(field: Marched, jump: Tensor) -> dict[str, np.ndarray]:
     """The tensors of march and sky, by name. jump [G^3]: of the occupancy grid."""
     marcher = field.marcher
-    tensors = {"bounds": torch.stack([marcher.low, marcher.high]), "jump": jump, "edges": marcher.edges}
+    tensors = {"bounds": torch.stack([marcher.low, marcher.high]), "jump": jump.char(), "edges": marcher.edges}
     if field.sky_enabled:
         tensors["sky"] = field.sky_net.flat_weights()
     return dict(zip(tensors, arrays(*tensors.values()), strict=True))
@@ -73,7 +73,7 @@ def in_precision(data: SceneData, dtype: type[np.float16 | np.float32]) -> Scene
     """The scene with tables and weights in float32 or float16, clipped to what that holds."""
     limit = np.finfo(dtype).max
     tensors = {
-        name: array if name in GEOMETRY else array.clip(-limit, limit).astype(dtype)
+        name: array if name in EXACT or array.dtype.kind == "i" else array.clip(-limit, limit).astype(dtype)
         for name, array in data.tensors.items()
     }
     return replace(data, tensors=tensors)

@@ -4,7 +4,6 @@ Notation
     N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -25,7 +24,7 @@ from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.packed import in_round, rank_within_ray
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
-from neurocity.svraster import octree, shading
+from neurocity.svraster import native, octree, shading
 from neurocity.svraster.config import SVRasterConfig
 from neurocity.svraster.fixed_budget import descend_rows, most_items
 from neurocity.svraster.layout import base_voxels, possible_voxels
@@ -135,7 +134,7 @@ class SVRaster(nn.Module):
         if recorded_for("kernels"):
             render = self.render_by_native_operator(origins, directions)
         elif self.runs_compiled(origins):
-            render = self.render_compiled(origins, directions)
+            return self.render_compiled(origins, directions)
         else:
             render = self.render_in_rounds(origins, directions)
         return self.composite_over_sky(render, directions) if self.sky_enabled else render
@@ -192,14 +191,13 @@ class SVRaster(nn.Module):
 
     @torch.jit.unused
     def render_compiled(self, origins: Tensor, directions: Tensor) -> RayRender:
-        """`render` by compiled CPU kernels: by one alone where no gradients are asked for."""
+        """`forward` by compiled CPU kernels: by one alone where no gradients are asked for."""
         if torch.is_grad_enabled() and self.density.requires_grad:
-            return self.render(origins, directions)
-        data = self.kernel_data()
-        voxels = {name: tensor for name, tensor in data.tensors.items() if name != "sky"}
+            render = self.render(origins, directions)
+            return self.composite_over_sky(render, directions) if self.sky_enabled else render
         rays = Rays(*arrays(origins.t(), directions.t()))
         light = Light.empty(len(rays))
-        render_voxels_cpu(replace(data, tensors=voxels), rays, light, threads=torch.get_num_threads())
+        render_voxels_cpu(self.kernel_data(), rays, light, threads=torch.get_num_threads())
         return RayRender(*map(torch.from_numpy, light))
 
     @torch.jit.unused
@@ -227,6 +225,11 @@ class SVRaster(nn.Module):
             "faintest": self.faintest,
         }
         return SceneData("voxels", dict(zip(tensors, arrays(*tensors.values()), strict=True)), settings)
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        return native.scene_data(self, arrays(self.sh0)[0].dtype.type)
 
     @torch.jit.unused
     def render_by_native_operator(self, origins: Tensor, directions: Tensor) -> RayRender:

@@ -12,15 +12,11 @@ A kernel of its own follows a ray like this, and may stop whenever it likes:
         ...
 """
 
-from functools import partial
 from typing import Final
 
 import numba
 import numpy as np
-import torch
-from torch import Tensor
 
-from neurocity.rendering.cpu_kernels import arrays, count_then_fill
 from neurocity.svraster.config import MAX_LEVELS
 from neurocity.svraster.octree import EMPTY, FIRST_VOXEL
 
@@ -86,37 +82,3 @@ def next_voxel(children, ray, nodes, pieces, top):  # type: ignore[no-untyped-de
                     top += 1
             end = start
     return -1, np.float32(0.0), np.float32(0.0), 0
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _walk(origins, inverse, nearest, children, fill, out, begin, end):  # type: ignore[no-untyped-def]
-    """Count the voxels of rays [begin, end) into `offsets`, or write the intervals when `fill`."""
-    voxels, nears, fars, rays, offsets = out
-    nodes, pieces = np.empty(STACK, np.int64), np.empty((STACK, 6), np.float32)
-    for r in range(begin, end):
-        ray = (origins[0, r], origins[1, r], origins[2, r], inverse[0, r], inverse[1, r], inverse[2, r])
-        top = enter(ray, nearest, nodes, pieces)
-        n = offsets[r]
-        found = 0
-        while top > 0:
-            voxel, near, far, top = next_voxel(children, ray, nodes, pieces, top)
-            if voxel < 0:
-                break
-            if fill:
-                voxels[n], nears[n], fars[n], rays[n] = voxel, near, far, r
-            n += 1
-            found += 1
-        if not fill:
-            offsets[r + 1] = found
-
-
-def walk_cpu(origins: Tensor, inverse: Tensor, nearest: float, children: Tensor) -> tuple[Tensor, ...]:
-    """`traversal.descend` for CPU tensors: voxel, near, far, ray_index, offsets."""
-    inputs = *arrays(origins, inverse), np.float32(nearest), *arrays(children)
-    return count_then_fill(partial(_walk, *inputs), origins.shape[1], _intervals)
-
-
-def _intervals(count: int) -> tuple[Tensor, ...]:
-    """Room for voxel, near, far and ray index of `count` intervals."""
-    voxel, index = torch.empty(2, count, dtype=torch.int64)
-    return voxel, torch.empty(count), torch.empty(count), index

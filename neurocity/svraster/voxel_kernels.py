@@ -5,7 +5,8 @@ where too little light is left. Backward walks the recorded intervals from the l
 colour gradients with each thread owning a share of the voxels, so that equal inputs give equal sums, whatever
 the timing. The arithmetic is that of `traversal`, `shading` and `losses`.
 
-numba's cache does not see changes of `traversal_kernels` and `shading_kernels`; see there. Their number: 2.
+numba's cache knows this file's text alone. When `traversal_kernels` or `shading_kernels` change, change this
+number, or processes go on with what they compiled before: 3.
 """
 
 import numba

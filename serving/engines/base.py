@@ -45,6 +45,13 @@ class EngineOptions(BaseModel):
     """Calls that an in-process engine runs at the same time; further ones wait in order."""
 
 
+class Served(NamedTuple):
+    """What renders a scene: the name of an engine in `ENGINES`, and why it is that one."""
+
+    engine: str
+    reason: str
+
+
 class Engine(Protocol):
     """Renders rays of the scenes it has opened. All methods are called from one event loop.
 
@@ -67,10 +74,13 @@ class Engine(Protocol):
     def scenes(self) -> Mapping[str, SceneManifest]:
         """Scene name -> manifest of the version that `render` uses."""
 
+    def served_by(self, scene: str) -> Served:
+        """What renders that scene of `scenes`."""
+
     async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
         """Light of R >= 1 rays, without blocking the event loop.
 
-        The engine cuts R into calls of at most the manifest's `rays_per_call`, so that memory stays bounded
+        An engine may cut R into calls of at most the manifest's `rays_per_call`, so that memory stays bounded
         and the renders of several clients take turns.
 
         rays: with radii exactly where the manifest says that the scene takes them.
@@ -92,15 +102,25 @@ class Engine(Protocol):
 
 
 class EngineEntry(NamedTuple):
-    """An engine's class as `module:class`, and what installs its library."""
+    """An engine's class as `module:class`, and what installs its library.
+
+    automatic: the format whose scenes the engine `auto` gives it, unless an engine before it has them.
+    """
 
     path: str
     install: str
+    automatic: str = ""
 
 
 ENGINES: dict[str, EngineEntry] = {
-    "onnxruntime": EngineEntry("serving.engines.onnxruntime_engine:OnnxRuntimeEngine", "neurocity[serve]"),
-    "torch": EngineEntry("serving.engines.torchscript_engine:TorchScriptEngine", "neurocity[cpu]"),
+    "auto": EngineEntry("serving.engines.auto_engine:AutoEngine", "neurocity"),
+    "native": EngineEntry("serving.engines.native_engine:NativeEngine", "neurocity", "native"),
+    "onnxruntime": EngineEntry(
+        "serving.engines.onnxruntime_engine:OnnxRuntimeEngine", "neurocity[onnxruntime]", "onnx"
+    ),
+    "torch": EngineEntry(
+        "serving.engines.torchscript_engine:TorchScriptEngine", "neurocity[cpu]", "torchscript"
+    ),
     "triton": EngineEntry("serving.engines.triton_engine:TritonEngine", "neurocity[triton]"),
 }
 
@@ -126,6 +146,11 @@ def engine_class(name: str) -> type[Engine]:
 async def open_engine(name: str, options: EngineOptions) -> Engine:
     """Open the engine registered under `name`. Raises as `engine_class` and `Engine.open` do."""
     return await engine_class(name).open(options)
+
+
+def asked_for(engine: str) -> Served:
+    """What is said of every scene of an engine that was asked for by its name."""
+    return Served(engine, f"--engine {engine}")
 
 
 def find_scene(scenes: Mapping[str, SceneManifest], scene: str) -> SceneManifest:

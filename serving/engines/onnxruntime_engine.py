@@ -1,4 +1,4 @@
-"""ONNX Runtime in this process: the default engine."""
+"""ONNX Runtime in this process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +40,7 @@ class OnnxRuntimeEngine(InProcessEngine):
             )
         return session
 
-    def prepare(self, program: Any, inputs: Inputs) -> tuple[Call, Callable[[], None]]:
+    def prepare(self, program: Any, inputs: Inputs, width: int) -> tuple[Call, Callable[[], None]]:  # noqa: ARG002
         """See `InProcessEngine.prepare`."""
         run_options = onnxruntime.RunOptions()
 

@@ -49,6 +49,8 @@ async def render_in_tiles(
     at_once: calls that are under way at the same time. The first that fails ends the others and is raised.
     """
     rays = len(next(iter(inputs.values())))
+    if rays <= rays_per_call:
+        return await render_tile(inputs)
     whole = Light.empty(rays)
     tiles = (slice(start, start + rays_per_call) for start in range(0, rays, rays_per_call))
 

@@ -34,7 +34,7 @@ class TorchScriptEngine(InProcessEngine):
             warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", DeprecationWarning)
             return self._torch.jit.load(version.artefact, map_location=options.device).eval()
 
-    def prepare(self, program: Any, inputs: Inputs) -> tuple[Call, None]:
+    def prepare(self, program: Any, inputs: Inputs, width: int) -> tuple[Call, None]:  # noqa: ARG002
         """See `InProcessEngine.prepare`."""
 
         def call() -> Iterable[Float32]:
@@ -53,7 +53,7 @@ def import_torch(device: str) -> Any:
         torch = importlib.import_module("torch")
     except ImportError as error:
         raise MissingDependencyError(
-            f"the torch engine needs PyTorch ({error}); install neurocity[cpu], or use --engine onnxruntime"
+            f"the torch engine needs PyTorch ({error}); install neurocity[cpu], or use --engine auto"
         ) from None
     if device == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError("device 'cuda': PyTorch sees no CUDA device; use --device cpu")

@@ -20,7 +20,7 @@ from neurocity.contract import RENDER_OUTPUTS, SceneManifest
 from neurocity.errors import ConfigError, EngineError, EngineUnavailableError, ManifestError
 from neurocity.light import Light
 from neurocity.triton_channel import CHANNEL_ARGUMENTS, engine_error, import_client
-from serving.engines.base import EngineOptions, find_scene, seconds_left
+from serving.engines.base import EngineOptions, Served, asked_for, find_scene, seconds_left
 from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_tiles
 from serving.engines.triton_models import CLIENT, PREFERRED_FORMATS, Model, find_models
 
@@ -53,6 +53,10 @@ class TritonEngine:
     def scenes(self) -> Mapping[str, SceneManifest]:
         """See `Engine.scenes`."""
         return self._manifests
+
+    def served_by(self, scene: str) -> Served:  # noqa: ARG002, all are
+        """See `Engine.served_by`."""
+        return asked_for(self.name)
 
     async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
         """See `Engine.render`."""

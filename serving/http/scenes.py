@@ -9,18 +9,21 @@ from neurocity.contract import SceneManifest, View
 from neurocity.errors import SceneNotFoundError
 from serving.http.problems import problem_responses
 from serving.render.options import FormatName, OutputName
-from serving.state import GatewayOfApp
+from serving.state import Gateway, GatewayOfApp
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 
 
 class SceneSummary(BaseModel):
-    """One line of the list of scenes."""
+    """One line of the list of scenes. engine, engine_reason: what renders it, and why that does."""
 
     scene: str
     version: int
     family: str
     format: str
+    precision: str
+    engine: str
+    engine_reason: str
 
 
 class SceneList(BaseModel):
@@ -44,8 +47,6 @@ class SceneDescription(SceneSummary):
     views: held-out views, good places to start from. parity: the measured equality with the trained model.
     """
 
-    engine: str
-    precision: str
     bounds: tuple[float, float, float, float, float, float]
     up: tuple[float, float, float]
     background: tuple[float, float, float] | None
@@ -65,7 +66,7 @@ class SceneDescription(SceneSummary):
 @router.get("", summary="List the scenes")
 async def list_scenes(gateway: GatewayOfApp) -> SceneList:
     """Every scene with the version that is served."""
-    return SceneList(scenes=[_summary(item) for item in gateway.service.scenes().values()])
+    return SceneList(scenes=[_summary(gateway, item) for item in gateway.service.scenes().values()])
 
 
 @router.get("/{scene}", summary="Describe a scene", responses=problem_responses(SceneNotFoundError))
@@ -73,9 +74,7 @@ async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
     """Bounds, up, background, views, limits, and where the artefact comes from."""
     manifest = gateway.service.scene(scene)
     return SceneDescription(
-        **_summary(manifest).model_dump(),
-        engine=gateway.service.engine_name,
-        precision=manifest.precision,
+        **_summary(gateway, manifest).model_dump(),
         bounds=manifest.info.bounds,
         up=manifest.info.up,
         background=manifest.info.background,
@@ -93,5 +92,14 @@ async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
     )
 
 
-def _summary(manifest: SceneManifest) -> SceneSummary:
-    return SceneSummary.model_validate(manifest, from_attributes=True)
+def _summary(gateway: Gateway, manifest: SceneManifest) -> SceneSummary:
+    served = gateway.service.served_by(manifest.scene)
+    return SceneSummary(
+        scene=manifest.scene,
+        version=manifest.version,
+        family=manifest.family,
+        format=manifest.format,
+        precision=manifest.precision,
+        engine=served.engine,
+        engine_reason=served.reason,
+    )

@@ -1,6 +1,7 @@
 """Rendered light to encoded images."""
 
 import io
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,12 @@ MEDIA_TYPES = {
     "webp": "image/webp",
     "npy": "application/x-npy",
 }
-PNG_COMPRESSION = 3
-"""zlib level: 6 takes three times as long for a few percent."""
+PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+"""In PNG's filtered differences zlib finds little more than runs: to look for runs alone takes less time than
+any other way, and pictures become as small as by level 6. An 800x800 picture of lego, CPU time: 24 ms and
+350 KiB; level 1 27 ms and 392 KiB, level 3 32 ms and 382 KiB, level 6 62 ms and 351 KiB."""
+WEBP = {"method": 2}
+"""4, which is Pillow's own choice, takes twice as long (46 ms against 22 ms) for 4 % less."""
 DEPTH_COUNTS = 65_535
 
 
@@ -71,7 +76,7 @@ def encode_depth(light: Light, kind: str, encoding: str) -> EncodedImage:
     text = PngInfo()
     for name, value in notes.items():
         text.add_text(name, value)
-    return _picture(counts, "png", notes, pnginfo=text, compress_level=PNG_COMPRESSION)
+    return _picture(counts, "png", notes, pnginfo=text, **PNG)
 
 
 def _values(values: Float32, options: RenderOptions) -> EncodedImage:
@@ -79,8 +84,9 @@ def _values(values: Float32, options: RenderOptions) -> EncodedImage:
     if options.format == "npy":
         return _npy(values, {})
     if options.format == "png":
-        return _picture(to_bytes(values), "png", {}, compress_level=PNG_COMPRESSION)
-    return _picture(to_bytes(values), options.format, {}, quality=options.quality or DEFAULT_QUALITY)
+        return _picture(to_bytes(values), "png", {}, **PNG)
+    speed = WEBP if options.format == "webp" else {}
+    return _picture(to_bytes(values), options.format, {}, quality=options.quality or DEFAULT_QUALITY, **speed)
 
 
 def _npy(values: Float32, notes: dict[str, str]) -> EncodedImage:

@@ -7,13 +7,18 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from neurocity.cameras import Camera
 from neurocity.contract import SceneManifest
-from serving.engines.base import Engine, find_scene
+from serving.engines.base import Engine, Served, find_scene
 from serving.render.cancel import Cancel
 from serving.render.images import EncodedImage, encode
 from serving.render.options import Limits, RenderOptions
+
+SMALL_PIXELS = 2**16
+"""Pixels whose rays, and whose numbers as npy, are made on the event loop: in half a millisecond each, which
+is as long as the way to another thread and back takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,6 @@ class RenderService:
     """Makes pictures of the scenes of an engine, within limits."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
-        self.engine_name = engine.name
         self._engine = engine
         self._limits = limits
 
@@ -50,6 +54,10 @@ class RenderService:
     def scene(self, name: str) -> SceneManifest:
         """The manifest of a scene; raises SceneNotFoundError that lists the known ones."""
         return find_scene(self._engine.scenes(), name)
+
+    def served_by(self, name: str) -> Served:
+        """What renders that scene of `scenes`, and why it does."""
+        return self._engine.served_by(name)
 
     def check(self, scene: str, width: int, height: int) -> SceneManifest:
         """The scene's manifest, when a picture of that size may be asked of it; cheap.
@@ -76,11 +84,15 @@ class RenderService:
         camera = request.camera
         manifest = self.check(request.scene, camera.width, camera.height)
         started = time.perf_counter()
-        rays = await asyncio.to_thread(camera.rays, radii=manifest.takes_ray_radii)
+        small = camera.width * camera.height <= SMALL_PIXELS
+        make_rays = partial(camera.rays, radii=manifest.takes_ray_radii)
+        rays = make_rays() if small else await asyncio.to_thread(make_rays)
         light = await self._engine.render(request.scene, rays, deadline)
         rendered = time.perf_counter()
         picture = light.as_image(camera.height, camera.width)
-        image = await asyncio.to_thread(encode, picture, manifest, request.options)
+        make_image = partial(encode, picture, manifest, request.options)
+        at_once = small and request.options.format == "npy"  # the others are compressed
+        image = make_image() if at_once else await asyncio.to_thread(make_image)
         return Picture(
             image=image,
             scene_version=manifest.version,

@@ -19,15 +19,15 @@
 
 namespace neurocity {
 
-// What all marched fields have.
+// What all marched fields have; the jump field is of int8_t.
 struct MarchedData {
   MarchSpace space;
   const float* sky;  // weights as `sky_colors` takes them, or null where there is none
   float far, density_scale, visible_weight, least_light;
 };
 
-constexpr int GROUP = 64;  // rays that are followed together
-constexpr int EACH = 8;    // samples of a ray in a round
+constexpr int GROUP = 128;  // rays that are followed together
+constexpr int EACH = 4;     // samples of a ray in a round
 constexpr int MOST_SAMPLES = GROUP * EACH;
 constexpr int TILE = 48;   // rows that go through a network together
 constexpr int BLOCK = 16;  // points that are encoded together
@@ -42,14 +42,8 @@ inline Lanes<WIDTH> density_activation(Lanes<WIDTH> x) {
   return select(x == x, value, x);
 }
 
-// 1 - e^-x for x >= 0, exact to a few units in the last place; NaN stays.
-inline Lanes<WIDTH> absorbed(Lanes<WIDTH> x) {
-  Lanes<WIDTH> series(-1.0f / 720.0f);
-  for (const float term : {1.0f / 120.0f, -1.0f / 24.0f, 1.0f / 6.0f, -0.5f, 1.0f})
-    series = fused(series, x, Lanes<WIDTH>(term));
-  const Lanes<WIDTH> value = select(x < Lanes<WIDTH>(0.25f), series * x, 1.0f - exponential(-x));
-  return select(x == x, value, x);
-}
+// 1 - e^-x for x >= 0; NaN stays.
+inline Lanes<WIDTH> absorbed(Lanes<WIDTH> x) { return select(x == x, one_minus_exponential(x), x); }
 
 // 1 / (1 + e^-x); NaN stays.
 inline Lanes<WIDTH> sigmoid(Lanes<WIDTH> x) { return select(x == x, 1.0f / (1.0f + exponential(-x)), x); }
@@ -273,8 +267,8 @@ class FieldRenderer {
 
   const MarchedData data_;
   Field field_;
-  const Marcher<false> bounded_;
-  const Marcher<true> unbounded_;
+  const Marcher<false, int8_t> bounded_;
+  const Marcher<true, int8_t> unbounded_;
 
   // Of the group's rays.
   int64_t ray_[GROUP];

@@ -108,8 +108,8 @@ class Network {
     }
   }
 
-  // Floats of a row of outputs.
-  int width() const { return layers_.back().width(); }
+  // Floats of a row of outputs; 0 of a network without layers.
+  int width() const { return layers_.empty() ? 0 : layers_.back().width(); }
 
   // Floats of scratch that `apply` needs for `count` rows, which MOST_ROWS divides.
   size_t scratch(int count) const { return 2 * static_cast<size_t>(count) * widest_; }

@@ -92,13 +92,14 @@ Lanes<N> optical_depth(const Corners& corners, const Voxel& voxel, const float (
   for (int axis = 0; axis < 3; ++axis)
     start[axis] = (eye[axis] - (voxel.center[axis] - 2.0f * voxel.quarter)) * scale;
   const Lanes<N> width = max(end - begin, Lanes<N>(0.0f)) * (1.0f / samples);
-  Lanes<N> total = 0.0f;
-  for (int sample = 0; sample < samples; ++sample) {
+  const auto density_at = [&](int sample) {
     const Lanes<N> t = fused(width, Lanes<N>(sample + 0.5f), begin) * scale;
     Lanes<N> place[3];
     for (int axis = 0; axis < 3; ++axis) place[axis] = fused(speed[axis], t, Lanes<N>(start[axis]));
-    total += explin(interpolate(corners, place));
-  }
+    return explin(interpolate(corners, place));
+  };
+  Lanes<N> total = density_at(0);
+  for (int sample = 1; sample < samples; ++sample) total += density_at(sample);
   return total * width;
 }
 

@@ -13,5 +13,5 @@ class ToyEngine(InProcessEngine):
     def load(self, version, _options):
         return ReferenceEvaluator(str(version.artefact))
 
-    def prepare(self, program, inputs):
+    def prepare(self, program, inputs, _width):
         return lambda: program.run(["rgb", "depth", "opacity"], inputs), None
