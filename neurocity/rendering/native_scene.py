@@ -38,7 +38,11 @@ class Marched(Protocol):
 def march_arrays(field: Marched, jump: Tensor) -> dict[str, np.ndarray]:
     """The tensors of march and sky, by name. jump [G^3]: of the occupancy grid."""
     marcher = field.marcher
-    tensors = {"bounds": torch.stack([marcher.low, marcher.high]), "jump": jump.char(), "edges": marcher.edges}
+    tensors = {
+        "bounds": torch.stack([marcher.low, marcher.high]),
+        "jump": jump.char(),
+        "edges": marcher.edges,
+    }
     if field.sky_enabled:
         tensors["sky"] = field.sky_net.flat_weights()
     return dict(zip(tensors, arrays(*tensors.values()), strict=True))
