@@ -3,7 +3,6 @@
 The last test runs the others again with numba's check of every index, which kernels are compiled without.
 """
 
-import copy
 import os
 import subprocess
 import sys
@@ -17,9 +16,7 @@ from instant_ngp_field import instant_ngp_field, rays_around
 from svraster_scene import random_model
 from torch import Tensor, nn
 
-from neurocity.grid_nerf.planes import PlaneLineFeatures
 from neurocity.rendering.cpu_kernels import without_kernels
-from neurocity.rendering.hash_grid import HashGrid
 from neurocity.svraster.training.differentiable import TrainingPass
 
 CHECKED = "NUMBA_BOUNDSCHECK"
@@ -86,37 +83,6 @@ def test_training_rays_that_are_not_numbers_take_no_part() -> None:
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(one, other)
-
-
-def encodings() -> list[nn.Module]:
-    """Both encodings that have kernels; the hash grids have dense levels, whose rows nothing wraps."""
-    sizes = {"levels": 4, "log2_rows": 10, "coarsest": 4, "finest": 24}
-    planes = PlaneLineFeatures(
-        initial=(8, 8, 8), final=(8, 8, 8), modes=[(0, 1, 2)], divisors=[1, 2], components=3
-    )
-    return [
-        HashGrid(features=1, **sizes),
-        HashGrid(features=4, hash_kind="xor", **sizes),
-        planes,
-    ]
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_points_that_are_nowhere_read_and_write_inside_of_the_tables(number: int) -> None:
-    encoding = encodings()[number]
-    bad = torch.tensor([*NOT_NUMBERS, 3e38, -3e38, 1e10, -1e10, 17.0, -17.0])
-    inside = torch.rand(3, 20)
-    points = torch.cat(
-        [inside, *(inside.scatter(0, torch.full((1, 9), axis), bad[None]) for axis in range(3))], 1
-    )
-    alone, together = copy.deepcopy(encoding), encoding
-    expected, got = alone(inside), together(points)
-    assert torch.equal(got[:20], expected)
-    expected.sum().backward()
-    got[:20].sum().backward()
-    for one, other in zip(alone.parameters(), together.parameters(), strict=True):
-        assert torch.equal(torch.where(other.grad.isnan(), one.grad, other.grad), one.grad)
-    assert bool(got[20].isnan().any()), "what is no number stays none"
 
 
 @pytest.mark.slow
