@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurocity.cameras import Camera
 
@@ -55,7 +55,7 @@ class _Picture:
     def __init__(self, camera: Camera, alpha: Tensor) -> None:
         self.camera = camera
         self.pixels_per_radian = _pixels_per_radian(camera)
-        self.grown = cache(partial(_grow, alpha))
+        self.near_matter = cache(partial(_near_matter, alpha))
 
 
 def _survivors(pictures: Sequence[_Picture], radius: float, centers: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def _look(picture: _Picture, centers: np.ndarray, radius: float) -> tuple[np.nda
     pad = math.ceil(reach[inside].max(initial=0.0))
     if inside.any() and 2 * pad < min(camera.width, camera.height):
         columns, rows = pixels[inside].astype(np.int64).T
-        empty[inside] = picture.grown(pad)[rows, columns] == 0.0
+        empty[inside] = ~picture.near_matter(pad)[rows, columns]
     return seen, empty
 
 
@@ -104,9 +104,17 @@ def _pixels_per_radian(camera: Camera) -> float:
     return float(np.nanmax(np.linalg.norm(steps[1:], axis=1)[:, None] / angles))
 
 
-def _grow(alpha: Tensor, pad: int) -> np.ndarray:
-    """Maximum of alpha [H, W] over squares of 2 pad + 1 pixels; beyond its border all is taken as opaque."""
-    grown = nn.functional.pad(alpha[None, None], (pad, pad, pad, pad), value=1.0)
-    for kernel in ((1, 2 * pad + 1), (2 * pad + 1, 1)):
-        grown = nn.functional.max_pool2d(grown, kernel, stride=1)
-    return grown[0, 0].numpy()
+def _near_matter(alpha: Tensor, pad: int) -> np.ndarray:
+    """Where a square of 2 pad + 1 pixels has one that is not fully transparent, [H, W] bool.
+
+    Beyond the border of alpha [H, W] all is taken as opaque.
+    """
+    near = np.pad(alpha.numpy() > 0.0, pad, constant_values=True)
+    for axis in range(2):
+        covered = 1
+        while covered < 2 * pad + 1:
+            step = min(covered, 2 * pad + 1 - covered)
+            rows = np.moveaxis(near, axis, 0)
+            near = np.moveaxis(rows[step:] | rows[:-step], 0, axis)
+            covered += step
+    return near

@@ -1,13 +1,9 @@
-"""The compiled CPU kernels on rays and points that are not numbers, or far from every scene.
+"""The compiled CPU kernels on rays that are not numbers, or far from every scene.
 
-The last test runs the others again with numba's check of every index, which kernels are compiled without.
+`make check-kernels` runs them with checks of every address.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +15,6 @@ from torch import Tensor, nn
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.svraster.training.differentiable import TrainingPass
 
-CHECKED = "NUMBA_BOUNDSCHECK"
 NOT_NUMBERS = (torch.nan, torch.inf, -torch.inf)
 WHOLE = 40
 """Rays of a bundle that are as they should be, before the others."""
@@ -83,12 +78,3 @@ def test_training_rays_that_are_not_numbers_take_no_part() -> None:
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(one, other)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CHECKED in os.environ, reason="this is the run with checked indices")
-def test_no_index_leaves_its_table(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
-    checked = {**os.environ, CHECKED: "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    result = subprocess.run(command, env=checked, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout
