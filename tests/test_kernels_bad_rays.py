@@ -13,6 +13,7 @@ from svraster_scene import random_model
 from torch import Tensor, nn
 
 from neurocity.rendering.cpu_kernels import without_kernels
+from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.svraster.training.differentiable import TrainingPass
 
 NOT_NUMBERS = (torch.nan, torch.inf, -torch.inf)
@@ -47,9 +48,12 @@ def test_kernels_give_what_the_graph_gives_for_rays_that_are_not_numbers(name: s
     model, rays = MODELS[name](), spoilt_rays(NOT_NUMBERS)
     with without_kernels():
         expected = model(*rays)
+    # Kernels stop where less light is left, which then comes from the sky, far away.
+    beyond = NEGLIGIBLE_LIGHT * model.marcher.far if getattr(model, "sky_enabled", False) else 0.0
     for field, a, b in zip(expected._fields, model(*rays), expected, strict=True):
+        atol = 1e-4 + (beyond if field == "depth" else 0.0)
         torch.testing.assert_close(
-            a, b, rtol=1e-4, atol=1e-4, equal_nan=True, msg=lambda text, at=field: f"{at}: {text}"
+            a, b, rtol=1e-4, atol=atol, equal_nan=True, msg=lambda text, at=field: f"{at}: {text}"
         )
 
 
