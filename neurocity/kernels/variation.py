@@ -34,8 +34,8 @@ def total_variation(
     density [M] float32; voxel_points [N, 8] int32: corners of voxels by octant. The result does not depend on
     the number of threads.
     """
-    assert density.dtype == np.float32
-    assert voxel_points.dtype == np.int32
+    assert density.dtype == np.float32, "kernels take float32 densities"
+    assert voxel_points.dtype == np.int32, "kernels take int32 indices"
     threads = min(threads, CHUNKS)
     sums = np.empty(CHUNKS)
     slopes = np.empty((threads, len(density)), np.int8)

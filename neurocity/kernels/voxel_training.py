@@ -35,6 +35,7 @@ class VoxelTrainingArguments(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in (*_INPUTS, *_TENSORS, "tape", *_LIGHT, "evaluated")),
         *((f"{name}_slopes", ctypes.c_void_p) for name in _LIGHT),
         *((name, ctypes.c_void_p) for name in (*_GRADIENTS, *_STATISTICS)),
+        ("voxels", ctypes.c_int64),
         ("points", ctypes.c_int64),
         ("root_low", ctypes.c_float * 3),
         *((name, ctypes.c_float) for name in _NUMBERS),
@@ -46,9 +47,9 @@ class VoxelTrainingArguments(ctypes.Structure):
 class TrainingInputs:
     """What one pass is made of.
 
-    model: as `voxels.render_voxels` takes it, with the model's own tensors. rays: those of squares of
-    `rays.width` pixels are rendered together. photograph [R, 3]: their colours. pixel_widths [R]: of pixels
-    at unit distance. sh_degree: bands of spherical harmonics in use. distance_unit: where the contraction of
+    model: as `voxels.render_voxels` takes it, with the model's own tensors. rays: squares of pixels one below
+    the other are an image as wide as they are. photograph [R, 3]: colours of pixels. pixel_widths [R]: at
+    unit distance. sh_degree: bands of spherical harmonics in use. distance_unit: where the contraction of
     distances begins. distorting: whether distortion is computed, else it is 0.
     """
 
@@ -71,9 +72,9 @@ class TracedLight(NamedTuple):
 
 
 class VoxelSums(NamedTuple):
-    """What the way back adds to, float32 in C order.
+    """What the way back gives, float32 in C order.
 
-    Gradients by density [M], sh0 [N, 3] and shs [N, B, 3]; statistics of voxels [N].
+    Gradients by density [M], sh0 [N, 3] and shs [N, B, 3] are written, statistics of voxels [N] added to.
     """
 
     density: np.ndarray
@@ -108,10 +109,10 @@ def trace_voxels(inputs: TrainingInputs, tape: VoxelTape, light: TracedLight, *,
     return int(evaluated.sum())
 
 
-def add_voxel_gradients(
+def voxel_gradients(
     inputs: TrainingInputs, tape: VoxelTape, slopes: TracedLight, sums: VoxelSums, *, threads: int
 ) -> None:
-    """Go back from gradients by light, and add to `sums`. tape: of `trace_voxels` with equal inputs.
+    """Go back from gradients by light to `sums`. tape: of `trace_voxels` with equal inputs.
 
     The sums do not depend on the number of threads.
     """
@@ -120,7 +121,7 @@ def add_voxel_gradients(
     places |= {name: address(array) for name, array in zip(names, sums, strict=True)}
     arguments = _arguments(inputs, tape, **places)
     call("nc_go_back_along_rays", arguments, tape.parts, threads=threads)
-    call("nc_add_voxel_gradients", arguments, library().nc_voxel_gradient_owners(), threads=threads)
+    call("nc_sum_voxel_gradients", arguments, library().nc_voxel_gradient_owners(), threads=threads)
 
 
 def ray_parts(rays: Rays) -> int:
@@ -136,6 +137,7 @@ def _arguments(inputs: TrainingInputs, tape: VoxelTape, **places: int) -> VoxelT
         photograph=address(inputs.photograph),
         pixel_widths=address(inputs.pixel_widths),
         tape=tape.handle,
+        voxels=len(model.tensors["sh0"]),
         points=len(model.tensors["density"]),
         root_low=tuple(model.tensors["root_low"].tolist()),
         distance_unit=inputs.distance_unit,

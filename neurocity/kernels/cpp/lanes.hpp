@@ -255,6 +255,8 @@ struct LanesOfInt {
     std::memcpy(&result.v, values, sizeof result.v);
     return result;
   }
+  void store(int32_t* values) const { std::memcpy(values, &v, sizeof v); }
+
   int32_t operator[](int lane) const {
     if constexpr (N == 1)
       return v;

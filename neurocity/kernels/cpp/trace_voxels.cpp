@@ -161,7 +161,8 @@ class Tracer {
       const float before = left_[lane], absorbed = before * absorbing[index];
       evaluated_ += index < block.count && before > least;
       block.before[index] = before;
-      block.behind[index] = left_[lane] = before - absorbed;
+      block.absorbed[index] = absorbed;
+      left_[lane] = before - absorbed;
       const float weight = std::max(std::min(absorbed, before - least), 0.0f) * seen;
       for (int channel = 0; channel < 3; ++channel)
         rgb_[channel][lane] += weight * block.color[channel][index];

@@ -35,9 +35,8 @@ struct BlockSlopes {
 };
 
 Wide weights_of(const VoxelTrainingArguments& pass, const Block& block) {
-  const Wide least = pass.least_light, zero = 0.0f;
-  return (max(Wide::load(block.before) - least, zero) - max(Wide::load(block.behind) - least, zero)) *
-         pass.share_seen();
+  const Wide visible = Wide::load(block.before) - pass.least_light;
+  return max(min(Wide::load(block.absorbed), visible), Wide(0.0f)) * pass.share_seen();
 }
 
 void sum_in_front(const VoxelTrainingArguments& pass, const Block& block, PacketSlopes& rays) {
@@ -76,7 +75,7 @@ void add_distortion(const VoxelTrainingArguments& pass, const Block& block, cons
 // Goes back over a block: gradients by its intervals' weights and optical depths.
 BlockSlopes back_over(const VoxelTrainingArguments& pass, const Block& block, PacketSlopes& rays) {
   const Wide least = pass.least_light, zero = 0.0f;
-  const Wide before = Wide::load(block.before), behind = Wide::load(block.behind);
+  const Wide before = Wide::load(block.before), behind = before - Wide::load(block.absorbed);
   Wide rgb_slopes[3], colors[3];
   of_lanes(rays.rgb, block, rgb_slopes);
   load(block.color, colors);
@@ -158,27 +157,23 @@ struct BlockUpdates {
   }
 };
 
-// Who owns points, and voxels by their first corner. Neighbours have near numbers: owners have ranges of
-// them, so that most voxels have all their corners in one.
+// Who owns the rows of a table: ranges of 2^shift.
 struct Ownership {
-  const int32_t* voxel_points;
   int shift = 0;
 
-  explicit Ownership(const VoxelTrainingArguments& pass) : voxel_points(pass.voxel_points) {
-    while ((pass.points - 1) >> shift >= OWNERS) ++shift;
+  explicit Ownership(int64_t rows) {
+    while ((rows - 1) >> shift >= OWNERS) ++shift;
   }
-  const int32_t* corners(int32_t voxel) const { return voxel_points + int64_t{voxel} * 8; }
-  int of(int32_t point) const { return point >> shift; }
+  int of(int32_t row) const { return row >> shift; }
 };
 
-void hand_out(const Ownership& owners, const Block& block, const BlockUpdates& updates, PartTape& tape) {
+void hand_out(const VoxelTrainingArguments& pass, const Block& block, const BlockUpdates& updates,
+              PartTape& tape) {
+  const Ownership voxels(pass.voxels), points(pass.points);
   for (int index = 0; index < block.count; ++index) {
-    if (!(updates.weight[index] > 0.0f)) continue;  // of a ray that had ended
+    if (!(block.before[index] > pass.least_light)) continue;  // of a ray that had ended
     const int32_t voxel = block.voxel[index];
-    const int32_t* const points = owners.corners(voxel);
-    int owner[8];
-    for (int corner = 0; corner < 8; ++corner) owner[corner] = owners.of(points[corner]);
-    Update& update = tape.updates[owner[0]].add();
+    VoxelUpdate& update = tape.voxels[voxels.of(voxel)].add();
     update.voxel = voxel;
     for (int axis = 0; axis < 3; ++axis) {
       update.view[axis] = updates.view[axis][index];
@@ -187,21 +182,23 @@ void hand_out(const Ownership& owners, const Block& block, const BlockUpdates& u
     update.priority = updates.priority[index];
     update.weight = updates.weight[index];
     update.footprint = updates.footprint[index];
-    for (int corner = 0; corner < 8; ++corner) update.corners[corner] = updates.corners[corner][index];
-    for (int corner = 1; corner < 8; ++corner) {
-      if (std::find(owner, owner + corner, owner[corner]) != owner + corner) continue;
-      CornerUpdate& other = tape.corner_updates[owner[corner]].add();
-      other.voxel = voxel;
-      std::copy_n(update.corners, 8, other.corners);
+    const int32_t* const corners = pass.voxel_points + int64_t{voxel} * 8;
+    unsigned given = 0;
+    for (int corner = 0; corner < 8; ++corner) {
+      const int owner = points.of(corners[corner]);
+      if (given >> owner & 1) continue;
+      given |= 1u << owner;
+      CornerUpdate& gradients = tape.corners[owner].add();
+      gradients.voxel = voxel;
+      for (int other = 0; other < 8; ++other) gradients.corners[other] = updates.corners[other][index];
     }
   }
 }
 
 void go_back(const VoxelTrainingArguments& pass, int64_t part) {
   PartTape& tape = pass.tape->parts[part];
-  for (auto& updates : tape.updates) updates.clear();
-  for (auto& updates : tape.corner_updates) updates.clear();
-  const Ownership owners(pass);
+  for (auto& updates : tape.voxels) updates.clear();
+  for (auto& updates : tape.corners) updates.clear();
   size_t packets = 0, begin = 0;
   for_each_packet<WIDTH>(pass.rays, part, [&](const Packet<WIDTH>& packet) {
     const size_t end = tape.ends[packets++];
@@ -212,71 +209,49 @@ void go_back(const VoxelTrainingArguments& pass, int64_t part) {
     for (size_t index = end; index-- > begin;) {
       const Block& block = tape.blocks[index];
       const BlockSlopes found = back_over(pass, block, slopes);
-      hand_out(owners, block, BlockUpdates(pass, block, rays, slopes, found), tape);
+      hand_out(pass, block, BlockUpdates(pass, block, rays, slopes, found), tape);
     }
     begin = end;
   });
 }
 
-// Adds up what an owner's voxels and points got, in the order of the rays.
-class Adder {
+// Writes what an owner's voxels got, in the order of the rays.
+class VoxelAdder {
  public:
-  Adder(const VoxelTrainingArguments& pass, int owner) : pass_(pass), owners_(pass), owner_(owner) {}
+  VoxelAdder(const VoxelTrainingArguments& pass, int owner)
+      : pass_(pass), owner_(owner), others_(int64_t{3} * (pass.harmonics - 1)) {}
 
-  void add(const PartTape& part) const {
-    const Strip<Update>& updates = part.updates[owner_];
-    for (size_t begin = 0; begin < updates.size(); begin += WIDTH) {
-      const int count = static_cast<int>(std::min<size_t>(WIDTH, updates.size() - begin));
-      for (size_t next = begin + WIDTH; next < std::min(begin + 2 * WIDTH, updates.size()); ++next)
-        prefetch(updates[next].voxel);
-      add_colors(updates, begin, count);
-      for (size_t index = begin; index < begin + count; ++index) {
-        const Update& update = updates[index];
-        const int32_t voxel = update.voxel;
-        pass_.priority[voxel] += update.priority;
-        pass_.weight[voxel] = std::max(pass_.weight[voxel], update.weight);
-        pass_.footprint[voxel] = std::min(pass_.footprint[voxel], update.footprint);
-        add_corners(voxel, update.corners);
-      }
+  void run() const {
+    const int shift = Ownership(pass_.voxels).shift;
+    const int64_t begin = std::min(int64_t{owner_} << shift, pass_.voxels);
+    const int64_t end = std::min(int64_t{owner_ + 1} << shift, pass_.voxels);
+    std::fill(pass_.sh0_gradient + begin * 3, pass_.sh0_gradient + end * 3, 0.0f);
+    std::fill(pass_.shs_gradient + begin * others_, pass_.shs_gradient + end * others_, 0.0f);
+    for (const PartTape& part : pass_.tape->parts) {
+      const Strip<VoxelUpdate>& updates = part.voxels[owner_];
+      for (size_t first = 0; first < updates.size(); first += WIDTH)
+        add(updates, first, static_cast<int>(std::min<size_t>(WIDTH, updates.size() - first)));
     }
-    const Strip<CornerUpdate>& others = part.corner_updates[owner_];
-    for (size_t index = 0; index < others.size(); ++index)
-      add_corners(others[index].voxel, others[index].corners);
   }
 
  private:
-  void prefetch(int32_t voxel) const {
-    __builtin_prefetch(owners_.corners(voxel));
-    __builtin_prefetch(pass_.sh0_gradient + int64_t{voxel} * 3, 1);
-    __builtin_prefetch(pass_.priority + voxel, 1);
-    __builtin_prefetch(pass_.weight + voxel, 1);
-    __builtin_prefetch(pass_.footprint + voxel, 1);
-    const int others = (pass_.harmonics - 1) * 3;
-    const float* const row = pass_.shs_gradient + int64_t{voxel} * others;
-    for (int index = 0; index < (pass_.harmonics_in_use - 1) * 3; index += 16)
-      __builtin_prefetch(row + index, 1);
-  }
-
-  void add_corners(int32_t voxel, const float* gradients) const {
-    const int32_t* const points = owners_.corners(voxel);
-    for (int corner = 0; corner < 8; ++corner)
-      if (owners_.of(points[corner]) == owner_) pass_.density_gradient[points[corner]] += gradients[corner];
-  }
-
-  void add_colors(const Strip<Update>& updates, size_t begin, int count) const {
+  void add(const Strip<VoxelUpdate>& updates, size_t first, int count) const {
     float views[3][WIDTH] = {}, values[MAX_HARMONICS][WIDTH];
     for (int index = 0; index < count; ++index)
-      for (int axis = 0; axis < 3; ++axis) views[axis][index] = updates[begin + index].view[axis];
+      for (int axis = 0; axis < 3; ++axis) views[axis][index] = updates[first + index].view[axis];
     Wide view[3], basis[MAX_HARMONICS];
     load(views, view);
     view_harmonics(view, pass_.harmonics_in_use, basis);
     for (int harmonic = 0; harmonic < pass_.harmonics_in_use; ++harmonic)
       basis[harmonic].store(values[harmonic]);
-    const int others = pass_.harmonics - 1;
     for (int index = 0; index < count; ++index) {
-      const Update& update = updates[begin + index];
-      float* const constant = pass_.sh0_gradient + int64_t{update.voxel} * 3;
-      float* row = pass_.shs_gradient + int64_t{update.voxel} * others * 3;
+      const VoxelUpdate& update = updates[first + index];
+      const int64_t voxel = update.voxel;
+      pass_.priority[voxel] += update.priority;
+      pass_.weight[voxel] = std::max(pass_.weight[voxel], update.weight);
+      pass_.footprint[voxel] = std::min(pass_.footprint[voxel], update.footprint);
+      float* const constant = pass_.sh0_gradient + voxel * 3;
+      float* row = pass_.shs_gradient + voxel * others_;
       for (int channel = 0; channel < 3; ++channel)
         constant[channel] += FIRST_HARMONIC * update.color[channel];
       for (int harmonic = 1; harmonic < pass_.harmonics_in_use; ++harmonic, row += 3)
@@ -286,9 +261,27 @@ class Adder {
   }
 
   const VoxelTrainingArguments& pass_;
-  const Ownership owners_;
   const int owner_;
+  const int64_t others_;
 };
+
+// Writes what an owner's points got, in the order of the rays.
+void add_corners(const VoxelTrainingArguments& pass, int owner) {
+  const Ownership points(pass.points);
+  const int64_t begin = std::min(int64_t{owner} << points.shift, pass.points);
+  const int64_t end = std::min(int64_t{owner + 1} << points.shift, pass.points);
+  std::fill(pass.density_gradient + begin, pass.density_gradient + end, 0.0f);
+  for (const PartTape& part : pass.tape->parts) {
+    const Strip<CornerUpdate>& updates = part.corners[owner];
+    for (size_t index = 0; index < updates.size(); ++index) {
+      const CornerUpdate& update = updates[index];
+      const int32_t* const corners = pass.voxel_points + int64_t{update.voxel} * 8;
+      for (int corner = 0; corner < 8; ++corner)
+        if (points.of(corners[corner]) == owner)
+          pass.density_gradient[corners[corner]] += update.corners[corner];
+    }
+  }
+}
 
 }  // namespace
 }  // namespace neurocity
@@ -300,11 +293,11 @@ NEUROCITY_EXPORT int32_t nc_go_back_along_rays(const VoxelTrainingArguments* pas
   return share(work, [&](int64_t part) { go_back(*pass, part); });
 }
 
-// Adds what was found on the way back to gradients and statistics. Parts are owners of rows.
-NEUROCITY_EXPORT int32_t nc_add_voxel_gradients(const VoxelTrainingArguments* pass, Work* work) {
+// Writes gradients of what was found on the way back, and adds to statistics. Parts are owners of rows.
+NEUROCITY_EXPORT int32_t nc_sum_voxel_gradients(const VoxelTrainingArguments* pass, Work* work) {
   return share(work, [&](int64_t part) {
-    const Adder adder(*pass, static_cast<int>(part));
-    for (const PartTape& tape : pass->tape->parts) adder.add(tape);
+    VoxelAdder(*pass, static_cast<int>(part)).run();
+    add_corners(*pass, static_cast<int>(part));
   });
 }
 

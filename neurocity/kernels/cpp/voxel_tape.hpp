@@ -13,7 +13,8 @@ namespace neurocity {
 constexpr int MAX_SAMPLES = 3;
 
 // Points and voxels belong to one owner each, who adds up what they get: sums have one order, whatever the
-// threads do.
+// threads do. Neighbours have near numbers. An owner has a range of them, so that most voxels have all their
+// corners in one, and so that a range of gradients stays in the cache.
 constexpr int OWNERS = 32;
 
 // WIDTH intervals of the rays of a packet, in an order that is front to back for each ray. Those behind the
@@ -23,20 +24,19 @@ struct alignas(4 * WIDTH) Block {
   int32_t lane[WIDTH];  // of the ray in its packet
   float center[3][WIDTH], quarter[WIDTH];
   float begin[WIDTH], end[WIDTH];
-  float before[WIDTH], behind[WIDTH];  // the shares of light that reach and pass the interval
+  float before[WIDTH], absorbed[WIDTH];  // the shares of light that reach the interval, and stay there
   float color[3][WIDTH];
   float slopes[MAX_SAMPLES][WIDTH];  // of activated density at each sample
   int32_t count;
 };
 
-// What a voxel gets of an interval: gradients of its colour, seen along `view`, and of its corners'
-// densities, and statistics.
-struct Update {
+// What a voxel gets of an interval: a gradient of its colour, seen along `view`, and statistics.
+struct VoxelUpdate {
   int32_t voxel;
-  float view[3], color[3], priority, weight, footprint, corners[8];
+  float view[3], color[3], priority, weight, footprint;
 };
 
-// What points get of an interval whose voxel has another owner.
+// What a voxel's corners get of an interval: gradients of densities.
 struct CornerUpdate {
   int32_t voxel;
   float corners[8];
@@ -64,8 +64,8 @@ class Strip {
 struct PartTape {
   std::vector<size_t> ends;
   Strip<Block> blocks;
-  Strip<Update> updates[OWNERS];
-  Strip<CornerUpdate> corner_updates[OWNERS];
+  Strip<VoxelUpdate> voxels[OWNERS];
+  Strip<CornerUpdate> corners[OWNERS];
 };
 
 struct VoxelTape {

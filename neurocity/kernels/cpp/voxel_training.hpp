@@ -24,7 +24,7 @@ struct VoxelTrainingArguments {
   float* concentration;
   float* distortion;
   int64_t* evaluated;
-  // Gradients by these; then those that are added to, and statistics of voxels.
+  // Gradients by these; then those that are written, and statistics of voxels that are added to.
   const float* rgb_slopes;
   const float* opacity_slopes;
   const float* concentration_slopes;
@@ -35,6 +35,7 @@ struct VoxelTrainingArguments {
   float* priority;
   float* weight;
   float* footprint;
+  int64_t voxels;
   int64_t points;
   float root_low[3];
   float root_side;

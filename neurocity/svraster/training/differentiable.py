@@ -17,9 +17,9 @@ from neurocity.kernels.voxel_training import (
     TrainingInputs,
     VoxelSums,
     VoxelTape,
-    add_voxel_gradients,
     ray_parts,
     trace_voxels,
+    voxel_gradients,
 )
 from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
@@ -39,14 +39,12 @@ class Recycled:
     def __init__(self) -> None:
         self._arrays: dict[torch.Size, np.ndarray] = {}
 
-    def zeros(self, shape: torch.Size) -> Tensor:
-        """A tensor of zeros, in the memory of the last one of this shape unless that is still in use."""
+    def empty(self, shape: torch.Size) -> Tensor:
+        """A tensor of anything, in the memory of the last one of this shape unless that is still in use."""
         array = self._arrays.pop(shape, None)
         # A tensor on this memory holds a reference to the array; without, there are `array` and the argument.
-        if array is not None and sys.getrefcount(array) == 2:
-            array.fill(0.0)
-        else:
-            array = np.zeros(shape, np.float32)
+        if array is None or sys.getrefcount(array) > 2:
+            array = np.empty(shape, np.float32)
         self._arrays[shape] = array
         return torch.from_numpy(array)
 
@@ -75,12 +73,10 @@ class TrainingPass:
         if not kernels_apply(origins):
             return self.define(origins, directions, photograph, pixel_widths)
         planes = arrays(origins.t(), directions.t(), photograph, pixel_widths)
-        # Squares below one another are an image that is as wide as they are.
         in_squares = self.squares > 1 and len(photograph) % self.squares == 0
-        width = self.squares if in_squares else 0
         inputs = TrainingInputs(
             model=model.kernel_data(),
-            rays=Rays(*planes[:2], width=width),
+            rays=Rays(*planes[:2], width=self.squares if in_squares else 0),
             photograph=planes[2],
             pixel_widths=planes[3],
             sh_degree=self.degree,
@@ -162,11 +158,13 @@ class _KernelPass(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        settings = ctx.settings
-        density, *colors = (settings.recycled.zeros(shape) for shape in ctx.shapes)
+        settings, tape = ctx.settings, ctx.tape
+        assert tape is not None, "a pass goes back once"
+        ctx.tape = None
+        density, *colors = (settings.recycled.empty(shape) for shape in ctx.shapes)
         statistics = settings.statistics.tensors().values()
         sums = VoxelSums(*arrays(density, *colors, *statistics))
         slopes = TracedLight(*arrays(*gradients[:4]))
-        add_voxel_gradients(ctx.inputs, ctx.tape, slopes, sums, threads=torch.get_num_threads())
-        settings.tapes.append(ctx.tape)
+        voxel_gradients(ctx.inputs, tape, slopes, sums, threads=torch.get_num_threads())
+        settings.tapes.append(tape)
         return density, *colors, None, None

@@ -7,8 +7,8 @@ Notation
     s [N]     where an interval is on its ray, contracted: x up to distance 1, 2 - 1 / x beyond it
     T [R]     transmittance that remains behind a ray's last interval, 1 - sum(w)
 
-These are the definitions; the kernels of `differentiable` compute the two that run over intervals on their
-way along the rays, and `kernels.variation` the total variation.
+These are the definitions; `kernels.voxel_training` computes the two that run over intervals along with light,
+and `kernels.variation` the total variation.
 """
 
 from typing import Any, Final
