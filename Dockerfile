@@ -24,7 +24,7 @@ RUN python -m venv "$VIRTUAL_ENV" \
 
 FROM python:3.11-slim AS train
 ENV VIRTUAL_ENV=/opt/neurocity
-ENV PATH="$VIRTUAL_ENV/bin:$PATH" HOME=/tmp NUMBA_CACHE_DIR=/tmp/numba
+ENV PATH="$VIRTUAL_ENV/bin:$PATH" HOME=/tmp
 COPY --from=train-build $VIRTUAL_ENV $VIRTUAL_ENV
 WORKDIR /runs
 USER 10001:10001

@@ -20,6 +20,7 @@ BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
 def model_of(family: str, unbounded: bool) -> torch.nn.Module:
     """The family's `cpu` model with `random_weights`."""
     config = FAMILIES[family].config_class().preset("cpu").for_scene(BOUNDS, unbounded)
+    torch.manual_seed(0)
     return random_weights(FAMILIES[family].model_class()(config))
 
 
@@ -44,7 +45,6 @@ def tiny_module(family: str, unbounded: bool, **changes: object) -> torch.nn.Mod
 
 def random_weights(model: torch.nn.Module) -> torch.nn.Module:
     """The model in eval mode with random weights that are large enough to show colours and surfaces."""
-    torch.manual_seed(0)
     for parameter in model.parameters():
         fan_in = parameter.shape[-1] if parameter.dim() == 2 else 1
         parameter.data = torch.randn(parameter.shape) * (2.0 / fan_in) ** 0.5

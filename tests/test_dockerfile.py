@@ -29,7 +29,7 @@ from neurocity.cameras import Camera, look_at
 
 REPOSITORY = Path(__file__).parents[1]
 DOCKERFILE = REPOSITORY / "Dockerfile"
-ABSENT = ("torch", "pytorch_lightning", "numba", "trimesh", "onnx", "onnxruntime", "tensorboard")
+ABSENT = ("torch", "pytorch_lightning", "trimesh", "onnx", "onnxruntime", "tensorboard")
 """What trains and exports."""
 
 IMPORT_ALL = """

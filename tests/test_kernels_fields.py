@@ -16,18 +16,16 @@ from instant_ngp_field import instant_ngp_field, rays_around
 
 from neurocity.cameras import Camera, Rays, look_at
 from neurocity.errors import ManifestError
-from neurocity.grid_nerf import native as grid_nerf_native
-from neurocity.instant_ngp import native as instant_ngp_native
 from neurocity.kernels import build
 from neurocity.kernels.scene import SceneData, open_scene
 from neurocity.kernels.work import Work
 from neurocity.light import Light, psnr
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
-from neurocity.rendering.marched_field import MarchedField
+from neurocity.rendering.kernel_field import KernelField, in_precision
 
 UNBOUNDED = {"unbounded": True, "sky": True, "near": 0.05}
-FIELDS: dict[str, Callable[[], MarchedField]] = {
+FIELDS: dict[str, Callable[[], KernelField]] = {
     "hash": lambda: instant_ngp_field(3),
     "hash of 4 features": lambda: instant_ngp_field(4, level_dim=4, **UNBOUNDED),
     "hash of 1 feature": lambda: instant_ngp_field(5, level_dim=1, hash_kind="xor", color_layers=1, sky=True),
@@ -42,14 +40,12 @@ EYE = (2.4, 1.9, 1.2)
 
 
 @pytest.fixture(scope="module", params=list(FIELDS))
-def field(request: pytest.FixtureRequest) -> MarchedField:
+def field(request: pytest.FixtureRequest) -> KernelField:
     return FIELDS[request.param]()
 
 
-def scene_data(model: MarchedField, dtype: type[np.float16 | np.float32] = np.float32) -> SceneData:
-    by_family = {"InstantNGP": instant_ngp_native, "GridNeRF": grid_nerf_native}
-    data: SceneData = by_family[type(model).__name__].scene_data(model, dtype)
-    return data
+def scene_data(model: KernelField, dtype: type[np.float16 | np.float32] = np.float32) -> SceneData:
+    return in_precision(model.kernel_data(), dtype)
 
 
 def rendered(data: SceneData, rays: Rays, threads: int = 1) -> Light:
@@ -69,7 +65,7 @@ def mixed_rays() -> Rays:
 
 
 @pytest.mark.parametrize("rays", [picture(), mixed_rays()], ids=["picture", "mixed"])
-def test_light_is_that_of_the_definition(field: MarchedField, rays: Rays) -> None:
+def test_light_is_that_of_the_definition(field: KernelField, rays: Rays) -> None:
     with without_kernels():
         expected = Light(*(part.numpy() for part in field(*map(torch.from_numpy, rays.arrays()))))
     assert float(expected.rgb.std()) > 0.05
@@ -82,7 +78,7 @@ def test_light_is_that_of_the_definition(field: MarchedField, rays: Rays) -> Non
     assert psnr(rendered(scene_data(field, np.float16), rays).rgb, expected.rgb) >= 60.0
 
 
-def test_eval_without_gradients_renders_by_the_library(field: MarchedField) -> None:
+def test_eval_without_gradients_renders_by_the_library(field: KernelField) -> None:
     rays = mixed_rays()
     evaluated = field(*map(torch.from_numpy, rays.arrays()))
     for got, expected in zip(evaluated, rendered(scene_data(field), rays), strict=True):
@@ -96,7 +92,7 @@ def test_eval_with_gradients_follows_them() -> None:
     assert float(model.encoding.table.grad.abs().sum()) > 0.0  # type: ignore[operator, union-attr]
 
 
-def test_the_light_of_a_ray_does_not_depend_on_others(field: MarchedField) -> None:
+def test_the_light_of_a_ray_does_not_depend_on_others(field: KernelField) -> None:
     rays, data = picture(), scene_data(field)
     whole = rendered(data, rays)
     assert float(whole.rgb.std()) > 0.05
@@ -114,7 +110,7 @@ def test_the_light_of_a_ray_does_not_depend_on_others(field: MarchedField) -> No
             np.testing.assert_array_equal(got, expected[index], err_msg=name)
 
 
-def test_rays_that_are_not_numbers_harm_no_others(field: MarchedField) -> None:
+def test_rays_that_are_not_numbers_harm_no_others(field: KernelField) -> None:
     rays, data = mixed_rays(), scene_data(field)
     whole = rendered(data, rays)
     origins, directions = rays.origins.copy(), rays.directions.copy()
@@ -135,14 +131,14 @@ def test_weights_that_are_not_numbers_show() -> None:
     assert np.isnan(light.opacity).any()
 
 
-def test_a_scene_without_matter_is_empty(field: MarchedField) -> None:
+def test_a_scene_without_matter_is_empty(field: KernelField) -> None:
     data = scene_data(field)
     jump = np.full_like(data.tensors["jump"], 31)
     light = rendered(replace(data, tensors={**data.tensors, "jump": jump}), mixed_rays())
     np.testing.assert_array_equal(light.opacity, float(field.sky_enabled))
 
 
-def test_work_that_is_stopped_says_so(field: MarchedField) -> None:
+def test_work_that_is_stopped_says_so(field: KernelField) -> None:
     rays, work = picture(), Work()
     work.stop = 1
     assert not open_scene(scene_data(field)).render(rays, Light.empty(len(rays)), threads=1, work=work)

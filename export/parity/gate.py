@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from export.parity.reference import Reference
 
 Progress = Callable[[str, int, int], None]
-
-_DEFINED_RAYS = 2048
-"""Sets of rays that are not larger are compared with the model's definition, see `Reference.define`."""
 """Called with what is being done, how much of it is done, and how much there is."""
 _Ask = Callable[[Rays, str], Light]
 """The artefact's light of rays, which the text names."""
@@ -196,7 +193,6 @@ class ParityGate:
         for index, (name, rays) in enumerate(sets.items()):
             progress("comparing adversarial rays", index, len(sets))
             got = ask(render, rays, name, chunk=len(rays))
-            answer = self.reference.define if len(rays) <= _DEFINED_RAYS else self.reference.render
-            found[name] = deviation(got, answer(rays), self._diagonal)
+            found[name] = deviation(got, self.reference.render(rays), self._diagonal)
         progress("comparing adversarial rays", len(sets), len(sets))
         return found

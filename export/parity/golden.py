@@ -52,7 +52,7 @@ def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tu
     for scale in SCALES if radii else ():
         views = tuple(scaled_view(view, scale) for view in info.views)
         sets[f"held-out rays at 1/{scale}"] = _sample(views, radii)
-    answered = {name: Answered(rays, reference.define(rays)) for name, rays in sets.items()}
+    answered = {name: Answered(rays, reference.render(rays)) for name, rays in sets.items()}
     files = {f"{FOLDER}/rays.npz": _pack_rays(answered)}
     kept = []
     for index in _chosen(len(info.views), worst_view):

@@ -1,4 +1,8 @@
-"""The model's own answer, float32 and eager: the truth that artefacts are held against."""
+"""The model's own answer, float32 and eager: the truth that artefacts are held against.
+
+It is computed by the definition in PyTorch, slow as that is: artefacts may hold the compiled kernels, and
+would else be compared with themselves.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -42,19 +46,11 @@ class Reference:
         """The model's answer, computed in calls of at most `rays_per_call` rays."""
 
         def render(chunk: Rays) -> Light:
-            outputs = self._compute(self._model, chunk)
+            with without_kernels():
+                outputs = self._compute(self._model, chunk)
             return Light(*(output.float().cpu().numpy() for output in outputs))
 
         return render_in_chunks(render, rays, self._rays_per_call)
-
-    def define(self, rays: Rays) -> Light:
-        """`render` by the definition of the model in PyTorch, whose place compiled kernels take elsewhere.
-
-        For few rays: it may take a hundred times as long. An artefact of kernels is so compared with other
-        code than its own.
-        """
-        with without_kernels():
-            return self.render(rays)
 
     def render_view(self, index: int, view: View) -> Light:
         """`render` of the rays of a view, remembered under its `index` and size."""

@@ -2,40 +2,56 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurocity.kernels.scene import SceneData
-from neurocity.rendering.cpu_kernels import arrays
-from neurocity.rendering.marching import RayMarcher
-from neurocity.rendering.mlp import SkyNet
+from neurocity.cameras import Rays
+from neurocity.kernels.scene import SceneData, open_scene
+from neurocity.light import Light
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
+from neurocity.rendering.marched_field import MarchedField
+from neurocity.rendering.render import RayRender
 
 EXACT = frozenset({"bounds", "jump", "edges", "sky", "scales", "extents"})
 """Tensors of float32 whatever the precision of a scene, as whole numbers keep their type."""
 
 
-class KernelModel(Protocol):
-    """A model that compiled kernels can render."""
+class KernelField(MarchedField):
+    """A marched field that a kernel renders too: on the CPU, in float32, where no gradient is asked for."""
 
+    def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
+        if kernels_apply(ray_origins):
+            return self.render_compiled(ray_origins, ray_directions)
+        return self.render(ray_origins, ray_directions)
+
+    @torch.jit.unused
+    def render_compiled(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """`render` by one call of the kernel, where it can."""
+        own = next(self.parameters())
+        follows = own.requires_grad or ray_origins.requires_grad or ray_directions.requires_grad
+        if own.dtype != torch.float32 or (follows and torch.is_grad_enabled()):
+            return self.render(ray_origins, ray_directions)
+        rays = Rays(*arrays(ray_origins, ray_directions))
+        light = Light.empty(len(rays))
+        open_scene(self.kernel_data()).render(rays, light, threads=torch.get_num_threads())
+        return RayRender(*map(torch.from_numpy, light))
+
+    @torch.jit.unused
     def kernel_data(self) -> SceneData:
-        """Its own tensors, float32, and numbers."""
+        """The field's own tensors and numbers; see `neurocity.kernels.marched_field`."""
+        raise NotImplementedError
+
+    @torch.jit.unused
+    def scene_data(self) -> SceneData:
+        """See `family.NativeModel`."""
+        halved = next(self.parameters()).dtype == torch.float16
+        return in_precision(self.kernel_data(), np.float16 if halved else np.float32)
 
 
-class Marched(Protocol):
-    """What a `MarchedField` gives here."""
-
-    marcher: RayMarcher
-    sky_net: SkyNet
-    sky_enabled: bool
-    density_scale: float
-    visible_weight: float
-    least_light: float
-
-
-def march_arrays(field: Marched, jump: Tensor) -> dict[str, np.ndarray]:
+def march_arrays(field: MarchedField, jump: Tensor) -> dict[str, np.ndarray]:
     """The tensors of march and sky, by name. jump [G^3]: of the occupancy grid."""
     marcher = field.marcher
     bounds = torch.stack([marcher.low, marcher.high])
@@ -45,7 +61,7 @@ def march_arrays(field: Marched, jump: Tensor) -> dict[str, np.ndarray]:
     return dict(zip(tensors, arrays(*tensors.values()), strict=True))
 
 
-def march_settings(field: Marched) -> dict[str, float]:
+def march_settings(field: MarchedField) -> dict[str, float]:
     """The numbers of march, sky and compositing, by name."""
     marcher = field.marcher
     return {
