@@ -5,7 +5,8 @@
 # docker run --gpus all --user "$(id -u)" -v ./data:/data:ro -v ./runs:/runs neurocity-train \
 #     train instant_ngp --data /data/lego --out /runs/lego --preset paper
 
-FROM python:3.11-slim AS source
+# It has a C++ compiler, which the kernels are built with; the images that are made have none.
+FROM python:3.11 AS source
 WORKDIR /src
 COPY . .
 
@@ -13,7 +14,7 @@ FROM source AS serve-build
 ENV VIRTUAL_ENV=/opt/neurocity
 ENV PATH="$VIRTUAL_ENV/bin:$PATH"
 RUN python -m venv "$VIRTUAL_ENV" \
-    && pip install --no-cache-dir --constraint constraints.txt '.[serve,triton]'
+    && pip install --no-cache-dir --constraint constraints.txt '.[triton]'
 
 FROM source AS train-build
 ENV VIRTUAL_ENV=/opt/neurocity
@@ -23,7 +24,7 @@ RUN python -m venv "$VIRTUAL_ENV" \
 
 FROM python:3.11-slim AS train
 ENV VIRTUAL_ENV=/opt/neurocity
-ENV PATH="$VIRTUAL_ENV/bin:$PATH" HOME=/tmp NUMBA_CACHE_DIR=/tmp/numba
+ENV PATH="$VIRTUAL_ENV/bin:$PATH" HOME=/tmp
 COPY --from=train-build $VIRTUAL_ENV $VIRTUAL_ENV
 WORKDIR /runs
 USER 10001:10001

@@ -17,13 +17,16 @@ bin := .venv/bin
 city := $(DEMO)/city/transforms.json
 checkpoint := $(DEMO)/run/checkpoints/last.ckpt
 models := $(DEMO)/model_repository
-exported := $(models)/city_onnx/config.pbtxt
+exported := $(models)/city_native/config.pbtxt
 picture := $(DEMO)/city.png
+
+# Whose kernels are checked: those of this machine's kind.
+processor = $(shell $(bin)/python -c 'from neurocity.kernels import library; print(library.this_processor())')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-build serve triton test check clean-demo
+.PHONY: help demo demo-build serve triton test check kernels check-kernels clean-demo
 
 help:
 	@echo 'make demo        make a city, train it, export it and serve it at http://127.0.0.1:$(DEMO_PORT)/'
@@ -33,6 +36,8 @@ help:
 	@echo 'make triton      start a Triton server on what the demo built'
 	@echo 'make test        run all tests (ARGS="-k camera" selects)'
 	@echo 'make check       lint, formatting, types, import rules, Dockerfile'
+	@echo 'make kernels     compile the kernels again where their sources have changed'
+	@echo 'make check-kernels  test the kernels with checks of addresses and undefined behaviour'
 	@echo 'make clean-demo  remove what the demo built'
 
 demo: demo-build serve
@@ -45,7 +50,7 @@ serve: $(exported) .venv/installed-$(HARDWARE)
 triton: $(exported) .venv/installed-$(HARDWARE),triton-server
 	$(bin)/python -m serving.tritonserver --repository $(models)
 
-test: .venv/installed-$(HARDWARE),dev
+test: .venv/installed-$(HARDWARE),dev kernels
 	$(bin)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/installed-$(HARDWARE),dev
@@ -55,6 +60,19 @@ check: .venv/installed-$(HARDWARE),dev
 	$(bin)/mypy
 	$(bin)/lint-imports --no-logo
 	$(bin)/hadolint Dockerfile
+
+# An editable installation has the libraries in the source tree; those of the same sources are left alone.
+kernels: .venv/bin/python
+	$(bin)/python -m neurocity.kernels.build
+
+# Python itself is no program of the sanitizer, so that its library has to be loaded before all others; what
+# Python never frees is no leak of the kernels, and the sanitizer ends where memory runs out.
+check-kernels: .venv/installed-$(HARDWARE),dev kernels
+	$(bin)/python -m neurocity.kernels.build --out build/sanitized --sanitize $(processor)
+	NEUROCITY_KERNELS=$(CURDIR)/build/sanitized/libneurocity-$(processor).so ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libstdc++.so)" \
+		$(bin)/pytest -n 0 --deselect tests/test_kernels_work.py::test_memory_that_is_not_there_is_told \
+		$(ARGS) tests/test_kernels_*.py
 
 clean-demo:
 	rm -rf $(dir $(city)) $(DEMO)/run $(models) $(picture)
@@ -66,10 +84,10 @@ $(city): | .venv/installed-$(HARDWARE)
 
 $(checkpoint): $(city) | .venv/installed-$(HARDWARE)
 	rm -rf $(DEMO)/run
-	$(bin)/neurocity train instant_ngp --data $(<D) --out $(DEMO)/run --preset cpu --max-minutes $(DEMO_MINUTES)
+	$(bin)/neurocity train svraster --data $(<D) --out $(DEMO)/run --preset cpu --max-minutes $(DEMO_MINUTES)
 
 $(exported): $(checkpoint) | .venv/installed-$(HARDWARE)
-	$(bin)/neurocity-export $< --name city --out $(models) --formats onnx torchscript --force
+	$(bin)/neurocity-export $< --name city --out $(models) --formats native onnx --force
 
 $(picture): $(checkpoint) | .venv/installed-$(HARDWARE)
 	$(bin)/neurocity render $< --view 0 --out $@

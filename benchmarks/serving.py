@@ -1,8 +1,13 @@
 """Latency and peak memory of the gateway for one frame size, over HTTP on this machine.
 
-python -m benchmarks.serving REPOSITORY --scene NAME
+    python -m benchmarks.serving REPOSITORY --scene NAME
+    python -m benchmarks.serving REPOSITORY --scene NAME --size 256 --frames 100 --format npy
+
+The same views are rendered by the engine alone, in this process: the difference of the medians is what HTTP
+adds.
 """
 
+import asyncio
 import math
 import statistics
 import subprocess
@@ -10,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import psutil
@@ -18,6 +23,11 @@ import tyro
 
 from benchmarks.machine import facts
 from export.speed.measure import peak_memory
+from neurocity.cameras import Camera, orbit
+from serving.engines.base import EngineOptions, open_engine
+from serving.render.options import FormatName
+
+FOV_Y_DEGREES = 40.0
 
 
 @dataclass(frozen=True)
@@ -28,8 +38,10 @@ class Arguments:
     """Model repository of `neurocity-export`."""
     scene: str
     """Scene to render."""
-    engine: str = "onnxruntime"
+    engine: str = "auto"
     """Engine of the gateway."""
+    format: FormatName = "png"
+    """Encoding of the frames."""
     size: int = 800
     """Width and height of the frames, in pixels."""
     frames: int = 5
@@ -39,7 +51,7 @@ class Arguments:
 
 
 def main() -> None:
-    """Print seconds a frame and the gateway's peak resident memory."""
+    """Print milliseconds a frame, those of the engine alone, and the gateway's peak resident memory."""
     arguments = tyro.cli(Arguments, description=__doc__)
     program = str(Path(sys.executable).with_name("neurocity-serve"))
     options = ["--repository", str(arguments.repository), "--engine", arguments.engine]
@@ -48,12 +60,21 @@ def main() -> None:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{arguments.port}", timeout=300.0) as client:
                 _wait(client, gateway)
-                seconds = [_frame(client, arguments, index) for index in range(arguments.frames)]
+                scene = client.get(f"/v1/scenes/{arguments.scene}").raise_for_status().json()
+                orbits = [_orbit(scene, index / arguments.frames) for index in range(arguments.frames)]
+                _frame(client, arguments, orbits[0])  # the first pays for what is kept
+                seconds = [_frame(client, arguments, place) for place in orbits]
             peak = peak_memory(gateway.pid) or math.nan
         finally:
             gateway.terminate()
-    print(f"{facts()}; {arguments.engine}, {arguments.size}x{arguments.size}, {arguments.frames} frames\n")
-    print(f"median {statistics.median(seconds):.2f} s a frame, peak resident memory {peak / 2**20:.0f} MiB")
+    alone = asyncio.run(_engine_seconds(arguments, orbits, scene["up"]))
+    size = f"{arguments.size}x{arguments.size} {arguments.format}"
+    print(f"{facts()}; {arguments.engine}, {size}, {arguments.frames} frames\n")
+    over_http, by_engine = (1e3 * statistics.median(item) for item in (seconds, alone))
+    print(
+        f"median {over_http:.1f} ms a frame, {by_engine:.1f} ms of the engine alone: HTTP adds "
+        f"{over_http - by_engine:.1f} ms; peak resident memory {peak / 2**20:.0f} MiB"
+    )
 
 
 def _wait(client: httpx.Client, gateway: psutil.Popen) -> None:
@@ -69,21 +90,39 @@ def _wait(client: httpx.Client, gateway: psutil.Popen) -> None:
     raise SystemExit("the gateway did not answer within a minute")
 
 
-def _frame(client: httpx.Client, arguments: Arguments, index: int) -> float:
-    scene = client.get(f"/v1/scenes/{arguments.scene}").raise_for_status().json()
+def _orbit(scene: dict[str, Any], turn: float) -> dict[str, Any]:
+    """Where a camera stands that has gone part of the way around the scene."""
     low, high = scene["bounds"][:3], scene["bounds"][3:]
-    target = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
-    radius = 1.3 * max(b - a for a, b in zip(low, high, strict=True))
-    orbit = {
-        "azimuth": 360.0 * index / arguments.frames,
+    return {
+        "azimuth": 360.0 * turn,
         "elevation": 30.0,
-        "radius": radius,
-        "target": target,
+        "radius": 1.3 * max(b - a for a, b in zip(low, high, strict=True)),
+        "target": [(a + b) / 2 for a, b in zip(low, high, strict=True)],
     }
+
+
+async def _engine_seconds(
+    arguments: Arguments, orbits: list[dict[str, Any]], up: tuple[float, float, float]
+) -> list[float]:
+    """Seconds of the engine alone for the views of the frames."""
+    engine = await open_engine(arguments.engine, EngineOptions(repository=arguments.repository))
+    seconds = []
+    for place in [orbits[0], *orbits]:
+        pose = orbit(place["azimuth"], place["elevation"], place["radius"], place["target"], up)
+        rays = Camera.from_fov_y(pose, arguments.size, arguments.size, FOV_Y_DEGREES).rays()
+        began = time.perf_counter()
+        await engine.render(arguments.scene, rays, None)
+        seconds.append(time.perf_counter() - began)
+    await engine.close()
+    return seconds[1:]
+
+
+def _frame(client: httpx.Client, arguments: Arguments, place: dict[str, Any]) -> float:
     body = {
-        "camera": {"orbit": orbit, "fov_y_degrees": 40.0},
+        "camera": {"orbit": place, "fov_y_degrees": FOV_Y_DEGREES},
         "width": arguments.size,
         "height": arguments.size,
+        "format": arguments.format,
     }
     began = time.perf_counter()
     client.post(f"/v1/scenes/{arguments.scene}/render", json=body).raise_for_status()

@@ -3,23 +3,48 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 import torch
+from tiny_families import tiny_model
 
 from neurocity.cameras import Camera, look_at
 from neurocity.families import FAMILIES
+from neurocity.rendering.marched_field import TERMINATION_ROUNDS, MarchedField
 
 BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
 
 
 @cache
 def model_of(family: str, unbounded: bool) -> torch.nn.Module:
-    """The family's `cpu` model with random weights that are large enough to show colours and surfaces."""
-    parts = FAMILIES[family]
-    config = parts.config_class().preset("cpu").for_scene(BOUNDS, unbounded)
+    """The family's `cpu` model with `random_weights`."""
+    config = FAMILIES[family].config_class().preset("cpu").for_scene(BOUNDS, unbounded)
     torch.manual_seed(0)
-    model = parts.model_class()(config)
+    return random_weights(FAMILIES[family].model_class()(config))
+
+
+@cache
+def tiny_model_of(family: str, unbounded: bool, **changes: object) -> torch.nn.Module:
+    """`tiny_module` with `random_weights`."""
+    return random_weights(tiny_module(family, unbounded, **changes))
+
+
+def tiny_module(family: str, unbounded: bool, **changes: object) -> torch.nn.Module:
+    """A model that is exported soon, with weights as training starts with them.
+
+    Fields are marched in two rounds, not three: a third is more of the same, and a third of the graph.
+    """
+    torch.manual_seed(0)
+    config = replace(tiny_model(family), **changes).for_scene(BOUNDS, unbounded)
+    model = FAMILIES[family].model_class()(config)
+    if isinstance(model, MarchedField):
+        model.termination_rounds = (8, TERMINATION_ROUNDS[-1])
+    return model.eval().requires_grad_(False)
+
+
+def random_weights(model: torch.nn.Module) -> torch.nn.Module:
+    """The model in eval mode with random weights that are large enough to show colours and surfaces."""
     for parameter in model.parameters():
         fan_in = parameter.shape[-1] if parameter.dim() == 2 else 1
         parameter.data = torch.randn(parameter.shape) * (2.0 / fan_in) ** 0.5

@@ -1,15 +1,18 @@
 """The benchmarks run and print their tables, at sizes that say nothing of speed."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import voxel_scene
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 from PIL import Image
 
-from benchmarks import bounds, frame_time, machine, training, training_run
+from benchmarks import bounds, frame_time, machine, serving, training, training_run
+from export.formats.onnx import OnnxFormat
 from neurocity.families import find_family
 
 
@@ -40,11 +43,33 @@ def test_frame_times_of_all_renderers(
     assert table[frame_time.GRAPH]["times the eager graph"] == "1.00"
 
 
-def test_bounds_of_onnx_runtime(
-    trained_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_http_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = str(trained_run / "checkpoints" / "last.ckpt")
-    monkeypatch.setattr(sys, "argv", ["bounds", checkpoint, "--size", "12"])
+    repository = str(voxel_scene.write_repository(tmp_path))
+    options = ["--scene", voxel_scene.SCENE, "--size", "16", "--frames", "3", "--format", "npy"]
+    monkeypatch.setattr(sys, "argv", ["serving", repository, *options, "--port", "8767"])
+    serving.main()
+    figures = re.search(
+        r"median ([\d.]+) ms a frame, ([\d.]+) ms of the engine alone: HTTP adds (-?[\d.]+) ms; .* (\d+) MiB",
+        capsys.readouterr().out,
+    )
+    assert figures is not None
+    whole, alone, added = (float(figure) for figure in figures.groups()[:3])
+    assert added == pytest.approx(whole - alone, abs=0.11)
+    assert int(figures[4]) > 20
+
+
+def test_bounds_of_onnx_runtime(
+    ngp_checkpoint: Path,
+    ngp_repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On the artefact that is there already, as an export takes long."""
+    artefact = (ngp_repository / "ngp_onnx" / "1" / "model.onnx").read_bytes()
+    monkeypatch.setattr(OnnxFormat, "encode", lambda *_: artefact)
+    monkeypatch.setattr(sys, "argv", ["bounds", str(ngp_checkpoint), "--size", "12"])
     bounds.main()
     output = capsys.readouterr().out
     assert "row gathers" in output

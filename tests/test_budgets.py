@@ -169,8 +169,7 @@ def test_files_are_short_in_the_median(package):
 
 
 def test_no_function_has_too_many_parameters():
-    """Kernels are free: numba takes plain arrays and scalars, one by one."""
-    files = [file for file in sources(*PACKAGES, "benchmarks") if not file.name.endswith("_kernels.py")]
+    files = sources(*PACKAGES, "benchmarks")
     assert [
         functions_with_many_parameters(file) for file in files if functions_with_many_parameters(file)
     ] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
-from family_models import assert_equal_renders, deprecations_known, model_of, rays
+from family_models import assert_equal_renders, deprecations_known, model_of, rays, tiny_model_of
 
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError
@@ -115,7 +115,7 @@ def test_it_survives_onnx(family: str) -> None:
 
     In an unbounded scene, before a sky; `test_export_capabilities` exports the families in a bounded one.
     """
-    model, (origins, directions) = model_of(family, True), rays()
+    model, (origins, directions) = tiny_model_of(family, True), rays()
     expected = model(origins, directions)
     axis = torch.export.Dim("rays", min=1, max=1 << 20)
     with deprecations_known():

@@ -1,15 +1,20 @@
 """`neurocity-export --capabilities` tells the truth: every pair is exported, and refused where it says so."""
 
+import copy
 import json
 import sys
 from dataclasses import replace
 from typing import Any
 
+import onnx
 import pytest
 import torch
-from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
-from tiny_families import tiny_model
+from family_models import tiny_model_of, tiny_module
+from fixtures_export import export_tiny, tiny_checkpoint
+from onnx import TensorProto
+from torch import nn
 
+import export.onnx.trace
 from export.cli import main
 from export.commands.capabilities import Capability, capabilities
 from export.formats.registry import format_names, get_format
@@ -17,21 +22,34 @@ from export.formats.torchscript import TorchScriptFormat
 from export.job.outcome import Outcome
 from export.parity.rays import view_rays
 from export.parity.tolerances import FP32
-from neurocity.families import FAMILIES, find_family
-from neurocity.rendering.marched_field import TERMINATION_ROUNDS, MarchedField
+from neurocity.contract import TensorSpec
+from neurocity.families import FAMILIES
 
 
-def _checkpoint(family: str) -> Any:
-    """A tiny model of the family with random weights, as training would start with.
+def _checkpoint(family: str, precision: str) -> Any:
+    """A tiny model of the family: for float32 as training starts with it, in a bounded scene; for float16
+    with `random_weights` in an unbounded one, before a sky."""
+    model = tiny_module(family, False) if precision == "fp32" else tiny_model_of(family, True)
+    return tiny_checkpoint(family=family, model=model, model_config=None)
 
-    Fields are marched in two rounds, not three: a third is more of the same, and a third of the graph.
-    """
-    torch.manual_seed(0)
-    config = tiny_model(family).for_scene(TINY_BOUNDS, False)
-    model = find_family(family).model_class()(config)
-    if isinstance(model, MarchedField):
-        model.termination_rounds = (8, TERMINATION_ROUNDS[-1])
-    return tiny_checkpoint(family=family, model=model.eval().requires_grad_(False), model_config=config)
+
+@pytest.fixture(scope="module")
+def traced() -> dict[tuple[str, ...], onnx.ModelProto]:
+    """What was traced of a family in a precision with a fixed budget: formats of such graphs share it."""
+    return {}
+
+
+def _trace_once(
+    monkeypatch: pytest.MonkeyPatch, traced: dict[tuple[str, ...], onnx.ModelProto], *key: str
+) -> None:
+    trace = export.onnx.trace.trace
+
+    def once(model: nn.Module, inputs: tuple[TensorSpec, ...]) -> onnx.ModelProto:
+        if key not in traced:
+            traced[key] = trace(model, inputs)
+        return copy.deepcopy(traced[key])
+
+    monkeypatch.setattr(export.onnx.trace, "trace", once)
 
 
 def _capability(found: tuple[Capability, ...], *key: str) -> Capability:
@@ -41,7 +59,7 @@ def _capability(found: tuple[Capability, ...], *key: str) -> Capability:
 
 def _outcome(capability: Capability, out: Any) -> Outcome:
     """What an export really comes to."""
-    checkpoint = _checkpoint(capability.family)
+    checkpoint = _checkpoint(capability.family, capability.precision)
     return export_tiny(out, capability.format, checkpoint=checkpoint, precision=capability.precision)
 
 
@@ -64,8 +82,10 @@ def test_the_table_has_every_family_format_and_precision():
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("format_name", format_names())
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_table_is_true(family, format_name, precision, tmp_path):
+def test_the_table_is_true(family, format_name, precision, tmp_path, traced, monkeypatch):
     capability = _capability(capabilities(), family, format_name, precision)
+    if get_format(format_name).fixed_budget:
+        _trace_once(monkeypatch, traced, family, precision)
     outcome = _outcome(capability, tmp_path)
     assert _row(capability, outcome) == capability
     if outcome.manifest is None:
@@ -74,17 +94,21 @@ def test_the_table_is_true(family, format_name, precision, tmp_path):
     if get_format(format_name).file_name == "model.onnx" and precision == "fp32":
         figures = [*parity["views"], *parity["rays"]]
         assert max(found[name] for found in figures for name in ("rgb", "depth", "opacity")) <= 1e-4
+    if get_format(format_name).file_name == "model.onnx" and precision == "fp16":
+        (artefact,) = tmp_path.rglob("model.onnx")
+        assert TensorProto.FLOAT16 in {each.data_type for each in onnx.load(artefact).graph.initializer}
     if format_name == "tensorrt":
         assert outcome.manifest.engine["bytes"] > 100_000, "it holds kernels, or what they are compiled from"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_there_is_something_to_see_in_what_is_exported(family):
-    checkpoint = _checkpoint(family)
+def test_there_is_something_to_see_in_what_is_exported(family, precision):
+    checkpoint = _checkpoint(family, precision)
     for view in checkpoint.info.views:
         render = checkpoint.model(*map(torch.from_numpy, view_rays(view).arrays()))
-        assert 0.1 < float(render.opacity.mean()) < 0.98
-        assert float(render.rgb.std()) > 0.05
+        assert precision == "fp16" or 0.1 < float(render.opacity.mean()) < 0.98
+        assert float(render.rgb.std()) > (0.05 if precision == "fp32" else 0.02)
 
 
 def _no_python_like_this(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,13 @@
 """From a checkpoint file of Instant-NGP to artefacts that render what the model renders."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from fixtures_export import export_tiny, tiny_info
 
-from export.cli import main
 from export.formats.registry import get_format
 from export.job.job import Job
 from export.job.run import run_job
@@ -69,13 +69,14 @@ def test_a_model_trained_further_is_not_what_was_exported(ngp_checkpoint, tmp_pa
     assert list(repository.iterdir()) == []
 
 
-def test_truncated_and_foreign_checkpoints_are_refused(ngp_checkpoint, tmp_path, capsys):
+def test_truncated_and_foreign_checkpoints_are_refused(ngp_checkpoint, tmp_path):
     broken = tmp_path / "broken.ckpt"
     broken.write_bytes(ngp_checkpoint.read_bytes()[:2000])
     job = Job(checkpoint=broken, name="ngp", format="onnx", out=tmp_path / "models")
     outcome = run_job(job)
     assert (outcome.error_kind, outcome.everywhere) == ("CheckpointError", True)
     assert "broken.ckpt" in outcome.error
-    assert main([str(tmp_path / "none.ckpt"), "--out", str(tmp_path / "models"), "--name", "ngp"]) == 1
-    assert "no such file" in capsys.readouterr().err
+    outcome = run_job(replace(job, checkpoint=tmp_path / "none.ckpt"))
+    assert (outcome.error_kind, outcome.everywhere) == ("CheckpointError", True)
+    assert "no such file" in outcome.error
     assert not (tmp_path / "models").exists()

@@ -101,14 +101,15 @@ def test_outcomes_as_json(tiny, capsys):
     assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript"]
 
 
-def test_a_second_export_needs_force_or_another_version(tiny, capsys):
-    command = ("tiny.ckpt", *TORCHSCRIPT, *FAST)
-    assert _run(*command) == 0
+def test_a_second_export_needs_force_or_another_version(run_stage, tiny, capsys):
+    first = (*TORCHSCRIPT, "--out", tiny)
+    assert run_stage(*first) == 0
     before = (tiny / "tiny_torchscript" / "1" / "manifest.json").read_bytes()
+    command = ("tiny.ckpt", *TORCHSCRIPT, *FAST)
     assert _run(*command) == 1
     assert "has a version 1 already; --force replaces it, --version 2 adds one" in capsys.readouterr().err
     assert (tiny / "tiny_torchscript" / "1" / "manifest.json").read_bytes() == before
-    assert _run(*command, "--version", 2) == 0
+    assert run_stage(*first, "--version", 2) == 0
     assert _run(*command, "--force") == 0
     entries = {entry.name for entry in (tiny / "tiny_torchscript").iterdir()}
     assert entries == {"1", "2", "config.pbtxt", "warmup"}

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import torch
 from fixtures_export import TINY_BOUNDS, tiny_info
-from tiny_field import TinyField
+from tiny_field import TinyField, TinyRender
 
 from export.format import tolerance_of
 from export.formats.registry import format_names, get_format
 from export.parity.gate import ParityGate
-from export.parity.rays import view_rays
+from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from export.parity.tolerances import FP32
 from export.renderer import Renderer
 from neurocity.errors import ExportError, MissingDependencyError, ParityError, UnsupportedError
 from neurocity.light import Light
+from neurocity.rendering.cpu_kernels import kernels_apply
 
 INFO = tiny_info()
 
@@ -188,6 +189,19 @@ def test_the_reference_is_the_model_at_any_chunk_size_and_remembers_views(refere
     remembered = reference.render_view(0, INFO.views[2])  # the index is the key
     for a, b in zip(first, remembered, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_reference_is_computed_without_kernels(tmp_path):
+    """So that what kernels compute is compared with something else."""
+
+    class Telling(TinyField):
+        def forward(self, ray_origins, ray_directions):
+            rgb, depth, opacity = super().forward(ray_origins, ray_directions)
+            return TinyRender(rgb, depth, torch.full_like(opacity, float(kernels_apply(ray_origins))))
+
+    reference = Reference(Telling(TINY_BOUNDS), device="cpu", rays_per_call=10, kept=tmp_path)
+    rays = adversarial_rays(TINY_BOUNDS)["start inside"]
+    assert (reference.render(rays).opacity == 0).all()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asserts what happens without CUDA")

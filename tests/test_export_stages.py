@@ -43,35 +43,47 @@ def _left(folder: Path) -> list[str]:
             "os.kill(os.getpid(), signal.SIGKILL)",
             "was killed by SIGKILL, as the system does when memory runs",
         ),
-        ("os._exit(7)", "ended with exit code 7 before it had an outcome"),
         ("raise BaseException('a bug')", "ended with exit code 1 before it had an outcome"),
     ],
-    ids=["segfault", "killed", "exit", "bug"],
+    ids=["segfault", "killed", "bug"],
 )
-def test_a_converter_that_crashes_leaves_the_others_and_a_command(tiny, change_stages, capsys, crash, how):
+def test_a_converter_that_crashes_is_said_to(tiny, change_stages, capsys, crash, how):
     change_stages(f"""
 def encode(self, model, *_):
     {crash}
+TorchScriptFormat.encode = encode
+""")
+    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST, "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    (crashed,) = document["stages"]
+    assert crashed["status"] == "failed"
+    message = crashed["error"]["message"]
+    assert how in message
+    assert crashed["command"] in message
+    if "SIGSEGV" in how:
+        assert "in encode" in message, "the Python stack of the crash"
+    assert list(tiny.iterdir()) == []
+    assert _left(tiny.parent) == ["model_repository"]
+
+
+def test_a_crash_leaves_the_others_and_a_command(tiny, change_stages, capsys):
+    change_stages("""
+def encode(self, model, *_):
+    os._exit(7)
 whole = TorchScriptFormat.encode
 TinyField.halve = lambda self: setattr(TorchScriptFormat, "encode", whole)
 TorchScriptFormat.encode = encode
 """)
     precision = ("--precision", "fp32", "fp16")
     assert _run("tiny.ckpt", *TORCHSCRIPT, *precision, *FAST, "--json") == 1
-    document = json.loads(capsys.readouterr().out)
-    crashed, other = document["stages"]
+    crashed, other = json.loads(capsys.readouterr().out)["stages"]
     assert (crashed["status"], other["status"]) == ("failed", "shipped")
-    message = crashed["error"]["message"]
-    assert how in message
-    assert crashed["command"] in message
-    if "SIGSEGV" in how:
-        assert "in encode" in message, "the Python stack of the crash"
+    assert "ended with exit code 7 before it had an outcome" in crashed["error"]["message"]
     assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript_fp16"]
     assert _left(tiny.parent) == ["model_repository"]
-    if "code 7" in how:
-        words = shlex.split(crashed["command"])
-        repeated = subprocess.run([sys.executable, *words[1:]], env=_own_code(), check=False)
-        assert repeated.returncode == 7
+    words = shlex.split(crashed["command"])
+    repeated = subprocess.run([sys.executable, *words[1:]], env=_own_code(), check=False)
+    assert repeated.returncode == 7
 
 
 def _own_code() -> dict[str, str]:
@@ -137,9 +149,9 @@ def test_an_outcome_comes_back_from_its_process_as_it_was(tiny_repository):
     assert (outcome.error_kind, outcome.exit_code) == ("ParityError", 3)
 
 
-def test_resume_keeps_what_would_be_the_same_and_makes_the_rest(tiny, change_stages, capsys):
+def test_resume_keeps_what_would_be_the_same_and_makes_the_rest(tiny, run_stage, change_stages, capsys):
     change_stages("TinyField.halve = lambda self: None")
-    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 0
+    assert run_stage(*TORCHSCRIPT, "--out", tiny) == 0
     before = (tiny / "tiny_torchscript" / "1" / "manifest.json").read_bytes()
     capsys.readouterr()
     assert _run("tiny.ckpt", *TORCHSCRIPT, "--precision", "fp32", "fp16", *FAST, "--resume") == 0
@@ -196,14 +208,13 @@ WAIT = """
 def wait(self, *_):
     open("waiting", "w").write(str(os.getpid()))
     time.sleep(600)
-TinyField.halve = lambda self: setattr(TorchScriptFormat, "encode", wait)
 """
 
 
 @contextmanager
-def _waiting_in_its_second_stage(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The command when one stage is shipped and the other has begun to write, and the other's process."""
-    command = ["tiny.ckpt", *TORCHSCRIPT, "--precision", "fp32", "fp16", *FAST, "--json"]
+def _waiting_in_its_last_stage(folder: Path, *precision: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The command when its last stage has begun to write and others are shipped, and that stage's process."""
+    command = ["tiny.ckpt", *TORCHSCRIPT, "--precision", *precision, *FAST, "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "export.cli", *command],
         env=_own_code(),
@@ -238,45 +249,48 @@ def _is_running(process: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_the_stage_and_leaves_nothing(tiny, change_stages, number):
+def test_ctrl_c_ends_the_stage_and_leaves_nothing(tiny, change_stages):
     """What was shipped before stays; the running stage's process and its staging folder go."""
-    change_stages(WAIT)
-    with _waiting_in_its_second_stage(tiny.parent) as (process, stage):
-        process.send_signal(number)
+    change_stages(WAIT + 'TinyField.halve = lambda self: setattr(TorchScriptFormat, "encode", wait)')
+    with _waiting_in_its_last_stage(tiny.parent, "fp32", "fp16") as (process, stage):
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + number
+    assert process.returncode == 130
     assert "error: interrupted; torchscript fp16 was not finished" in err
     document = json.loads(out)
-    assert document["exit_code"] == 128 + number
+    assert document["exit_code"] == 130
     assert [item["status"] for item in document["stages"]] == ["shipped", "not run"]
     assert not _is_running(stage)
     assert _left(tiny.parent) == ["model_repository", "waiting"]
     assert [entry.name for entry in tiny.iterdir()] == ["tiny_torchscript"]
 
 
-def test_a_command_that_is_killed_takes_its_stage_with_it(tiny, change_stages):
-    change_stages(WAIT)
-    with _waiting_in_its_second_stage(tiny.parent) as (process, stage):
-        process.kill()
-        process.wait()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_takes_its_stage_with_it(tiny, change_stages, number):
+    change_stages(WAIT + "TorchScriptFormat.encode = wait")
+    with _waiting_in_its_last_stage(tiny.parent, "fp32") as (process, stage):
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=120)
         _wait_until(lambda: not _is_running(stage))
+    if number == signal.SIGTERM:
+        assert process.returncode == json.loads(out)["exit_code"] == 143
     assert _left(tiny.parent) == ["model_repository", "waiting"]
 
 
-def test_a_disk_that_is_full_is_said_and_leaves_nothing(tiny, capsys):
-    tiny.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(tiny)]
+def test_a_disk_that_is_full_is_said_and_leaves_nothing(run_stage, tmp_path, capsys):
+    models = tmp_path / "models"
+    models.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(models)]
     if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 1
+        assert run_stage(*TORCHSCRIPT, "--out", models) == 1
         err = capsys.readouterr().err
-        assert "cannot write into the model repository model_repository: No space left on device" in err
+        assert f"cannot write into the model repository {models}: No space left on device" in err
         assert "nothing was changed" in err
-        assert list(tiny.iterdir()) == []
+        assert list(models.iterdir()) == []
     finally:
-        subprocess.run(["umount", str(tiny)], check=True)
+        subprocess.run(["umount", str(models)], check=True)
 
 
 def test_files_that_may_not_grow_are_a_full_disk(tiny, change_stages, capsys):
@@ -298,11 +312,12 @@ TorchScriptFormat.encode = limited
     assert _left(tiny.parent) == ["model_repository"]
 
 
-def test_a_repository_that_cannot_be_written_is_named(tiny, capsys):
-    tiny.write_text("a file, not a folder")
-    assert _run("tiny.ckpt", *TORCHSCRIPT, *FAST) == 1
-    assert "cannot write into the model repository model_repository: File exists" in capsys.readouterr().err
-    assert tiny.read_text() == "a file, not a folder"
+def test_a_repository_that_cannot_be_written_is_named(run_stage, tmp_path, capsys):
+    models = tmp_path / "models"
+    models.write_text("a file, not a folder")
+    assert run_stage(*TORCHSCRIPT, "--out", models) == 1
+    assert f"cannot write into the model repository {models}: File exists" in capsys.readouterr().err
+    assert models.read_text() == "a file, not a folder"
 
 
 def test_a_job_refuses_a_version_that_is_there_before_any_work(tiny_repository, monkeypatch):

@@ -12,6 +12,7 @@ from reference import naive
 from neurocity.cameras import Camera, look_at
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.marching import FAR
 from neurocity.rendering.occupancy import OCCUPIED
@@ -43,7 +44,7 @@ def test_rounds_change_nothing_but_how_many_samples_are_evaluated(changes: dict[
     rays = rays_around(count=60)
     renders, counts = list[RayRender](), list[int]()
     for model.termination_rounds in ((2**31,), (1, 3, 7, 2**31)):
-        with mock.patch.object(model, "density", side_effect=model.density) as density:
+        with mock.patch.object(model, "density", side_effect=model.density) as density, without_kernels():
             renders.append(model(*rays))
         counts.append(sum(call.args[0].shape[1] for call in density.call_args_list))
     at_once, in_rounds = renders

@@ -43,7 +43,8 @@ def test_light_is_that_of_a_loop_over_all_voxels(changes: dict[str, Any]) -> Non
     # Rounding of depths, 5e-7 here, times densities up to 500.
     torch.testing.assert_close(flat(fused), reference, atol=2e-4, rtol=1e-5)
     at_once, in_rounds = model.render(origins, directions), model.render_in_rounds(origins, directions)
-    torch.testing.assert_close(flat(fused), flat(at_once), atol=2e-6, rtol=1e-6)
+    # The kernel rounds once where a product is summed; neither way is nearer to the loop.
+    torch.testing.assert_close(flat(fused), flat(at_once), atol=5e-6, rtol=1e-6)
     torch.testing.assert_close(flat(in_rounds), flat(at_once), atol=2e-6, rtol=1e-6)
 
 

@@ -61,7 +61,7 @@ def test_color_concentration_is_that_of_loops(offsets: torch.Tensor) -> None:
 def test_total_variation_runs_along_the_twelve_edges() -> None:
     generator = torch.Generator().manual_seed(0)
     density = torch.randn(20, generator=generator)
-    voxel_points = torch.randint(20, (6, 8), generator=generator)
+    voxel_points = torch.randint(20, (6, 8), generator=generator, dtype=torch.int32)
     assert len(losses.EDGES) == 12
     expected = reference.total_variation(density.tolist(), voxel_points.tolist())
     for function in (losses.total_variation, losses.define_total_variation):

@@ -12,6 +12,7 @@ import analytic_scene
 import numpy as np
 import pytest
 import triton_server
+import voxel_scene
 from gateway_server import running_gateway
 
 from neurocity.cameras import Rays
@@ -46,7 +47,7 @@ def repository(tmp_path_factory):
     analytic_scene.write_repository(repository, "torchscript", scene="cones", cones=True)
     analytic_scene.write_repository(repository, "aotinductor", scene="compiled")
     analytic_scene.write_repository(repository, "onnx", scene=SLOW, idle_loops=SLOW_LOOPS)
-    return repository
+    return voxel_scene.write_repository(repository)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ ONE_RAY = rays()[:1]
 
 def test_scenes_come_from_the_server_itself(server):
     scenes = use_engine(server.grpc_url, lambda engine: asyncio.sleep(0, dict(engine.scenes())))
-    assert sorted(scenes) == ["compiled", "cones", "scripted", SLOW, analytic_scene.SCENE]
+    assert sorted(scenes) == ["compiled", "cones", "scripted", SLOW, analytic_scene.SCENE, voxel_scene.SCENE]
     assert scenes[analytic_scene.SCENE].format == "onnx", "onnx is preferred where there are two formats"
     assert scenes[analytic_scene.SCENE].info.views[0].name == "start"
 
@@ -95,6 +96,15 @@ def test_tiles_make_the_analytic_image(server, scene):
     light = use_engine(server.grpc_url, lambda engine: engine.render(scene, wanted, None))
     for values, reference in zip(light, analytic_scene.render(*wanted.arrays()), strict=True):
         np.testing.assert_allclose(values, reference, atol=2e-5)
+
+
+def test_native_scenes_are_rendered_by_the_kernels(server):
+    """The server's process has them; a ray's light does not depend on the tile that it is in."""
+    wanted = voxel_scene.CAMERA.rays()
+    light = use_engine(server.grpc_url, lambda engine: engine.render(voxel_scene.SCENE, wanted, None))
+    assert light.opacity.max() > 0.5
+    for values, expected in zip(light, voxel_scene.light(wanted), strict=True):
+        np.testing.assert_array_equal(values, expected)
 
 
 def test_it_equals_the_local_engine(server, local_repository):

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from gateway_server import running_gateway
 from PIL import Image
 
+from benchmarks.viewer import CHROMIUM_ARGUMENTS
 from neurocity.cameras import Camera, look_at
 from neurocity.errors import EngineUnavailableError
 from serving.app import create_app
@@ -28,16 +29,6 @@ playwright = pytest.importorskip(
 
 WIDTH, HEIGHT = 480, 300
 CENTER = (WIDTH / 2, HEIGHT / 2)
-CHROMIUM_ARGUMENTS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")

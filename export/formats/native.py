@@ -37,7 +37,7 @@ class NativeFormat(Format):
 
     name = "native"
     file_name = "model.safetensors"
-    triton = TritonTarget(backend="neurocity")
+    triton = TritonTarget(backend="neurocity", device_bound=True)
     packages = ()
     tolerances = MappingProxyType({"fp32": NATIVE_FP32, "fp16": NATIVE_FP16})
 

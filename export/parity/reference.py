@@ -1,4 +1,8 @@
-"""The model's own answer, float32 and eager: the truth that artefacts are held against."""
+"""The model's own answer, float32 and eager: the truth that artefacts are held against.
+
+It is computed by the definition in PyTorch, slow as that is: artefacts may hold the compiled kernels, and
+would else be compared with themselves.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -16,6 +20,7 @@ from neurocity.contract import View
 from neurocity.device import check_device
 from neurocity.family import RenderModel
 from neurocity.light import Light
+from neurocity.rendering.cpu_kernels import without_kernels
 
 
 class Reference:
@@ -41,7 +46,8 @@ class Reference:
         """The model's answer, computed in calls of at most `rays_per_call` rays."""
 
         def render(chunk: Rays) -> Light:
-            outputs = self._compute(self._model, chunk)
+            with without_kernels():
+                outputs = self._compute(self._model, chunk)
             return Light(*(output.float().cpu().numpy() for output in outputs))
 
         return render_in_chunks(render, rays, self._rays_per_call)

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
-from trimesh.exchange.ply import load_ply
 
 from neurocity.data.bounds import declared_boxes
 from neurocity.data.documents import TransformsDocument
@@ -64,6 +63,8 @@ def _listed_splits(document: TransformsDocument, frames: dict[str, Frame]) -> Sp
 
 def _sparse_points(path: Path) -> npt.NDArray[np.float64]:
     """Vertices [N, 3] of an ascii or binary PLY. Raises DataError when missing, corrupt or not finite."""
+    from trimesh.exchange.ply import load_ply  # noqa: PLC0415, a fifth of a second that few datasets need
+
     try:
         with path.open("rb") as file:
             points = np.array(load_ply(file)["vertices"], dtype=np.float64)

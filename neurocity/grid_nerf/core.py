@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from neurocity.family import render_model
-from neurocity.grid_nerf import native
 from neurocity.grid_nerf.config import GridNeRFConfig
 from neurocity.grid_nerf.nerf_branch import NeRFBranch
 from neurocity.grid_nerf.planes import Mode, PlaneLineFeatures
@@ -24,10 +23,9 @@ from neurocity.rendering.compositing import compositing_weights, row_weights, se
 from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.fixed_budget import RowSamples
 from neurocity.rendering.graph_target import materialize
-from neurocity.rendering.marched_field import MarchedField
+from neurocity.rendering.kernel_field import KernelField, march_arrays, march_settings, network_arrays
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
-from neurocity.rendering.native_scene import march_arrays, march_settings, network_arrays
 from neurocity.rendering.render import TrainingRender
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
 
@@ -35,7 +33,7 @@ __all__ = ["GridNeRF", "GridNeRFConfig"]
 
 
 @render_model
-class GridNeRF(MarchedField):
+class GridNeRF(KernelField):
     """Radiance field of planes, lines and two branches; see `GridNeRFConfig`.
 
     It is made with few vertices (`initial_resolution`); training grows them.
@@ -141,7 +139,7 @@ class GridNeRF(MarchedField):
 
     @torch.jit.unused
     def kernel_data(self) -> SceneData:
-        """See `MarchedField.kernel_data`."""
+        """See `KernelField.kernel_data`."""
         tensors = {"extents": self.extents.flatten(), "axes": self.density_features.axes.int()}
         for name, features in zip(SETS, self.feature_sets(), strict=True):
             tensors[f"{name}.planes"], tensors[f"{name}.lines"] = features.planes, features.lines
@@ -160,11 +158,6 @@ class GridNeRF(MarchedField):
                 "frequencies": float(frequencies),
             },
         )
-
-    @torch.jit.unused
-    def scene_data(self) -> SceneData:
-        """See `family.NativeModel`."""
-        return native.scene_data(self, arrays(self.density_features.planes)[0].dtype.type)
 
     @torch.jit.unused
     def feature_sets(self) -> tuple[PlaneLineFeatures, PlaneLineFeatures]:

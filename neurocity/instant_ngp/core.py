@@ -4,21 +4,19 @@ import torch
 from torch import Tensor
 
 from neurocity.family import render_model
-from neurocity.instant_ngp import native
 from neurocity.instant_ngp.config import InstantNGPConfig
 from neurocity.kernels.scene import SceneData
 from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.hash_grid import HashGrid
-from neurocity.rendering.marched_field import MarchedField
+from neurocity.rendering.kernel_field import KernelField, march_arrays, march_settings, network_arrays
 from neurocity.rendering.mlp import MLP
-from neurocity.rendering.native_scene import march_arrays, march_settings, network_arrays
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS
 
 __all__ = ["InstantNGP", "InstantNGPConfig"]
 
 
 @render_model
-class InstantNGP(MarchedField):
+class InstantNGP(KernelField):
     """Radiance field with a multiresolution hash encoding; see `InstantNGPConfig`."""
 
     def __init__(self, config: InstantNGPConfig) -> None:
@@ -47,7 +45,7 @@ class InstantNGP(MarchedField):
 
     @torch.jit.unused
     def kernel_data(self) -> SceneData:
-        """See `MarchedField.kernel_data`."""
+        """See `KernelField.kernel_data`."""
         grid = self.encoding
         table, scales, factors = arrays(grid.table, grid.scales, grid.axis_factors.flatten(1).int())
         networks = network_arrays({"density_net": self.density_net, "color_net": self.color_net})
@@ -57,8 +55,3 @@ class InstantNGP(MarchedField):
             {**march, "table": table, "scales": scales, "factors": factors, **networks},
             {**march_settings(self), "dense_levels": float(grid.dense_levels), "xor": float(grid.xor)},
         )
-
-    @torch.jit.unused
-    def scene_data(self) -> SceneData:
-        """See `family.NativeModel`."""
-        return native.scene_data(self, arrays(self.encoding.table)[0].dtype.type)

@@ -28,6 +28,7 @@ ALIGNMENT = 64
 DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
+    "I8": np.dtype("i1"),
     "I32": np.dtype("<i4"),
     "U8": np.dtype("u1"),
 }

@@ -31,11 +31,17 @@ def library() -> ctypes.CDLL:
     kinds = build.processors()
     if chosen and chosen not in kinds:
         raise MissingDependencyError(f"{VARIABLE}: got {chosen!r}, known here: {', '.join(kinds)}, or a file")
-    plainest = _load(build.LIBRARIES / build.library_file(kinds[0]))
-    best = kinds[min(plainest.nc_processor(), len(kinds) - 1)]
+    best = this_processor()
     if chosen and kinds.index(chosen) > kinds.index(best):
         raise MissingDependencyError(f"{VARIABLE}: got {chosen!r}, this processor is of kind {best}")
     return _load(build.LIBRARIES / build.library_file(chosen or best))
+
+
+def this_processor() -> str:
+    """The kind of this processor, of `build.processors`. Raises MissingDependencyError as `library` does."""
+    kinds = build.processors()
+    plainest = _load(build.LIBRARIES / build.library_file(kinds[0]))
+    return kinds[min(plainest.nc_processor(), len(kinds) - 1)]
 
 
 def function(name: str) -> Any:

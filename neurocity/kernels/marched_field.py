@@ -3,7 +3,7 @@
 Such a scene holds, by name:
 
     bounds [2, 3] float32           the box's low and high corner, world units
-    jump [G^3] float32      of the occupancy grid, see `rendering.occupancy`
+    jump [G^3] int8                 of the occupancy grid, see `rendering.occupancy`
     edges [points + 1] float32      of the intervals of an unbounded ray; [2] in bounded scenes
     sky [608] float32               weights of the sky's network, [32, 16] and then [3, 32]; only with a sky
     <net>.0, <net>.1, ...           weights [outputs, inputs] of a network's layers, float32 or float16
@@ -59,7 +59,7 @@ class MarchedData(ctypes.Structure):
     def of(cls, data: SceneData) -> Self:
         """The march and sky of a scene whose settings have been checked. Raises ManifestError."""
         low, high = tensor(data, "bounds", (np.float32,), (2, 3))
-        jump = tensor(data, "jump", (np.float32,), (-1,))
+        jump = tensor(data, "jump", (np.int8,), (-1,))
         edges = tensor(data, "edges", (np.float32,), (-1,))
         grid = round(len(jump) ** (1 / 3))
         if grid**3 != len(jump) or not 1 <= grid <= MOST_CELLS:

@@ -48,8 +48,8 @@ def list_voxels(
 ) -> Intervals:
     """All voxels that rays cross over a positive length.
 
-    children [nodes, 8]: of an octree, which is trusted; see `kernels.voxels`. cube: its low corner [3] and its
-    side, world units. nearest: where rays begin.
+    children [nodes, 8]: of an octree, which is trusted; see `kernels.voxels`. cube: its low corner [3] and
+    its side, world units. nearest: where rays begin.
     """
     offsets = np.zeros(len(rays) + 1, np.int64)
     low, side = cube

@@ -146,8 +146,8 @@ def check_voxels(data: SceneData) -> None:
     children, records = tensors["children"], tensors["records"]
     halves = records.dtype == np.float16
     width = record_width(int(data.settings["sh_degree"]), np.float16 if halves else np.float32)
-    _check_array("children", children, np.int32, (len(children), 8))
-    _check_array("records", records, np.float16 if halves else np.float32, (len(records), width))
+    _check_array("children", children, np.int32, (*children.shape[:1], 8))
+    _check_array("records", records, np.float16 if halves else np.float32, (*records.shape[:1], width))
     _check_array("root_low", tensors["root_low"], np.float32, (3,))
     if sky:
         _check_array("sky", tensors["sky"], np.float32, (SKY_WEIGHTS,))
@@ -155,7 +155,7 @@ def check_voxels(data: SceneData) -> None:
 
 
 def _check_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:
-    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+    if array.dtype != dtype or array.shape != shape or not (array.flags.c_contiguous and array.flags.aligned):
         raise ManifestError(
             f"voxels: got {name} {array.dtype} {list(array.shape)}, expected contiguous "
             f"{np.dtype(dtype)} {list(shape)}"
@@ -163,7 +163,7 @@ def _check_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ..
 
 
 def check_octree(children: np.ndarray, voxels: int) -> None:
-    """Raise ManifestError unless children [nodes, 8] is a tree of at most `MAX_LEVELS` over so many voxels."""
+    """Raise ManifestError unless children [nodes, 8] is a tree of `MAX_LEVELS` at most over the voxels."""
     if not len(children):
         raise ManifestError("voxels: got no nodes, expected a root at least")
     if int(children.min()) < -1 - voxels or int(children.max()) >= len(children):

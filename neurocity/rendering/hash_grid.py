@@ -133,17 +133,19 @@ class HashGrid(nn.Module):
         index: as `row_indices` gives it. weights: along x, y, z of the lower and the upper vertex, [L, N].
         """
         levels, rows, features = self.table.shape
-        table = self.table.view(levels * rows, features)
-        planes = [torch.zeros_like(weights[0][0]) for _ in range(features)]
+        columns = self.table.view(levels * rows, features).unbind(1)
+        planes = [torch.zeros_like(weights[0][0]) for _ in columns]
         for corner in range(8):
             weight = weights[0][corner & 1] * weights[1][(corner >> 1) & 1] * weights[2][corner >> 2]
             rows_of_corner = index[corner] + self.level_offsets
-            for feature in range(features):
+            if not recorded_for("compiler"):
+                rows_of_corner = rows_of_corner.flatten().long()
+            for feature, column in enumerate(columns):
                 if recorded_for("compiler"):
                     # Rows are below the table's length by what they are made of: nothing to be checked.
-                    values = gather_unchecked(table[:, feature], rows_of_corner)
+                    values = gather_unchecked(column, rows_of_corner)
                 else:
-                    values = table[:, feature].gather(0, rows_of_corner.flatten().long()).view_as(weight)
+                    values = column.gather(0, rows_of_corner).view(levels, -1)
                 planes[feature] = planes[feature] + values.to(weight.dtype) * weight
         return torch.stack([materialize(plane) for plane in planes], dim=1).flatten(0, 1).t()
 

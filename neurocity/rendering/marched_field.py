@@ -9,11 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from neurocity.cameras import Rays
-from neurocity.kernels.scene import SceneData, open_scene
-from neurocity.light import Light
 from neurocity.rendering.compositing import compositing_weights, row_weights, segment_sum, transmittance
-from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT, FixedBudget, RowSamples, first_occupied
 from neurocity.rendering.graph_target import gather_rows, materialize
@@ -61,26 +57,7 @@ class MarchedField(nn.Module):
 
     def forward(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
-        if kernels_apply(ray_origins):
-            return self.render_compiled(ray_origins, ray_directions)
         return self.render(ray_origins, ray_directions)
-
-    @torch.jit.unused
-    def render_compiled(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
-        """`render` by one call of a compiled kernel, where it computes in float32 without gradients."""
-        ours, *_ = self.parameters()
-        follows = ours.requires_grad or ray_origins.requires_grad or ray_directions.requires_grad
-        if ours.dtype != torch.float32 or (follows and torch.is_grad_enabled()):
-            return self.render(ray_origins, ray_directions)
-        rays = Rays(*arrays(ray_origins, ray_directions))
-        light = Light.empty(len(rays))
-        open_scene(self.kernel_data()).render(rays, light, threads=torch.get_num_threads())
-        return RayRender(*map(torch.from_numpy, light))
-
-    @torch.jit.unused
-    def kernel_data(self) -> SceneData:
-        """The field's own tensors and numbers for compiled kernels; see `neurocity.kernels.marched_field`."""
-        raise NotImplementedError
 
     def render(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
         """The definition of `forward`."""

@@ -86,7 +86,8 @@ class OccupancyGrid(nn.Module):
 def jump_field(occupied: Tensor, grid: int) -> Tensor:
     """Jump field [G^3] float of `occupied` [G^3] bool: Chebyshev distance to an occupied cell, less one."""
     if kernels_apply(occupied):
-        return torch.from_numpy(find_jumps(*arrays(occupied), grid, LONGEST_JUMP))
+        (cells,) = arrays(occupied)
+        return torch.from_numpy(find_jumps(cells, grid, LONGEST_JUMP))
     return dilation_distance(occupied, grid) - 1.0
 
 

@@ -4,7 +4,6 @@ Notation
     N voxels, M grid points; the octree's root is the unit cube, in whose units positions are kept
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -132,9 +131,8 @@ class SVRaster(nn.Module):
         """Render rays [R, 3], unit directions, in world units; see `neurocity.contract`."""
         origins, directions = ray_origins.t(), ray_directions.t()
         if self.runs_compiled(origins):
-            render = self.render_compiled(origins, directions)
-        else:
-            render = self.render_in_rounds(origins, directions)
+            return self.render_compiled(origins, directions)
+        render = self.render_in_rounds(origins, directions)
         return self.composite_over_sky(render, directions) if self.sky_enabled else render
 
     @torch.jit.unused
@@ -189,14 +187,13 @@ class SVRaster(nn.Module):
 
     @torch.jit.unused
     def render_compiled(self, origins: Tensor, directions: Tensor) -> RayRender:
-        """`render` by compiled CPU kernels: by one alone where no gradients are asked for."""
+        """`forward` by compiled CPU kernels: by one alone where no gradients are asked for."""
         if torch.is_grad_enabled() and self.density.requires_grad:
-            return self.render(origins, directions)
-        data = self.kernel_data()
-        voxels = {name: tensor for name, tensor in data.tensors.items() if name != "sky"}
+            render = self.render(origins, directions)
+            return self.composite_over_sky(render, directions) if self.sky_enabled else render
         rays = Rays(*arrays(origins.t(), directions.t()))
         light = Light.empty(len(rays))
-        render_voxels_cpu(replace(data, tensors=voxels), rays, light, threads=torch.get_num_threads())
+        render_voxels_cpu(self.kernel_data(), rays, light, threads=torch.get_num_threads())
         return RayRender(*map(torch.from_numpy, light))
 
     @torch.jit.unused

@@ -20,13 +20,12 @@ def scene_data(model: VoxelModel, dtype: type[np.float16 | np.float32]) -> Scene
     """The model as `kernels.voxels` lists it, with records in float32 or float16."""
     data = model.kernel_data()
     own = data.tensors
-    number, others, channels = own["shs"].shape
-    shs = own["shs"].reshape(number, others * channels)
-    corners = own["density"][own["voxel_points"]]
+    shs = own["shs"]
+    columns = own["sh0"], shs.reshape(len(shs), 3 * shs.shape[1]), own["density"][own["voxel_points"]]
+    values = np.concatenate(columns, axis=1)
     width = record_width(int(data.settings["sh_degree"]), dtype)
-    records: npt.NDArray[np.floating] = np.zeros((number, width), dtype)
-    values = np.concatenate([own["sh0"], shs, corners], axis=1)
-    limit = np.finfo(dtype).max
-    records[:, : values.shape[1]] = values.clip(-limit, limit)
+    records: npt.NDArray[np.floating] = np.zeros((len(values), width), dtype)
+    largest = np.finfo(dtype).max
+    records[:, : values.shape[1]] = values.clip(-largest, largest)
     kept = {name: own[name] for name in ("children", "root_low", "sky") if name in own}
     return SceneData(data.kind, {**kept, "records": records}, data.settings)

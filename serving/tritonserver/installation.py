@@ -3,7 +3,8 @@
 The wheel carries `tritonserver`, its libraries, Triton's python backend and a stub of it for each version of
 Python; no other backend. A python-based backend is a folder `<name>/model.py` beside the python backend, so
 `backends/onnxruntime` and `backends/pytorch` stand in for the C++ backends of those names: a `config.pbtxt`
-that says `backend: "onnxruntime"` loads here and, unchanged, in NVIDIA's container.
+that says `backend: "onnxruntime"` loads here and, unchanged, in NVIDIA's container. `backends/neurocity` is
+the only one of its name.
 """
 
 import ctypes.util

@@ -19,15 +19,15 @@
 
 namespace neurocity {
 
-// What all marched fields have.
+// What all marched fields have; the jump field is of int8_t.
 struct MarchedData {
   MarchSpace space;
   const float* sky;  // weights as `sky_colors` takes them, or null where there is none
   float far, density_scale, visible_weight, least_light;
 };
 
-constexpr int GROUP = 64;  // rays that are followed together
-constexpr int EACH = 8;    // samples of a ray in a round
+constexpr int GROUP = 128;  // rays that are followed together
+constexpr int EACH = 4;     // samples of a ray in a round
 constexpr int MOST_SAMPLES = GROUP * EACH;
 constexpr int TILE = 48;   // rows that go through a network together
 constexpr int BLOCK = 16;  // points that are encoded together
@@ -267,8 +267,8 @@ class FieldRenderer {
 
   const MarchedData data_;
   Field field_;
-  const Marcher<false> bounded_;
-  const Marcher<true> unbounded_;
+  const Marcher<false, int8_t> bounded_;
+  const Marcher<true, int8_t> unbounded_;
 
   // Of the group's rays.
   int64_t ray_[GROUP];

@@ -40,9 +40,14 @@ inline Lanes<4> load_four(const Half* stored) {
   return Lanes<4>::of(
       (RawLanes<4>::Floats)_mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(stored))));
 #else
-  Lanes<4> result;
-  for (int lane = 0; lane < 4; ++lane) result.set(lane, stored[lane]);
-  return result;
+  typedef uint16_t Halves __attribute__((vector_size(8)));
+  typedef RawLanes<4>::Ints Ints;
+  Halves halves;
+  std::memcpy(&halves, stored, sizeof halves);
+  const Ints bits = __builtin_convertvector(halves, Ints), magnitude = (bits & 0x7fff) << 13;
+  const RawLanes<4>::Floats finite = (RawLanes<4>::Floats)magnitude * 5.192296858534828e33f;
+  const Ints value = (bits & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000 : (Ints)finite;
+  return Lanes<4>::of((RawLanes<4>::Floats)(value | (bits & 0x8000) << 16));
 #endif
 }
 

@@ -88,6 +88,17 @@ bool any(Mask<N> mask) {
   }
 }
 
+// Calls task(lane) where the mask is true.
+template <int N, typename Task>
+void for_each_lane(Mask<N> mask, Task task) {
+  if constexpr (has_mask_registers(N)) {
+    for (unsigned bits = mask.bits; bits; bits &= bits - 1) task(__builtin_ctz(bits));
+  } else {
+    for (int lane = 0; lane < N; ++lane)
+      if (mask[lane]) task(lane);
+  }
+}
+
 template <int N>
 bool all_of(Mask<N> mask) {
   return !any(!mask);
@@ -239,6 +250,13 @@ struct LanesOfInt {
     result.v = values;
     return result;
   }
+  static LanesOfInt load(const int32_t* values) {
+    LanesOfInt result;
+    std::memcpy(&result.v, values, sizeof result.v);
+    return result;
+  }
+  void store(int32_t* values) const { std::memcpy(values, &v, sizeof v); }
+
   int32_t operator[](int lane) const {
     if constexpr (N == 1)
       return v;
@@ -285,6 +303,14 @@ Lanes<N> floor(Lanes<N> a) {
 }
 
 template <int N>
+Lanes<N> square_root(Lanes<N> a) {
+  float values[N];
+  a.store(values);
+  for (float& value : values) value = std::sqrt(value);
+  return Lanes<N>::load(values);
+}
+
+template <int N>
 Lanes<N> absolute(Lanes<N> a) {
   return max(a, -a);
 }
@@ -302,6 +328,24 @@ Lanes<N> gather(const float* table, LanesOfInt<N> index) {
 #endif
   Lanes<N> result;
   for (int lane = 0; lane < N; ++lane) result.set(lane, table[index[lane]]);
+  return result;
+}
+
+// The numbers of N at places `index`, which must be below N.
+template <int N>
+Lanes<N> permuted(Lanes<N> numbers, LanesOfInt<N> index) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return Lanes<N>::of(
+        (typename RawLanes<N>::Floats)_mm512_permutexvar_ps((__m512i)index.v, (__m512)numbers.v));
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8)
+    return Lanes<N>::of(
+        (typename RawLanes<N>::Floats)_mm256_permutevar8x32_ps((__m256)numbers.v, (__m256i)index.v));
+#endif
+  Lanes<N> result;
+  for (int lane = 0; lane < N; ++lane) result.set(lane, numbers[index[lane]]);
   return result;
 }
 

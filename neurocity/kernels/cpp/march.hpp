@@ -10,7 +10,8 @@ namespace neurocity {
 
 // Where rays march: `RayMarcher`, and the jump field [grid^3] of its occupancy.
 struct MarchSpace {
-  const float *jump, *edges;  // edges [points + 1]: of an unbounded lattice
+  const void* jump;    // of float, or of what the marcher says
+  const float* edges;  // [points + 1]: of an unbounded lattice
   int64_t grid, points;
   int32_t unbounded;
   float low[3], high[3], center[3];
@@ -26,16 +27,19 @@ struct Sample {
 // Where the march of a ray goes on; `index` is the next of `count` lattice points.
 struct RayMarch {
   float origin[3], direction[3];
-  float start, count, speed, jitter;
+  float start, count, jitter;
+  float leap;  // for each empty cell, in world units; in a box in lattice points
   float index;
 };
 
 // UNBOUNDED: as `MarchSpace` says; it is a template's so that a ray does not ask at each of its points.
-template <bool UNBOUNDED>
+// Jump: the type of the jump field, which has whole numbers.
+template <bool UNBOUNDED, typename Jump = float>
 class Marcher {
  public:
   explicit Marcher(const MarchSpace& space)
       : space_(space),
+        jump_(static_cast<const Jump*>(space.jump)),
         cells_(static_cast<float>(space.grid)),
         last_(cells_ - 1.0f),
         half_side_(space.side / 2.0f),
@@ -56,7 +60,8 @@ class Marcher {
       leaves = std::min(leaves, std::max(to_low, to_high));
       not_finite += (to_low + to_high) * 0.0f;
     }
-    ray.speed = std::max({std::abs(direction[0]), std::abs(direction[1]), std::abs(direction[2])});
+    const float speed = std::max({std::abs(direction[0]), std::abs(direction[1]), std::abs(direction[2])});
+    ray.leap = cell_side_ / (UNBOUNDED ? speed : speed * space_.step);
     ray.jitter = jitter;
     ray.index = 0.0f;
     ray.start = std::max(enters, space_.near);
@@ -96,14 +101,14 @@ class Marcher {
       }
       int64_t cell[3];
       for (int axis = 0; axis < 3; ++axis) cell[axis] = cell_of(sample.point[axis] * cells_);
-      const float free = space_.jump[cell[0] + space_.grid * (cell[1] + space_.grid * cell[2])];
-      if (free < 0.0f) {
+      const Jump free = jump_[cell[0] + space_.grid * (cell[1] + space_.grid * cell[2])];
+      if (free < 0) {
         sample.t = t;
         sample.delta = delta * factor;
         ray.index += 1.0f;
         return true;
       }
-      ray.index = std::max(ray.index + 1.0f, after_leap(ray, t, free / ray.speed, norm));
+      ray.index = std::max(ray.index + 1.0f, after_leap(ray, t, static_cast<float>(free) * ray.leap, norm));
     }
     ray.index = ray.count;
     return false;
@@ -121,15 +126,16 @@ class Marcher {
     return place > 0.0f ? static_cast<int64_t>(std::min(place, last_)) : 0;
   }
 
-  // The lattice point after the empty distance of `free` cells around depth t.
-  float after_leap(const RayMarch& ray, float t, float free, float norm) const {
-    if (!UNBOUNDED) return ray.index + std::floor(free * cell_side_ / space_.step);
-    const float leap = free * std::max(norm / 8.0f, 0.75f) * cell_side_;
+  // The lattice point after a distance that is empty around depth t.
+  float after_leap(const RayMarch& ray, float t, float empty, float norm) const {
+    if (!UNBOUNDED) return ray.index + std::floor(empty);
+    const float leap = empty * std::max(norm / 8.0f, 0.75f);
     const float ahead = std::log1p((t + leap - space_.near) * (space_.growth / space_.step)) / space_.growth;
     return std::floor(ahead - ray.jitter) - 1.0f;
   }
 
   const MarchSpace space_;
+  const Jump* const jump_;
   const float cells_, last_, half_side_, cell_side_;
 };
 

@@ -30,8 +30,8 @@ class Distances {
   // The cells (0, y, z) to (grid - 1, y, z).
   uint8_t* row(int64_t y, int64_t z) { return &cells_[(grid_ + 2) * (y + 1 + (grid_ + 2) * (z + 1)) + 1]; }
 
-  // Takes what is one cell away in the nine cells of the slice before, the three of the row before, and the one
-  // before in the row: towards the grid's low corner, or its high one.
+  // Takes what is one cell away in the nine cells of the slice before, the three of the row before, and the
+  // one before in the row: towards the grid's low corner, or its high one.
   void sweep_row(int64_t y, int64_t z, bool forward) {
     const int64_t before = forward ? -1 : 1;
     const uint8_t *const a = row(y - 1, z + before), *const b = row(y, z + before),

@@ -6,7 +6,7 @@
 
 #pragma once
 
-#include "lanes.hpp"
+#include "rays.hpp"
 
 namespace neurocity {
 
@@ -36,6 +36,22 @@ Lanes<N> inverse_of(Lanes<N> direction) {
   return select(is_small, Lanes<N>(LARGEST_INVERSE), 1.0f / direction);
 }
 
+// World rays with one origin in the unit cube of the octree.
+template <int N>
+struct UnitRays {
+  float eye[3];
+  Lanes<N> direction[3], speed[3], inverse[3];
+
+  UnitRays(const Rays& rays, const Packet<N>& packet, const float* root_low, float root_side) {
+    for (int axis = 0; axis < 3; ++axis) {
+      eye[axis] = (rays.origins[packet.ray[0] * 3 + axis] - root_low[axis]) / root_side;
+      direction[axis] = packet.component(rays.directions, axis);
+      speed[axis] = direction[axis] / root_side;
+      inverse[axis] = inverse_of(speed[axis]);
+    }
+  }
+};
+
 // N rays that begin at `eye` and cross the unit cube between the depths `begin` and `end`, where `alive`.
 template <int N>
 struct CubeRays {
@@ -59,6 +75,11 @@ struct CubeRays {
     for (Lanes<N>& value : inverse) value = select(alive, value, Lanes<N>(1.0f));
     begin = select(alive, begin, Lanes<N>(NEVER));
     end = select(alive, end, Lanes<N>(0.0f));
+  }
+  // Only the first `count` rays are to meet something.
+  void keep_first(int count) {
+    for (int lane = count; lane < N; ++lane) end.set(lane, begin[lane]);
+    alive = alive & (begin < end);
   }
 };
 

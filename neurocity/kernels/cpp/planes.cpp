@@ -38,10 +38,10 @@ void encode(const PlaneArguments& call, int64_t begin, int64_t end) {
   using Features = PlaneLines<float, C>;
   const Features features = features_of<C>(call);
   const int64_t width = call.parts * features.width();
-  for_each_block<Features::BLOCK>(
-      call.points, call.count, begin, end, [&](int64_t first, int count, const float* const points[3]) {
-        features.encode(points, count, call.values + first * width, width);
-      });
+  for_each_block<Features::BLOCK>(call.points, call.count, begin, end,
+                                  [&](int64_t first, int count, const float* const points[3]) {
+                                    features.encode(points, count, call.values + first * width, width);
+                                  });
 }
 
 // Adds share * gradient to a row.
@@ -70,7 +70,8 @@ void add_gradients(const PointRows& at, int64_t c) {
                                  Lanes<N>::load(at.line + c) * Lanes<N>(1.0f - at.w));
   const Lanes<N> gradient = Lanes<N>::load(at.gradient + c);
   const Lanes<N> to_plane = gradient * on_line, to_line = gradient * on_plane;
-  for (int corner = 0; corner < 4; ++corner) add(at.plane_gradient + places[corner], shares[corner], to_plane);
+  for (int corner = 0; corner < 4; ++corner)
+    add(at.plane_gradient + places[corner], shares[corner], to_plane);
   add(at.line_gradient + c, 1.0f - at.w, to_line);
   add(at.line_gradient + at.next_u + c, at.w, to_line);
 }

@@ -7,7 +7,8 @@
 
 namespace neurocity {
 
-constexpr int64_t PART_POINTS = 4096;  // a part's features stay in a core's cache while each level adds its own
+constexpr int64_t PART_POINTS =
+    4096;  // a part's features stay in a core's cache while each level adds its own
 
 // Calls task(first, count, points) for blocks of up to BLOCK points among [begin, end) of planes [3, total];
 // behind the last point stand copies of it.
@@ -22,8 +23,7 @@ void for_each_block(const float* planes, int64_t total, int64_t begin, int64_t e
   const int count = static_cast<int>(end - first);
   float copies[3][BLOCK];
   for (int axis = 0; axis < 3; ++axis)
-    for (int n = 0; n < BLOCK; ++n)
-      copies[axis][n] = planes[axis * total + first + std::min(n, count - 1)];
+    for (int n = 0; n < BLOCK; ++n) copies[axis][n] = planes[axis * total + first + std::min(n, count - 1)];
   const float* const points[3] = {copies[0], copies[1], copies[2]};
   task(first, count, points);
 }

@@ -25,6 +25,11 @@ Lanes<N> load_row(const Half* row) {
     std::memcpy(&result.v, &floats, sizeof result.v);
     return result;
   }
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return Lanes<N>::of((typename RawLanes<N>::Floats)_mm512_cvtph_ps(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row))));
+#endif
   if constexpr (N == 8 || N == 16) {
     __m256 floats[N / 8];
     for (int half = 0; half < N / 8; ++half)

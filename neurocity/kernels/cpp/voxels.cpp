@@ -2,7 +2,6 @@
 
 #include "voxels.hpp"
 
-#include "rays.hpp"
 #include "sky.hpp"
 #include "work.hpp"
 
@@ -33,22 +32,6 @@ struct VoxelArguments {
   int32_t storage;
   int32_t sh_degree;
   int32_t samples_per_voxel;
-};
-
-// World rays with one origin in the unit cube of the octree.
-template <int N>
-struct UnitRays {
-  float eye[3];
-  Lanes<N> direction[3], speed[3], inverse[3];
-
-  UnitRays(const Rays& rays, const Packet<N>& packet, const float* root_low, float root_side) {
-    for (int axis = 0; axis < 3; ++axis) {
-      eye[axis] = (rays.origins[packet.ray[0] * 3 + axis] - root_low[axis]) / root_side;
-      direction[axis] = packet.component(rays.directions, axis);
-      speed[axis] = direction[axis] / root_side;
-      inverse[axis] = inverse_of(speed[axis]);
-    }
-  }
 };
 
 // Where the voxels go that rays cross, ray after ray, front to back. offsets [count + 1]: the first of each
@@ -91,8 +74,9 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
   const Lanes<N> seen = 1.0f / (1.0f - scene.least_light);
   Lanes<N> left = 1.0f, rgb[3] = {0.0f, 0.0f, 0.0f}, depth = 0.0f, opacity = 0.0f;
   const auto shade = [&](const Voxel& voxel, Lanes<N> begin, Lanes<N> end, Mask<N>) {
-    const Lanes<N> tau = optical_depth(store.corners(voxel.index), voxel, rays.eye, rays.speed, begin, end,
-                                       scene.samples_per_voxel);
+    const Lanes<N> tau = optical_depth(
+        store.corners(voxel.index), VoxelSamples<N>(voxel.center, voxel.quarter, rays.eye, rays.speed, begin,
+                                                    end, scene.samples_per_voxel));
     const Lanes<N> absorbed = left * one_minus_exponential(tau * scene.density_scale);
     // Rays that ended keep what they have: nothing of their light is left.
     const Lanes<N> weight = max(min(absorbed, left - least), Lanes<N>(0.0f)) * seen;

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "half.hpp"
@@ -51,6 +52,8 @@ struct VoxelTensors {
   Lanes<4> coefficients(int32_t voxel, int harmonic) const {
     const float* const found =
         harmonic ? shs + (int64_t{voxel} * (harmonics - 1) + harmonic - 1) * 3 : sh0 + int64_t{voxel} * 3;
+    // There is a number more to read, but behind the last coefficient.
+    if (harmonic && harmonic + 1 < harmonics) return load_four(found);
     Lanes<4> result = 0.0f;
     for (int channel = 0; channel < 3; ++channel) result.set(channel, found[channel]);
     return result;
@@ -65,41 +68,80 @@ Lanes<N> explin(Lanes<N> raw) {
   return select(raw > limit, raw, exponential(power));
 }
 
+// The slope of `explin`, by what it gave.
+template <int N>
+Lanes<N> explin_slope(Lanes<N> raw, Lanes<N> activated) {
+  return select(raw > Lanes<N>(1.1f), Lanes<N>(1.0f), activated * (1.0f / 1.1f));
+}
+
 template <int N>
 Lanes<N> lerp(Lanes<N> low, Lanes<N> high, Lanes<N> place) {
   return fused(place, high - low, low);
 }
 
-// Trilinear values at places in a voxel, clamped to [0, 1].
+// Trilinear values at places, in [0, 1], by values at the two ends of each edge along x.
 template <int N>
-Lanes<N> interpolate(const Corners& corners, const Lanes<N> (&place)[3]) {
-  Lanes<N> inside[3];
-  for (int axis = 0; axis < 3; ++axis) inside[axis] = max(min(place[axis], Lanes<N>(1.0f)), Lanes<N>(0.0f));
-  const Lanes<4> slope = corners.high - corners.low;
+Lanes<N> interpolate(const Lanes<N> (&low)[4], const Lanes<N> (&slope)[4], const Lanes<N> (&place)[3]) {
   Lanes<N> face[4];
-  for (int index = 0; index < 4; ++index)
-    face[index] = fused(inside[0], Lanes<N>(slope[index]), Lanes<N>(corners.low[index]));
-  return lerp(lerp(face[0], face[2], inside[1]), lerp(face[1], face[3], inside[1]), inside[2]);
+  for (int index = 0; index < 4; ++index) face[index] = fused(place[0], slope[index], low[index]);
+  return lerp(lerp(face[0], face[2], place[1]), lerp(face[1], face[3], place[1]), place[2]);
 }
 
-// Optical depths between `begin` and `end` by the midpoint rule, 0 where begin >= end, for density per unit
-// of depth. speed: the cube's units per world unit.
 template <int N>
-Lanes<N> optical_depth(const Corners& corners, const Voxel& voxel, const float (&eye)[3],
-                       const Lanes<N> (&speed)[3], Lanes<N> begin, Lanes<N> end, int samples) {
-  const float scale = 0.25f / voxel.quarter;
-  float start[3];
-  for (int axis = 0; axis < 3; ++axis)
-    start[axis] = (eye[axis] - (voxel.center[axis] - 2.0f * voxel.quarter)) * scale;
-  const Lanes<N> width = max(end - begin, Lanes<N>(0.0f)) * (1.0f / samples);
-  Lanes<N> total = 0.0f;
-  for (int sample = 0; sample < samples; ++sample) {
-    const Lanes<N> t = fused(width, Lanes<N>(sample + 0.5f), begin) * scale;
-    Lanes<N> place[3];
-    for (int axis = 0; axis < 3; ++axis) place[axis] = fused(speed[axis], t, Lanes<N>(start[axis]));
-    total += explin(interpolate(corners, place));
+Lanes<N> interpolate(const Corners& corners, const Lanes<N> (&place)[3]) {
+  const Lanes<4> difference = corners.high - corners.low;
+  Lanes<N> low[4], slope[4];
+  for (int index = 0; index < 4; ++index) {
+    low[index] = corners.low[index];
+    slope[index] = difference[index];
   }
-  return total * width;
+  return interpolate(low, slope, place);
+}
+
+// Where rays that are in a voxel from `begin` to `end` are looked at: in the middles of `count` equal pieces,
+// each `width` long, 0 where begin >= end. speed: the cube's units per unit of depth. T: numbers of one voxel
+// and eye, or of one for each ray.
+template <int N, typename T = float>
+struct VoxelSamples {
+  int count;
+  Lanes<N> width;
+
+  VoxelSamples(const T (&center)[3], T quarter, const T (&eye)[3], const Lanes<N> (&speed)[3], Lanes<N> begin,
+               Lanes<N> end, int count)
+      : count(count),
+        width(max(end - begin, Lanes<N>(0.0f)) * (1.0f / count)),
+        begin_(begin),
+        speed_(speed),
+        scale_(0.25f / quarter) {
+    for (int axis = 0; axis < 3; ++axis)
+      start_[axis] = (eye[axis] - (center[axis] - 2.0f * quarter)) * scale_;
+  }
+  // The places of a sample in the voxel, clamped to [0, 1].
+  void place(int sample, Lanes<N> (&result)[3]) const {
+    const Lanes<N> t = fused(width, Lanes<N>(sample + 0.5f), begin_) * scale_;
+    for (int axis = 0; axis < 3; ++axis) {
+      const Lanes<N> free = fused(speed_[axis], t, Lanes<N>(start_[axis]));
+      result[axis] = max(min(free, Lanes<N>(1.0f)), Lanes<N>(0.0f));
+    }
+  }
+
+ private:
+  Lanes<N> begin_;
+  const Lanes<N> (&speed_)[3];
+  T scale_, start_[3];
+};
+
+// Optical depths by the midpoint rule, for density per unit of depth.
+template <int N>
+Lanes<N> optical_depth(const Corners& corners, const VoxelSamples<N>& samples) {
+  const auto density_at = [&](int sample) {
+    Lanes<N> place[3];
+    samples.place(sample, place);
+    return explin(interpolate(corners, place));
+  };
+  Lanes<N> total = density_at(0);
+  for (int sample = 1; sample < samples.count; ++sample) total += density_at(sample);
+  return total * samples.width;
 }
 
 // The colour (red, green, blue and a number more) in which a voxel is seen from `eye`.

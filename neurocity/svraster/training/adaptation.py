@@ -100,7 +100,7 @@ def plan(model: SVRaster, keep: Tensor, split: Tensor) -> AdaptationPlan:
     cell = torch.where(is_part[:, None], 2 * cell + cells_of(octant), cell)
     level = model.voxel_level[source] + is_part
     voxel_points, points = grid_points(level, cell)
-    old_point = torch.full((len(points),), -1, device=source.device)
+    old_point = torch.full((len(points),), -1, dtype=torch.int32, device=source.device)
     old_point[voxel_points[~is_part]] = model.voxel_points[source[~is_part]]
     points_of_parts = voxel_points[is_part].view(-1, 8, 8)
     split_points = model.voxel_points[source[is_part][::8]]

@@ -9,15 +9,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from neurocity.cameras import Rays
+from neurocity.kernels.voxel_training import (
+    TracedLight,
+    TrainingInputs,
+    VoxelSums,
+    VoxelTape,
+    ray_parts,
+    trace_voxels,
+    voxel_gradients,
+)
 from neurocity.rendering.compositing import segment_sum
-from neurocity.rendering.cpu_kernels import arrays, kernels_apply, run_parallel, thread_shares
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 from neurocity.rendering.render import TrainingRender
-from neurocity.svraster import shading, voxel_kernels
+from neurocity.svraster import shading
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.training import losses
 from neurocity.svraster.training.statistics import VoxelStatistics
-from neurocity.svraster.traversal import inverse_directions
 
 
 class Recycled:
@@ -29,14 +39,12 @@ class Recycled:
     def __init__(self) -> None:
         self._arrays: dict[torch.Size, np.ndarray] = {}
 
-    def zeros(self, shape: torch.Size) -> Tensor:
-        """A tensor of zeros, in the memory of the last one of this shape unless that is still in use."""
+    def empty(self, shape: torch.Size) -> Tensor:
+        """A tensor of anything, in the memory of the last one of this shape unless that is still in use."""
         array = self._arrays.pop(shape, None)
         # A tensor on this memory holds a reference to the array; without, there are `array` and the argument.
-        if array is not None and sys.getrefcount(array) == 2:
-            array.fill(0.0)
-        else:
-            array = np.zeros(shape, np.float32)
+        if array is None or sys.getrefcount(array) > 2:
+            array = np.empty(shape, np.float32)
         self._arrays[shape] = array
         return torch.from_numpy(array)
 
@@ -44,13 +52,16 @@ class Recycled:
 class TrainingPass:
     """Renders rays for training, as long as the voxels stay the same.
 
-    distortion: whether that loss is computed, else it is 0. statistics: what the backward pass adds to.
+    squares: pixels along the side of the squares in which rays come, 1 if they come one by one. distortion:
+    whether that loss is computed, else it is 0. statistics: what the backward pass adds to.
     """
 
-    def __init__(self, model: SVRaster) -> None:
+    def __init__(self, model: SVRaster, *, squares: int = 1) -> None:
         self.model = model
+        self.squares = squares
         self.statistics = VoxelStatistics.zeros(len(model.voxel_level), model.voxel_level.device)
         self.recycled = Recycled()
+        self.tapes: list[VoxelTape] = []
         self.degree = model.config.sh_degree
         self.distortion = False
 
@@ -61,10 +72,18 @@ class TrainingPass:
         model = self.model
         if not kernels_apply(origins):
             return self.define(origins, directions, photograph, pixel_widths)
-        planes = _KernelPass.apply(
-            model.density, model.sh0, model.shs, self, (origins, directions, photograph, pixel_widths)
+        planes = arrays(origins.t(), directions.t(), photograph, pixel_widths)
+        in_squares = self.squares > 1 and len(photograph) % self.squares == 0
+        inputs = TrainingInputs(
+            model=model.kernel_data(),
+            rays=Rays(*planes[:2], width=self.squares if in_squares else 0),
+            photograph=planes[2],
+            pixel_widths=planes[3],
+            sh_degree=self.degree,
+            distance_unit=self.distance_unit,
+            distorting=self.distortion,
         )
-        return _render(*planes)
+        return _render(*_KernelPass.apply(model.density, model.sh0, model.shs, self, inputs))
 
     def define(
         self, origins: Tensor, directions: Tensor, photograph: Tensor, pixel_widths: Tensor
@@ -92,6 +111,14 @@ class TrainingPass:
         spread = losses.color_concentration(weights, colors, photograph, offsets)
         return _render(rgb, segment_sum(weights, offsets), spread, apart, len(voxel))
 
+    def take_tape(self, parts: int) -> VoxelTape:
+        """A tape that no other pass uses. Memory that was used before needs no page faults."""
+        while self.tapes:
+            tape = self.tapes.pop()
+            if tape.parts == parts:
+                return tape
+        return VoxelTape(parts)
+
     @property
     def basis_size(self) -> int:
         """Basis functions in use beyond the constant."""
@@ -117,65 +144,27 @@ class _KernelPass(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        density: Tensor,
-        sh0: Tensor,
-        shs: Tensor,
-        settings: TrainingPass,
-        inputs: tuple[Tensor, Tensor, Tensor, Tensor],
+        ctx: Any, density: Tensor, sh0: Tensor, shs: Tensor, settings: TrainingPass, inputs: TrainingInputs
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-        origins, directions, photograph, pixel_widths = inputs
-        model, number = settings.model, origins.shape[1]
-        speeds = directions / model.root_side
-        rays = arrays(model.to_unit(origins), speeds, inverse_directions(speeds), photograph)
-        tree = arrays(model.node_children, model.voxel_points)
-        constants = tuple(np.float32(v) for v in (model.near, model.density_scale, settings.distance_unit))
-        count = settings.basis_size
-        terms = (model.samples, settings.distortion)
+        number = len(inputs.rays)
         out = (torch.empty(number, 3), *torch.empty(3, number))
-        parts = thread_shares(number)  # each costs a buffer of density gradients
-        tapes: dict[int, Any] = {}
-
-        def trace(begin: int, end: int) -> None:
-            tapes[begin] = voxel_kernels.trace_rays(
-                rays, tree, arrays(density, sh0, shs), constants, count, terms, arrays(*out), begin, end
-            )
-
-        run_parallel(trace, parts)
-        ctx.tapes, ctx.parts, ctx.settings = tapes, parts, settings
-        ctx.arrays = rays, tree, constants, count, terms, arrays(pixel_widths)[0]
+        tape = settings.take_tape(ray_parts(inputs.rays))
+        light = TracedLight(*arrays(*out))
+        evaluated = trace_voxels(inputs, tape, light, threads=torch.get_num_threads())
+        ctx.inputs, ctx.tape, ctx.settings = inputs, tape, settings
         ctx.shapes = density.shape, sh0.shape, shs.shape
-        evaluated = sum(len(tape[0]) for tape in tapes.values())
         return (*out, evaluated)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        rays, tree, constants, count, terms, pixel_widths = ctx.arrays
-        statistics = ctx.settings.statistics
-        grads = arrays(*gradients[:4])
-        density = torch.zeros(len(ctx.parts), *ctx.shapes[0])
-        colors = tuple(ctx.settings.recycled.zeros(shape) for shape in ctx.shapes[1:])
-
-        def gather(begin: int, end: int) -> None:
-            out = density[ctx.parts.index((begin, end))].numpy()
-            voxel_kernels.voxel_gradients(
-                rays, tree, constants, terms, grads, ctx.tapes[begin], out, begin, end
-            )
-
-        def scatter(owner: int, owners: int) -> None:
-            for begin, _ in ctx.parts:
-                voxel_kernels.accumulate_sh(
-                    (rays[0], pixel_widths),
-                    count,
-                    ctx.tapes[begin],
-                    begin,
-                    arrays(*statistics.tensors().values()),
-                    arrays(*colors),
-                    owner,
-                    owners,
-                )
-
-        run_parallel(gather, ctx.parts)
-        owners = len(ctx.parts)
-        run_parallel(scatter, [(owner, owners) for owner in range(owners)])
-        return density.sum(0), *colors, None, None
+        settings, tape = ctx.settings, ctx.tape
+        assert tape is not None, "a pass goes back once"
+        ctx.tape = None
+        density, *colors = (settings.recycled.empty(shape) for shape in ctx.shapes)
+        statistics = settings.statistics.tensors().values()
+        sums = VoxelSums(*arrays(density, *colors, *statistics))
+        slopes = TracedLight(*arrays(*gradients[:4]))
+        voxel_gradients(ctx.inputs, tape, slopes, sums, threads=torch.get_num_threads())
+        settings.tapes.append(tape)
+        return density, *colors, None, None

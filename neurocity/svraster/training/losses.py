@@ -7,19 +7,20 @@ Notation
     s [N]     where an interval is on its ray, contracted: x up to distance 1, 2 - 1 / x beyond it
     T [R]     transmittance that remains behind a ray's last interval, 1 - sum(w)
 
-These are the definitions; `voxel_kernels` computes the two that run over intervals inside its own passes, and
-`variation_kernels` the total variation.
+These are the definitions; `kernels.voxel_training` computes the two that run over intervals along with light,
+and `kernels.variation` the total variation.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from neurocity.kernels import variation
 from neurocity.rendering.compositing import running_sum, segment_sum
-from neurocity.rendering.cpu_kernels import kernels_apply
-from neurocity.svraster.variation_kernels import TotalVariationCPU
+from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 
 EDGES: Final = tuple((corner, corner + bit) for bit in (1, 2, 4) for corner in range(8) if not corner & bit)
 """A voxel's twelve edges as pairs of its corners 000, 001, ..., 111 with x the high bit."""
@@ -60,9 +61,26 @@ def distortion(weights: Tensor, near: Tensor, far: Tensor, offsets: Tensor) -> T
 def total_variation(density: Tensor, voxel_points: Tensor) -> Tensor:
     """Sum over voxels of |difference| of raw density along their 12 edges: density [M], corner ids [N, 8]."""
     if kernels_apply(density) and density.dtype == torch.float32:
-        variation: Tensor = TotalVariationCPU.apply(density, voxel_points)
-        return variation
+        total: Tensor = _TotalVariation.apply(density, voxel_points)
+        return total
     return define_total_variation(density, voxel_points)
+
+
+class _TotalVariation(torch.autograd.Function):
+    """`define_total_variation` by the compiled kernel, which finds value and slopes at once."""
+
+    @staticmethod
+    def forward(ctx: Any, density: Tensor, voxel_points: Tensor) -> Tensor:
+        threads = torch.get_num_threads()
+        total, slopes = variation.total_variation(*arrays(density, voxel_points), threads=threads)
+        ctx.save_for_backward(torch.from_numpy(slopes))
+        return density.new_tensor(total)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (slopes,) = ctx.saved_tensors
+        return gradient * slopes, None
 
 
 def define_total_variation(density: Tensor, voxel_points: Tensor) -> Tensor:

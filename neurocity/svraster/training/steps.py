@@ -61,7 +61,7 @@ class VoxelTraining:
         self.config = config
         self.squares = squares
         self.transparent = transparent
-        self.rays = TrainingPass(model)
+        self.rays = TrainingPass(model, squares=squares)
 
     @property
     def statistics(self) -> VoxelStatistics:
@@ -125,7 +125,7 @@ class VoxelTraining:
         replace_voxels(model, lambda: model.start_from_hull(hull), optimizer)
         for average in averages:
             average.start_from_hull(hull)
-        self.rays = TrainingPass(model)
+        self.rays = TrainingPass(model, squares=self.squares)
 
     def adapt(self, epoch: int, progress: float, optimizer: Optimizer, averages: Sequence[SVRaster]) -> bool:
         """Split and remove voxels as configured at the end of `epoch`, counted from 1; whether they changed.
@@ -147,4 +147,4 @@ class VoxelTraining:
             change.apply(self.model, optimizer)
             for average in averages:
                 change.apply(average)
-        self.rays = TrainingPass(self.model)
+        self.rays = TrainingPass(self.model, squares=self.squares)

@@ -70,7 +70,7 @@ def begin_clear(model: SVRaster, points: Tensor | None) -> None:
         activated = depth * model.voxel_scale[voxels] / (model.density_scale * model.root_side)
         # The inverse of the activation.
         raw = torch.where(activated > 1.1, activated, 1.1 * (activated.log() + 0.904689820196))
-        corners = model.voxel_points[voxels].flatten()
+        corners = model.voxel_points[voxels].flatten().long()
         model.density.scatter_reduce_(0, corners, raw.repeat_interleave(8), rule)
 
 

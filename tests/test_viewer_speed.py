@@ -1,0 +1,56 @@
+"""Dragging a quarter of a million voxels in a real browser, which shares the cores with the gateway."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures_export import TINY_BOUNDS, export_tiny, tiny_checkpoint
+from gateway_server import running_gateway
+
+from benchmarks import viewer
+from neurocity.svraster.core import SVRaster, SVRasterConfig
+from serving.app import create_app
+from serving.settings import Settings
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the viewer's tests need the package playwright"
+)
+
+WIDTH, HEIGHT = 640, 360
+LEVEL = 9
+
+
+def hills() -> SVRaster:
+    """A surface of small opaque voxels, coloured at random, one thick."""
+    model = SVRaster(SVRasterConfig(scene_bounds=TINY_BOUNDS, max_octree_levels=LEVEL, sh_degree=2))
+    side = 2**LEVEL
+    x, y = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    height = side / 2 + 0.1 * side * torch.sin(x * 12.0 / side) * torch.cos(y * 9.0 / side)
+    cells = torch.stack([x, y, height.long()], dim=-1).view(-1, 3)
+    model.set_voxels(torch.full((len(cells),), LEVEL), cells)
+    with torch.no_grad():
+        model.density.fill_(4.0)
+        model.sh0.uniform_(-1.5, 1.5)
+        model.shs.normal_(0.0, 0.2)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.mark.slow
+def test_dragging_shows_ten_pictures_a_second(tmp_path: Path) -> None:
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("the viewer's tests need a browser: apt-get install chromium")
+    checkpoint = tiny_checkpoint(family="svraster", model=hills())
+    assert not export_tiny(tmp_path, "native", checkpoint=checkpoint).error
+    with (
+        running_gateway(create_app(Settings(repository=tmp_path))) as gateway,
+        playwright.sync_playwright() as driver,
+    ):
+        browser = driver.chromium.launch(executable_path=executable, args=viewer.CHROMIUM_ARGUMENTS)
+        figures = viewer.measure(browser, str(gateway.base_url), WIDTH, HEIGHT, seconds=3.0)
+        browser.close()
+    assert figures.per_second >= 10.0
+    # On idle cores all pictures are as wide as the page; beside other work they are smaller, and as many.
+    assert max(figures.widths) >= WIDTH / 4
+    assert figures.first_ms < figures.full_ms
