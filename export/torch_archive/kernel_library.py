@@ -16,7 +16,7 @@ from export.torch_archive.kernel_graph import LIBRARY
 from neurocity.errors import ExportError
 from neurocity.kernels import build
 
-_OPERATOR = Path(__file__).with_name("kernel_operator.cpp")
+_OPERATOR, _POOL = map(Path(__file__).with_name, ("kernel_operator.cpp", "thread_pool.hpp"))
 _INCLUDES = (build.SOURCES, Path(torch.__file__).parent / "include")
 
 
@@ -75,7 +75,7 @@ def _compiled(operator: torch._ops.OpOverload, folder: Path, processor: str) -> 
     parts = (
         build.source_digest(),
         *flags,
-        _OPERATOR.read_text(),
+        *(source.read_text() for source in (_OPERATOR, _POOL)),
         get_compiler_version_info(compiler),
         torch.__version__,
     )

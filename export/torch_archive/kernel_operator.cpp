@@ -1,19 +1,24 @@
-// The operator of compiled packages that renders one kind of scene by its kernel, on the runtime's threads.
+// The operator of compiled packages that renders one kind of scene by its kernel, on as many threads as the
+// runtime has.
 //
 // It is compiled together with the kernel: KERNEL_SOURCE is the kernel's file, KERNEL its function, OPERATOR
 // the operator's.
 
 #include KERNEL_SOURCE
 
+#include <omp.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <new>
 #include <stdexcept>
 #include <type_traits>
+
+#include "thread_pool.hpp"
 
 namespace neurocity {
 namespace {
@@ -118,11 +123,19 @@ class Kernel {
       works[part] = {ray_parts(calls[part].rays), 0, 0};
       parts += works[part].parts;
     }
-    int32_t status = DONE;
-#pragma omp parallel if (parts > 1) reduction(min : status)
-    for (int part = 0; part < 3; ++part) status = std::min(status, function_(&calls[part], &works[part]));
-    if (status == NO_MEMORY) throw std::bad_alloc();
-    if (status != DONE) throw std::invalid_argument("an argument is not what the kernel takes");
+    std::atomic<bool> has_memory{true}, is_right{true};
+    const auto others = std::min<int64_t>(parts, omp_get_max_threads()) - 1;
+    thread_pool().run(static_cast<int>(others), [&] {
+      for (int part = 0; part < 3; ++part) {
+        const int32_t status = function_(&calls[part], &works[part]);
+        if (status == NO_MEMORY)
+          has_memory = false;
+        else if (status != DONE)
+          is_right = false;
+      }
+    });
+    if (!has_memory) throw std::bad_alloc();
+    if (!is_right) throw std::invalid_argument("an argument is not what the kernel takes");
   }
 
  private:
