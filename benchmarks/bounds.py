@@ -24,6 +24,7 @@ from benchmarks.machine import facts
 from export.formats.registry import get_format
 from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
+from neurocity.rendering.cpu_kernels import without_kernels
 
 Floats = npt.NDArray[np.float32]
 
@@ -114,7 +115,7 @@ def _node_seconds(path: Path, rays: tuple[Floats, Floats], rays_per_call: int) -
 def _samples(model: Any, rays: tuple[Floats, Floats]) -> tuple[int, int]:
     """Samples of the rays, and those whose colour is evaluated."""
     methods = {name: mock.Mock(side_effect=getattr(model, name)) for name in ("density", "color")}
-    with mock.patch.multiple(model, **methods):
+    with mock.patch.multiple(model, **methods), without_kernels():
         model(*map(torch.from_numpy, rays))
     seen, colored = (sum(call.args[0].shape[1] for call in m.call_args_list) for m in methods.values())
     return seen, colored

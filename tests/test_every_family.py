@@ -102,7 +102,7 @@ def test_budgets_are_told(family: str, unbounded: bool) -> None:
 @pytest.mark.parametrize("unbounded", [False, True])
 def test_it_survives_torchscript(family: str, unbounded: bool) -> None:
     model, (origins, directions) = model_of(family, unbounded), rays()
-    expected = model(origins, directions)
+    expected = defined(model, origins, directions)
     with deprecations_known():
         scripted = torch.jit.script(model)
         traced = torch.jit.trace(model, (origins[:37], directions[:37]), check_trace=False)
@@ -116,7 +116,7 @@ def test_it_survives_onnx(family: str) -> None:
     In an unbounded scene, before a sky; `test_export_capabilities` exports the families in a bounded one.
     """
     model, (origins, directions) = tiny_model_of(family, True), rays()
-    expected = model(origins, directions)
+    expected = defined(model, origins, directions)
     axis = torch.export.Dim("rays", min=1, max=1 << 20)
     with deprecations_known():
         exported = torch.export.export(

@@ -281,6 +281,7 @@ def test_a_triton_server_is_verified_over_grpc(repository, tmp_path, capsys):
     (served / "tiny_onnx" / "config.pbtxt").unlink()  # to be written anew, for what is served now
     shutil.rmtree(served / "tiny_onnx" / "warmup")
     shutil.rmtree(served / "tiny_tensorrt")  # its backend needs a GPU
+    shutil.rmtree(served / "tiny_native")  # its kernel is known to this process alone
     with triton_server.triton_server(served) as server:
         url = ["--url", server.grpc_url]
         assert main([str(repository / "tiny_torchscript"), *url]) == 0

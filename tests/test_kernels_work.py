@@ -72,7 +72,8 @@ def fields_in_source(name: str) -> list[tuple[str, str, int]]:
     body = re.search(rf"struct {name} \{{(.*?)\n\}};", sources, re.DOTALL)
     assert body, f"there is no structure {name} in {build.SOURCES}"
     fields = []
-    for declaration in re.sub(r"//[^\n]*", "", body[1]).split(";"):
+    plain = re.sub(r"//[^\n]*|^ [^\n]*\(.*", "", body[1], flags=re.MULTILINE)  # no comments, no methods
+    for declaration in plain.split(";"):
         if not declaration.strip():
             continue
         kind, declarators = re.fullmatch(r"(?:const )?(\w+)\b(.*)", declaration.strip(), re.DOTALL).groups()

@@ -269,5 +269,5 @@ def test_extras_that_messages_and_documents_name_exist():
         for extras in re.findall(r"(?:neurocity|'\.)\[([a-z, -]+)\]", file.read_text())
         for extra in extras.split(",")
     }
-    assert {"cpu", "gpu", "serve", "triton", "triton-server"} <= named
+    assert {"cpu", "gpu", "onnxruntime", "triton", "triton-server"} <= named
     assert named - set(project["optional-dependencies"]) == set()

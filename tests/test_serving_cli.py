@@ -97,7 +97,7 @@ from serving.cli import keep_freed_memory
 if sys.argv[1:]:
     keep_freed_memory()
 for _ in range(60):
-    arrays = [np.ones(size) for size in (90_000, 170_000, 90_000)]
+    arrays = [np.ones(size) for size in (90_000, 170_000, 170_000, 170_000, 90_000)]
     if _ == 9:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     del arrays

@@ -15,6 +15,7 @@ from gateway_server import running_gateway
 from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError, ManifestError
 from neurocity.light import Light
 from serving.app import create_app
+from serving.engines.base import asked_for
 from serving.engines.rays import render_canaries
 from serving.settings import Settings
 
@@ -52,6 +53,10 @@ class ScriptedEngine:
                 self.cancelled.set()
                 raise
         return Light(*(values.astype("float32") for values in analytic_scene.render(*rays.arrays())))
+
+    def served_by(self, scene):
+        del scene
+        return asked_for(self.name)
 
     async def ready(self):
         await render_canaries(self)
