@@ -11,6 +11,7 @@ from tiny_families import tiny_model
 
 from neurocity.cameras import Camera, look_at
 from neurocity.families import FAMILIES
+from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.marched_field import TERMINATION_ROUNDS, MarchedField
 
 BOUNDS = (-1.0, -1.2, -0.8, 1.0, 0.9, 1.1)
@@ -74,6 +75,12 @@ def deprecations_known() -> Iterator[None]:
         warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
         warnings.filterwarnings("ignore", "# The axis name: rays will not be used", UserWarning)
         yield
+
+
+def defined(model: torch.nn.Module, *rays: torch.Tensor) -> object:
+    """What the model renders by its definition, which graphs are recorded from."""
+    with without_kernels():
+        return model(*rays)
 
 
 def assert_equal_renders(one: object, two: object, tolerance: float = 1e-5) -> None:

@@ -255,4 +255,4 @@ def test_a_new_engine_is_one_file_and_one_line(tmp_path):
     assert [result.returncode for result in results] == [0, 0], [result.stdout for result in results]
     assert int(re.search(r"(\d+) passed", results[0].stdout)[1]) >= 30
     assert "skipped" not in results[0].stdout
-    assert "--engine {toy,onnxruntime,torch,triton}" in results[1].stdout
+    assert "--engine {toy,auto,native,onnxruntime,torch,triton}" in results[1].stdout

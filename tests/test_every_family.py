@@ -9,7 +9,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
-from family_models import assert_equal_renders, deprecations_known, model_of, rays, tiny_model_of
+from family_models import assert_equal_renders, defined, deprecations_known, model_of, rays, tiny_model_of
 
 from neurocity.contract import RAY_DIRECTIONS, RAY_ORIGINS, RENDER_OUTPUTS
 from neurocity.errors import ConfigError

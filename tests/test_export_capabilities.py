@@ -25,6 +25,9 @@ from export.parity.tolerances import FP32
 from neurocity.contract import TensorSpec
 from neurocity.families import FAMILIES
 
+WITHOUT_KERNEL = ("mip_nerf", "native")
+"""The family, and the format, that takes families with a kernel alone."""
+
 
 def _checkpoint(family: str, precision: str) -> Any:
     """A tiny model of the family: for float32 as training starts with it, in a bounded scene; for float16
@@ -154,21 +157,28 @@ def test_the_table_is_printed(monkeypatch, capsys):
     _, heading, _, *lines, _ = table
     assert [cell.strip() for cell in heading.split("┃")[1:-1]] == ["format", *FAMILIES]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
-    refused = {"onnx_tensorrt fp16": "no (1)", "torchscript fp16": "no (2)"}
+    refused = {"onnx_tensorrt fp16": "no (2)", "torchscript fp16": "no (3)"}
     assert rows == [
-        [(row := f"{name} {precision}"), *[refused.get(row, "yes")] * len(FAMILIES)]
+        [
+            (row := f"{name} {precision}"),
+            *[
+                "no (1)" if (family, name) == WITHOUT_KERNEL else refused.get(row, "yes")
+                for family in FAMILIES
+            ],
+        ]
         for name in format_names()
         for precision in ("fp32", "fp16")
     ]
-    assert note.startswith("(2) torchscript in fp16 is not offered")
+    assert note.startswith("(3) torchscript in fp16 is not offered")
 
 
 def test_the_table_is_printed_as_json(monkeypatch, capsys):
     _no_row(monkeypatch)
     assert main(["--capabilities", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    refused = {(row["format"], row["precision"]) for row in rows if row["exit_code"] == 4}
-    assert refused == {("onnx_tensorrt", "fp16"), ("torchscript", "fp16")}
+    refused = {(row["family"], row["format"], row["precision"]) for row in rows if row["exit_code"] == 4}
+    half = {(family, name, "fp16") for family in FAMILIES for name in ("onnx_tensorrt", "torchscript")}
+    assert refused == half | {(*WITHOUT_KERNEL, precision) for precision in ("fp32", "fp16")}
     assert all(row["offered"] == (row["reason"] == "") for row in rows)
     assert main(["capabilities", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows

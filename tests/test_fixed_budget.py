@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from family_models import assert_equal_renders, model_of, rays
+from family_models import assert_equal_renders, defined, model_of, rays
 
 from neurocity.errors import ConfigError
 from neurocity.families import FAMILIES
