@@ -10,7 +10,7 @@ HARDWARE ?= cpu
 DEMO ?= demo
 # Cut out, so that training starts from the visual hull and is done in minutes.
 DEMO_CITY ?= --views 100 --width 200 --height 200 --cutout --street-share 0
-DEMO_MINUTES ?= 2
+DEMO_MINUTES ?= 1.25
 DEMO_PORT ?= 8000
 
 bin := .venv/bin

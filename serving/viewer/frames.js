@@ -9,8 +9,8 @@
 
 const MOVING_MS = 70;
 const STILL_MS = 150;
-const REFINE_FACTOR = 4; // pixels from one still frame to the next
-const QUICK_MS = 600; // full resolution at once when it is expected to take less than this
+const REFINE_FACTOR = 4; // pixels from one still frame to the next, at least
+const QUICK_MS = 1000; // what a still frame may take, judged by a smaller one
 const FEWEST_PIXELS = 64 * 48;
 const FIRST_PIXELS = 160 * 120;
 const ENOUGH = 0.9; // share of the largest frame that counts as full
@@ -128,9 +128,8 @@ export class FrameLoop {
   }
 
   #refined() {
-    const largest = this.#largest();
-    const expected = (this.msPerPixel ?? 0) * area(largest);
-    return expected < QUICK_MS ? largest : this.#size(Math.min(area(largest), REFINE_FACTOR * this.shownPixels));
+    const quick = this.msPerPixel ? QUICK_MS / this.msPerPixel : Infinity;
+    return this.#size(Math.min(area(this.#largest()), Math.max(quick, REFINE_FACTOR * this.shownPixels)));
   }
 
   /** About that many pixels in the shape of the canvas, never more than it has. */
