@@ -46,6 +46,8 @@ class Arguments:
     """Widths and heights of the frames in pixels, the largest last."""
     formats: tuple[str, ...] = ("torchscript", "onnx", "aotinductor", "native")
     """Artefacts to write and run, where the family has them."""
+    graph: bool = True
+    """Measure the graph run by PyTorch as well, which takes longest; without it kernels are compared with."""
     precision: Precision = "fp32"
     """Of the artefacts; the model itself is always fp32."""
     repeats: int = 3
@@ -108,7 +110,7 @@ def _print_rows(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> N
         row += [
             f"{beside / times[-1]:.2f}",
             f"{len(frames[-1]) / times[-1]:,.0f}",
-            f"{graph / times[-1]:.2f}",
+            f"{graph / times[-1]:.2f}" if graph else "",
         ]
         row += [f"{renderer.seconds:.1f}", f"{renderer.bytes / 2**20:.1f}"] if renderer.bytes else ["", ""]
         print(f"| {' | '.join(row)} |", flush=True)
@@ -127,7 +129,8 @@ def _renderers(checkpoint: Checkpoint, arguments: Arguments, folder: Path) -> It
             return run_model(rays)
 
     size = arguments.rays_per_call
-    yield Renderer(name=GRAPH, render=run_graph, rays_per_call=size)
+    if arguments.graph:
+        yield Renderer(name=GRAPH, render=run_graph, rays_per_call=size)
     yield Renderer(name=KERNELS, render=run_model, rays_per_call=size)
     for name in arguments.formats:
         target = get_format(name)
