@@ -183,7 +183,7 @@ def run_neurocity(words, request):
 def run_export(_words, request):
     folder = request.getfixturevalue("own_repository")
     assert (folder / "model_repository/photos_onnx/1/report.md").is_file()
-    assert (folder / "model_repository/photos_torchscript/1/model.pt").is_file()
+    assert (folder / "model_repository/photos_native/1/model.safetensors").is_file()
 
 
 def run_serve(words, request):
