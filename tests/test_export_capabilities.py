@@ -152,24 +152,25 @@ def test_the_table_is_printed(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     _no_row(monkeypatch)
     assert main(["--capabilities"]) == 0
-    *table, _, note = capsys.readouterr().out.splitlines()
+    *table, _, of_precision, of_family = capsys.readouterr().out.splitlines()
     assert max(map(len, table)) <= 80
     _, heading, _, *lines, _ = table
     assert [cell.strip() for cell in heading.split("┃")[1:-1]] == ["format", *FAMILIES]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
-    refused = {"onnx_tensorrt fp16": "no (2)", "torchscript fp16": "no (3)"}
+    refused = {"onnx_tensorrt fp16": "no (1)", "torchscript fp16": "no (2)"}
     assert rows == [
         [
             (row := f"{name} {precision}"),
             *[
-                "no (1)" if (family, name) == WITHOUT_KERNEL else refused.get(row, "yes")
+                "no (3)" if (family, name) == WITHOUT_KERNEL else refused.get(row, "yes")
                 for family in FAMILIES
             ],
         ]
         for name in format_names()
         for precision in ("fp32", "fp16")
     ]
-    assert note.startswith("(3) torchscript in fp16 is not offered")
+    assert of_precision.startswith("(2) torchscript in fp16 is not offered")
+    assert of_family.startswith("(3) native cannot express this model: no kernel renders a MipNeRF")
 
 
 def test_the_table_is_printed_as_json(monkeypatch, capsys):

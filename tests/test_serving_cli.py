@@ -96,11 +96,11 @@ import numpy as np
 from serving.cli import keep_freed_memory
 if sys.argv[1:]:
     keep_freed_memory()
-for _ in range(60):
-    arrays = [np.ones(size) for size in (90_000, 170_000, 170_000, 170_000, 90_000)]
-    if _ == 9:
+for index in range(60):
+    array = np.ones(600_000 + 6_000 * index)  # larger than all before, which the C library maps anew
+    if index == 9:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    del arrays
+    del array
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -110,7 +110,7 @@ def test_memory_of_pictures_is_used_again():
         command = [sys.executable, "-c", FAULTS, *arguments]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    assert faults("keep") < 100 < faults()
+    assert 10 * faults("keep") < faults()
 
 
 def test_a_taken_port_is_an_error(repository):
