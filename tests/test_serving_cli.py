@@ -110,7 +110,7 @@ def test_memory_of_pictures_is_used_again():
         command = [sys.executable, "-c", FAULTS, *arguments]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    assert 10 * faults("keep") < faults()
+    assert 4 * faults("keep") < faults()
 
 
 def test_a_taken_port_is_an_error(repository):
