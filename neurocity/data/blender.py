@@ -9,6 +9,7 @@ from pathlib import Path
 from neurocity.data.bounds import declared_boxes
 from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames
+from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture
 from neurocity.errors import DataError
 
@@ -23,13 +24,13 @@ def detect(root: Path) -> bool:
     return bool(_split_files(root))
 
 
-def read(root: Path, downscale: int) -> Capture:
+def read(reading: Reading) -> Capture:
     """Raises DataError when the train split is missing (others may be) or a file is not as expected."""
-    files = _split_files(root)
+    files = _split_files(reading.root)
     if "train" not in files:
-        raise DataError(f"{root}: transforms_train.json is missing, the other split files are there")
+        raise DataError(f"{reading.root}: transforms_train.json is missing, the other split files are there")
     documents = {split: TransformsDocument.read(path) for split, path in files.items()}
-    splits = {split: tuple(read_frames(doc, downscale).values()) for split, doc in documents.items()}
+    splits = {split: tuple(read_frames(doc, reading).values()) for split, doc in documents.items()}
     synthetic = all("fl_x" not in doc.data and "fl_x" not in doc.frames[0] for doc in documents.values())
     bounds, inner_bounds = declared_boxes(documents["train"])
     return Capture(

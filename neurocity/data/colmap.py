@@ -8,6 +8,7 @@ import numpy.typing as npt
 from neurocity.cameras import Camera, opencv_to_opengl
 from neurocity.data.colmap_model import ColmapCamera, ColmapImage, read_model
 from neurocity.data.images import probe
+from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Frame, hold_out, naming
 from neurocity.errors import DataError
 from neurocity.lenses import lens_of
@@ -23,11 +24,12 @@ def detect(root: Path) -> bool:
     return _model_folder(root) is not None
 
 
-def read(root: Path, downscale: int) -> Capture:
+def read(reading: Reading) -> Capture:
     """Raises DataError, naming file and image, when a file is missing or not as expected.
 
     Only registered images are frames. Up is the mean of the cameras' up axes, as in nerfstudio.
     """
+    root = reading.root
     folder = _model_folder(root)
     if folder is None:
         raise DataError(f"{root}: no sparse model; looked for {LOOKS_FOR}")
@@ -40,7 +42,7 @@ def read(root: Path, downscale: int) -> Capture:
             if image.camera_id not in model.cameras:
                 raise DataError(f"its camera {image.camera_id} is not in the model")
             camera = model.cameras[image.camera_id]
-            frames.append(_frame(root / "images" / image.name, image, camera, downscale))
+            frames.append(_frame(root / "images" / image.name, image, camera, reading.downscale))
     return Capture(splits=hold_out(frames), up=_mean_up(frames, folder), points=model.points)
 
 

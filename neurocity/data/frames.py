@@ -7,6 +7,7 @@ from typing import Any
 from neurocity.cameras import Camera
 from neurocity.data.documents import TransformsDocument
 from neurocity.data.images import ImageInfo, find_image, probe
+from neurocity.data.reading import Reading
 from neurocity.data.scene import Frame, naming
 from neurocity.errors import DataError
 from neurocity.lenses import Lens, lens_of
@@ -22,7 +23,7 @@ _UNSUPPORTED = (
 """Keys that change what a pixel or a ray is; a file that sets one must not be read as if it did not."""
 
 
-def read_frames(document: TransformsDocument, downscale: int) -> dict[str, Frame]:
+def read_frames(document: TransformsDocument, reading: Reading) -> dict[str, Frame]:
     """The frames by their `file_path`, in the file's order.
 
     Raises DataError, naming file and frame, on a frame without image, pose or intrinsics, and on images of
@@ -45,9 +46,9 @@ def read_frames(document: TransformsDocument, downscale: int) -> dict[str, Frame
             frames[name] = Frame(
                 name=name.removeprefix("./"),
                 image_path=image_path,
-                camera=_camera(document, entry, image, downscale=downscale),
+                camera=_camera(document, entry, image, downscale=reading.downscale),
                 has_alpha=image.has_alpha,
-                downscale=downscale,
+                downscale=reading.downscale,
                 mask_path=_mask_path(document, entry),
             )
     return frames

@@ -7,6 +7,7 @@ import numpy as np
 
 from neurocity.data import blender, colmap, transforms
 from neurocity.data.bounds import checked_bounds, estimate_bounds
+from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Scene
 from neurocity.errors import DataError
 
@@ -39,7 +40,8 @@ def load_scene(
     if reader is None:
         looked_for = "; ".join(reader.LOOKS_FOR for reader in _READERS)
         raise DataError(f"{root}: no dataset found; looked for {looked_for}")
-    capture = reader.read(root, downscale)
+    reading = Reading(root=root, downscale=downscale)
+    capture = reader.read(reading)
     if unbounded is None:
         unbounded = not (capture.synthetic or _has_transparency(capture))
     length = float(np.linalg.norm(capture.up))
@@ -52,6 +54,7 @@ def load_scene(
         up=(capture.up[0] / length, capture.up[1] / length, capture.up[2] / length),
         points=capture.points,
         unbounded=unbounded,
+        remarks=tuple(reading.remarks),
     )
 
 

@@ -105,6 +105,7 @@ class Scene:
     up: unit vector that points to the sky.
     points: sparse points [N, 3] in world units, or None.
     unbounded: whether the images show more than what lies in `bounds`.
+    remarks: what was ignored, guessed or left out while reading, in sentences for the user.
     """
 
     root: Path
@@ -113,6 +114,7 @@ class Scene:
     up: tuple[float, float, float]
     points: npt.NDArray[np.float64] | None
     unbounded: bool
+    remarks: tuple[str, ...] = ()
 
     @property
     def held_out(self) -> tuple[Frame, ...]:

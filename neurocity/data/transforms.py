@@ -12,6 +12,7 @@ import numpy.typing as npt
 from neurocity.data.bounds import declared_boxes
 from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames
+from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Frame, Splits, hold_out
 from neurocity.errors import DataError
 
@@ -24,10 +25,10 @@ def detect(root: Path) -> bool:
     return (root / FILE).is_file()
 
 
-def read(root: Path, downscale: int) -> Capture:
+def read(reading: Reading) -> Capture:
     """Raises DataError, naming file and frame, when a file is missing or not as expected."""
-    document = TransformsDocument.read(root / FILE)
-    frames = read_frames(document, downscale)
+    document = TransformsDocument.read(reading.root / FILE)
+    frames = read_frames(document, reading)
     bounds, inner_bounds = declared_boxes(document)
     ply = document.data.get("ply_file_path")
     up = document.numbers("up", (3,))
@@ -36,7 +37,7 @@ def read(root: Path, downscale: int) -> Capture:
         up=(0.0, 0.0, 1.0) if up is None else (float(up[0]), float(up[1]), float(up[2])),
         bounds=bounds,
         inner_bounds=inner_bounds,
-        points=None if ply is None else _sparse_points(root / ply),
+        points=None if ply is None else _sparse_points(reading.root / ply),
     )
 
 
