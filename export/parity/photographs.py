@@ -77,8 +77,8 @@ def _load(folder: Path, info: SceneInfo) -> "Scene":
     """The scene in the size that the model was trained in, which its views tell."""
     from neurocity.data.load import load_scene  # noqa: PLC0415, readers are wanted only with --data
 
-    scene = load_scene(folder)
+    scene = load_scene(folder, origin=info.origin)
     if not scene.held_out:
         raise DataError(f"{folder}: has no val or test frames to compare with")
     downscale = scene.held_out[0].camera.width // info.views[0].width
-    return load_scene(folder, downscale=downscale) if downscale > 1 else scene
+    return load_scene(folder, downscale=downscale, origin=info.origin) if downscale > 1 else scene

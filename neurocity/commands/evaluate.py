@@ -20,7 +20,7 @@ def run(arguments: Evaluate) -> None:
     """Print the report as JSON. Raises CheckpointError, DataError and MissingDependencyError."""
     check_device(arguments.device)
     checkpoint = load_checkpoint(arguments.checkpoint, arguments.device)
-    scene = load_scene(arguments.data, downscale=arguments.downscale)
+    scene = load_scene(arguments.data, downscale=arguments.downscale, origin=checkpoint.info.origin)
     model, views = checkpoint.model, Views(scene.held_out)
     if not len(views):
         raise DataError(f"{arguments.data}: has no val or test frames to evaluate on")

@@ -7,9 +7,11 @@ import numpy as np
 
 from neurocity.data import blender, colmap, transforms
 from neurocity.data.bounds import checked_bounds, estimate_bounds
+from neurocity.data.origin import checked_origin, choose_origin, relative_to
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Scene
 from neurocity.errors import DataError
+from neurocity.world import box_to_scene
 
 _READERS = (blender, transforms, colmap)
 """Layouts in the order in which they are looked for."""
@@ -21,14 +23,17 @@ def load_scene(
     downscale: int = 1,
     bounds: Sequence[float] | None = None,
     unbounded: bool | None = None,
+    origin: Sequence[float] | None = None,
 ) -> Scene:
     """Read the dataset in folder `path`: Blender synthetic, transforms.json or COLMAP.
 
     Images are not decoded, but for the first where an alpha channel leaves open whether the scene is bounded.
 
     downscale: whole number by which image sizes are divided.
-    bounds: (x0, y0, z0, x1, y1, z1) in world units, instead of the dataset's own or an estimate.
+    bounds: (x0, y0, z0, x1, y1, z1) in world coordinates, instead of the dataset's own or an estimate.
     unbounded: whether the images show more than the bounds hold, instead of the rule in docs/conventions.md.
+    origin: (x, y, z), what is taken off world coordinates, instead of the rule in docs/conventions.md. For a
+        model that is there already it is that of its `SceneInfo`.
     Raises DataError, naming file and frame, on anything missing, corrupt or inconsistent.
     """
     root = Path(path)
@@ -42,6 +47,13 @@ def load_scene(
         raise DataError(f"{root}: no dataset found; looked for {looked_for}")
     reading = Reading(root=root, downscale=downscale)
     capture = reader.read(reading)
+    if origin is None:
+        origin = choose_origin([frame.camera for frames in capture.splits.values() for frame in frames])
+        if any(origin):
+            reading.remark(
+                f"The cameras stand far from zero: inside, coordinates are relative to the origin {origin}."
+            )
+    capture = relative_to(capture, checked_origin(origin))
     if unbounded is None:
         unbounded = not (capture.synthetic or _has_transparency(capture))
     length = float(np.linalg.norm(capture.up))
@@ -50,10 +62,15 @@ def load_scene(
     return Scene(
         root=root,
         splits=capture.splits,
-        bounds=checked_bounds(bounds) if bounds is not None else estimate_bounds(capture, unbounded, root),
+        bounds=(
+            estimate_bounds(capture, unbounded, root)
+            if bounds is None
+            else box_to_scene(checked_bounds(bounds), capture.origin)
+        ),
         up=(capture.up[0] / length, capture.up[1] / length, capture.up[2] / length),
         points=capture.points,
         unbounded=unbounded,
+        origin=capture.origin,
         remarks=tuple(reading.remarks),
     )
 
