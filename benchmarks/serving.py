@@ -27,6 +27,7 @@ import tyro
 from benchmarks.machine import facts
 from export.speed.measure import peak_memory
 from neurocity.cameras import Camera, orbit
+from neurocity.world import camera_to_scene
 from serving.engines.base import EngineOptions, open_engine
 from serving.render.options import FormatName
 
@@ -69,7 +70,7 @@ def main() -> None:
             peak = peak_memory(gateway.pid) or math.nan
         finally:
             gateway.terminate()
-    alone = asyncio.run(_engine_seconds(arguments, orbits, scene["up"]))
+    alone = asyncio.run(_engine_seconds(arguments, orbits, scene))
     size = f"{arguments.size}x{arguments.size} {arguments.format}"
     print(f"{facts()}; {arguments.engine}, {size}, {arguments.frames} frames\n")
     over_http, by_engine = (1e3 * statistics.median(item) for item in (seconds, alone))
@@ -104,14 +105,15 @@ def _orbit(scene: dict[str, Any], turn: float) -> dict[str, Any]:
 
 
 async def _engine_seconds(
-    arguments: Arguments, orbits: list[dict[str, Any]], up: tuple[float, float, float]
+    arguments: Arguments, orbits: list[dict[str, Any]], scene: dict[str, Any]
 ) -> list[float]:
     """Seconds of the engine alone for the views of the frames."""
     engine = await open_engine(arguments.engine, EngineOptions(repository=arguments.repository))
     seconds = []
     for place in [orbits[0], *orbits]:
-        pose = orbit(place["azimuth"], place["elevation"], place["radius"], place["target"], up)
-        rays = Camera.from_fov_y(pose, arguments.size, arguments.size, FOV_Y_DEGREES).rays()
+        pose = orbit(place["azimuth"], place["elevation"], place["radius"], place["target"], scene["up"])
+        camera = Camera.from_fov_y(pose, arguments.size, arguments.size, FOV_Y_DEGREES)
+        rays = camera_to_scene(camera, scene["origin"]).rays()
         began = time.perf_counter()
         await engine.render(arguments.scene, rays, None)
         seconds.append(time.perf_counter() - began)

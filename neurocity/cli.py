@@ -99,7 +99,8 @@ class Render:
     out: Path
     """Image to write (.png, .jpg or .webp)."""
     camera: Path | None = None
-    """JSON of a camera: camera_to_world (4x4, OpenGL axes), width, height, fl_x, fl_y, cx, cy."""
+    """JSON of a camera: camera_to_world (4x4, OpenGL axes, world coordinates), width, height, fl_x, fl_y, cx,
+    cy."""
     view: int | None = None
     """Number of a held-out view of the checkpoint, from 0."""
     depth: Path | None = None

@@ -4,7 +4,7 @@ Every family in eval mode, and every artefact exported from it, computes
 
     forward(ray_origins [R, 3], ray_directions [R, 3]) -> rgb [R, 3], depth [R], opacity [R]
 
-in float32 and in scene (world) units, with R dynamic:
+in float32 and in scene coordinates (world coordinates minus `SceneInfo.origin`), with R dynamic:
 
 - `ray_directions` are unit length;
 - a family that renders cones (`needs_ray_radii`) takes `ray_radii` [R, 1] as a third input, the cones' radii
@@ -22,6 +22,7 @@ Standard library only: this module is imported by the serving process, which has
 
 import hashlib
 import json
+import math
 import types
 import typing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -93,12 +94,15 @@ class View:
 class SceneInfo:
     """What a consumer must know of a scene beside its rays; travels in checkpoint and manifest.
 
-    bounds: axis-aligned box (x0, y0, z0, x1, y1, z1) of the content, in world units.
+    Bounds and views are in scene coordinates, as the rays of the graph; `neurocity.world` converts.
+
+    bounds: axis-aligned box (x0, y0, z0, x1, y1, z1) of the content.
     up: unit vector that points to the sky.
     background: sRGB colour in [0, 1] that the training images were composited on, or None when the scene
         models its own surroundings (opacity 1 everywhere).
     views: held-out views; the parity gate renders them and the viewer starts at the first.
     dataset_fingerprint: SHA-256 over the poses and image bytes that the model was trained on.
+    origin: world coordinates of the scene's zero, float64; records without it are of scenes where it is zero.
     """
 
     bounds: tuple[float, float, float, float, float, float]
@@ -106,6 +110,12 @@ class SceneInfo:
     background: tuple[float, float, float] | None
     views: tuple[View, ...]
     dataset_fingerprint: str
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        """Raises ManifestError on an origin that is no place."""
+        if not all(map(math.isfinite, self.origin)):
+            raise ManifestError(f"origin: got {list(self.origin)}, expected three finite numbers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

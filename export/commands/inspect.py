@@ -85,4 +85,7 @@ def _tensor(spec: dict[str, Any]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        # Whole numbers may be places in a country's grid, which have more digits than other figures.
+        return f"{value:.0f}" if value.is_integer() else f"{value:g}"
+    return str(value)

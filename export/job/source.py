@@ -32,7 +32,8 @@ def open_checkpoint(path: Path, cameras: Path | None) -> Checkpoint:
             f"{path} is an SVRaster model of another program and holds no views to compare artefacts on; "
             "--cameras names its dataset (a folder, or a transforms.json in it)"
         )
-    return load_nvlabs_checkpoint(path, load_scene(cameras.parent if cameras.is_file() else cameras))
+    folder = cameras.parent if cameras.is_file() else cameras
+    return load_nvlabs_checkpoint(path, load_scene(folder, origin=(0.0, 0.0, 0.0)))
 
 
 def render_graph(model: RenderModel, precision: Precision, samples: int | None = None) -> nn.Module:

@@ -83,11 +83,15 @@ def _load(folder: Path, info: SceneInfo) -> "Scene":
 
     smallest = 1
     try:
-        scene = load_scene(folder, missing="skip")
+        scene = load_scene(folder, missing="skip", origin=info.origin)
     except ReducedImagesError as error:
         smallest = error.downscale
-        scene = load_scene(folder, downscale=smallest, missing="skip")
+        scene = load_scene(folder, downscale=smallest, missing="skip", origin=info.origin)
     if not scene.held_out:
         raise DataError(f"{folder}: has no val or test frames to compare with")
     further = scene.held_out[0].camera.width // info.views[0].width
-    return load_scene(folder, downscale=smallest * further, missing="skip") if further > 1 else scene
+    return (
+        load_scene(folder, downscale=smallest * further, missing="skip", origin=info.origin)
+        if further > 1
+        else scene
+    )

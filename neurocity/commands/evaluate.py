@@ -21,7 +21,12 @@ def run(arguments: Evaluate) -> None:
     """Print the report as JSON. Raises CheckpointError, DataError and MissingDependencyError."""
     check_device(arguments.device)
     checkpoint = load_checkpoint(arguments.checkpoint, arguments.device)
-    scene = load_scene(arguments.data, downscale=arguments.downscale, missing=arguments.missing)
+    scene = load_scene(
+        arguments.data,
+        downscale=arguments.downscale,
+        missing=arguments.missing,
+        origin=checkpoint.info.origin,
+    )
     print_remarks(scene)
     model, views = checkpoint.model, Views(scene.held_out)
     if not len(views):

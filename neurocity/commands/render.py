@@ -10,11 +10,12 @@ from PIL import Image
 from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import Render
-from neurocity.contract import View
+from neurocity.contract import SceneInfo, View
 from neurocity.device import check_device
 from neurocity.errors import CameraError, ConfigError, DataError
 from neurocity.light import Light, over_background, to_bytes
 from neurocity.rendering.views import render_rays
+from neurocity.world import place_camera
 
 _INTRINSICS = ("width", "height", "fl_x", "fl_y", "cx", "cy")
 
@@ -33,7 +34,7 @@ def run(arguments: Render) -> None:
             raise ConfigError(f"{name}: got {path}, but {path.parent} is not a folder")
     checkpoint = load_checkpoint(arguments.checkpoint, arguments.device)
     camera = (
-        _read_camera(arguments.camera)
+        _read_camera(arguments.camera, checkpoint.info)
         if arguments.camera is not None
         else Camera.from_view(_find_view(checkpoint.info.views, arguments.view or 0))
     )
@@ -52,7 +53,8 @@ def _find_view(views: tuple[View, ...], index: int) -> View:
     return views[index]
 
 
-def _read_camera(path: Path) -> Camera:
+def _read_camera(path: Path, info: SceneInfo) -> Camera:
+    """The camera of a file, which is in world coordinates, in those of the scene."""
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -63,6 +65,6 @@ def _read_camera(path: Path) -> Camera:
         raise DataError(f"{path}: a camera is a JSON object with {', '.join(expected)}; missing: {lacking}")
     try:
         pose = np.array(data["camera_to_world"], dtype=np.float64)
-        return Camera(camera_to_world=pose, **{key: data[key] for key in _INTRINSICS})
+        return place_camera(Camera(camera_to_world=pose, **{key: data[key] for key in _INTRINSICS}), info)
     except (CameraError, TypeError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None

@@ -16,9 +16,6 @@ from neurocity.errors import DataError
 
 LOOKS_FOR = "transforms_train.json (Blender synthetic)"
 
-_BOUNDS = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
-"""The box of the NeRF-synthetic scenes, as nerfstudio and instant-ngp use it."""
-
 
 def detect(root: Path) -> bool:
     """Whether any split file of this layout is in `root`."""
@@ -50,7 +47,7 @@ def read(reading: Reading) -> Capture:
     return Capture(
         splits=splits,
         up=up_of(train),
-        bounds=_BOUNDS if synthetic and bounds is None else bounds,
+        bounds=bounds,
         inner_bounds=inner_bounds,
         points=sparse_points(train, reading),
         synthetic=synthetic,

@@ -16,6 +16,9 @@ from neurocity.errors import DataError
 
 Array = npt.NDArray[np.float64]
 
+_SYNTHETIC_HALF = 1.5
+"""Half the box of the NeRF-synthetic scenes, as nerfstudio and instant-ngp use it."""
+
 
 def checked_bounds(bounds: Sequence[float] | Array) -> Bounds:
     """Six finite numbers with x0 < x1, y0 < y1, z0 < z1. Raises DataError otherwise."""
@@ -59,7 +62,7 @@ def _positive(document: TransformsDocument, key: str) -> float | None:
 
 
 def estimate_bounds(capture: Capture, unbounded: bool, root: Path) -> Bounds:
-    """The dataset's declared box, or else one around its sparse points, or else one from its cameras.
+    """The dataset's declared box, or else NeRF-synthetic's, one around its points, or one from its cameras.
 
     Raises DataError when none of these gives a box with a volume.
     """
@@ -68,11 +71,22 @@ def estimate_bounds(capture: Capture, unbounded: bool, root: Path) -> Bounds:
     if capture.bounds is not None:
         return capture.bounds
     cameras = [frame.camera for frames in capture.splits.values() for frame in frames]
-    if capture.points is not None and len(capture.points) >= 8:
+    if capture.synthetic:
+        low, high = _of_synthetic(capture, cameras, root)
+    elif capture.points is not None and len(capture.points) >= 8:
         low, high = _around_points(capture.points, cameras, unbounded)
     else:
         low, high = _from_cameras(cameras, unbounded, root)
     return checked_bounds([*low, *high])
+
+
+def _of_synthetic(capture: Capture, cameras: list[Camera], root: Path) -> tuple[Array, Array]:
+    """The box around zero; of a scene that was moved away, one as large at least around what is looked at."""
+    middle, half = np.zeros(3), _SYNTHETIC_HALF
+    if any(capture.origin):
+        low, high = _from_cameras(cameras, False, root)
+        middle, half = 0.5 * (low + high), max(half, 0.5 * float(high[0] - low[0]))
+    return middle - half, middle + half
 
 
 def _around_points(points: Array, cameras: list[Camera], unbounded: bool) -> tuple[Array, Array]:

@@ -10,9 +10,11 @@ import numpy as np
 from neurocity.data import blender, colmap, transforms
 from neurocity.data.bounds import checked_bounds, estimate_bounds
 from neurocity.data.names import quoted
+from neurocity.data.origin import checked_origin, choose_origin, relative_to
 from neurocity.data.reading import Missing, Reading
 from neurocity.data.scene import Capture, Frame, Scene, Splits, hold_out
 from neurocity.errors import DataError
+from neurocity.world import box_to_scene
 
 _READERS = (blender, transforms, colmap)
 """Layouts in the order in which they are looked for."""
@@ -27,6 +29,7 @@ def load_scene(
     missing: Missing = "error",
     bounds: Sequence[float] | None = None,
     unbounded: bool | None = None,
+    origin: Sequence[float] | None = None,
 ) -> Scene:
     """Read the dataset in folder `path`: Blender synthetic, transforms.json or COLMAP.
 
@@ -35,8 +38,10 @@ def load_scene(
 
     downscale: whole number by which image sizes are divided.
     missing: `skip` leaves out frames whose images are missing.
-    bounds: (x0, y0, z0, x1, y1, z1) in world units, instead of the dataset's own or an estimate.
+    bounds: (x0, y0, z0, x1, y1, z1) in world coordinates, instead of the dataset's own or an estimate.
     unbounded: whether the images show more than the bounds hold, instead of the rule in docs/conventions.md.
+    origin: (x, y, z), what is taken off world coordinates, instead of the rule in docs/conventions.md. For a
+        model that is there already it is that of its `SceneInfo`.
     What was ignored, guessed or left out is in the scene's `remarks`.
     Raises DataError, naming file and frame, on anything missing, corrupt or inconsistent.
     """
@@ -54,6 +59,13 @@ def load_scene(
     capture = reader.read(reading)
     capture = replace(capture, splits=_with_held_out(capture.splits, reading))
     _look_at_masks(capture.splits, reading)
+    if origin is None:
+        origin = choose_origin([frame.camera for frames in capture.splits.values() for frame in frames])
+        if any(origin):
+            reading.remark(
+                f"The cameras stand far from zero: inside, coordinates are relative to the origin {origin}."
+            )
+    capture = relative_to(capture, checked_origin(origin))
     if unbounded is None:
         unbounded = not (capture.synthetic or _has_transparency(capture))
     length = float(np.linalg.norm(capture.up))
@@ -62,10 +74,15 @@ def load_scene(
     return Scene(
         root=root,
         splits=capture.splits,
-        bounds=checked_bounds(bounds) if bounds is not None else estimate_bounds(capture, unbounded, root),
+        bounds=(
+            estimate_bounds(capture, unbounded, root)
+            if bounds is None
+            else box_to_scene(checked_bounds(bounds), capture.origin)
+        ),
         up=(capture.up[0] / length, capture.up[1] / length, capture.up[2] / length),
         points=capture.points,
         unbounded=unbounded,
+        origin=capture.origin,
         remarks=reading.told(),
     )
 

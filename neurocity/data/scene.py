@@ -13,9 +13,10 @@ from neurocity.cameras import Camera
 from neurocity.data.images import read_rgba
 from neurocity.data.masks import fit_mask, read_mask
 from neurocity.errors import CameraError, DataError
+from neurocity.world import Origin
 
 Bounds = tuple[float, float, float, float, float, float]
-"""Axis-aligned box (x0, y0, z0, x1, y1, z1) in world units."""
+"""Axis-aligned box (x0, y0, z0, x1, y1, z1)."""
 
 Splits = Mapping[str, tuple["Frame", ...]]
 
@@ -96,12 +97,13 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Capture:
-    """What a reader finds in a dataset; `load_scene` makes a `Scene` of it.
+    """What a reader finds in a dataset, in its world coordinates; `load_scene` makes a `Scene` of it.
 
     bounds: the box that the dataset declares; inner_bounds: the part of it that instant-ngp calls the unit
         cube, where the dataset says more lies around it.
     up: the dataset's declared or conventional up.
     synthetic: an object rendered in empty space (NeRF-synthetic), so that nothing lies outside of the bounds.
+    origin: what `load_scene` has taken off all coordinates; a reader leaves it zero.
     """
 
     splits: Splits
@@ -110,17 +112,21 @@ class Capture:
     inner_bounds: Bounds | None = None
     points: npt.NDArray[np.float64] | None = None
     synthetic: bool = False
+    origin: Origin = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
     """A dataset that is read and checked; images are loaded when a frame is asked for them.
 
+    Cameras, bounds and points are in scene coordinates: the dataset's world coordinates minus `origin`.
+
     splits: frames by split name; "train" is always there, "val" and "test" where the dataset has them.
     bounds: box of the content, or of its near part when the scene is unbounded.
     up: unit vector that points to the sky.
-    points: sparse points [N, 3] in world units, or None.
+    points: sparse points [N, 3], or None.
     unbounded: whether the images show more than what lies in `bounds`.
+    origin: world coordinates of the scene's zero (`neurocity.world`); zero unless cameras are far from it.
     remarks: what was ignored, guessed or left out while reading, in sentences for the user.
     """
 
@@ -130,6 +136,7 @@ class Scene:
     up: tuple[float, float, float]
     points: npt.NDArray[np.float64] | None
     unbounded: bool
+    origin: Origin = (0.0, 0.0, 0.0)
     remarks: tuple[str, ...] = ()
 
     @property

@@ -11,7 +11,8 @@ from neurocity.lenses import PINHOLE
 def scene_info(rays: TrainingRays, views: Views | None, bounds: Bounds) -> SceneInfo:
     """The scene behind training rays and held-out views; `bounds` are the model's.
 
-    Without views the training cameras stand in for them. Rays that know no scene are taken to have +z up.
+    Without views the training cameras stand in for them. Rays that know no scene are taken to have +z up and
+    the origin zero.
     """
     frames = rays.frames if views is None else views.frames
     splits = {"train": rays.frames, "val": frames} if rays.scene is None else rays.scene.splits
@@ -23,4 +24,5 @@ def scene_info(rays: TrainingRays, views: Views | None, bounds: Bounds) -> Scene
         # Models render ideal pinholes: a held-out camera with a lens stands for the same view without it.
         views=tuple(replace(frame.camera, lens=PINHOLE).to_view(frame.name) for frame in frames),
         dataset_fingerprint=fingerprint(splits),
+        origin=(0.0, 0.0, 0.0) if rays.scene is None else rays.scene.origin,
     )

@@ -15,7 +15,7 @@ class FieldConfig(Presets):
     """A scene's box, and what lies outside of it; a family's configuration adds its own fields."""
 
     scene_bounds: Box = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
-    """Box of the content (x0, y0, z0, x1, y1, z1), world units; its cube has its longest side."""
+    """Box of the content (x0, y0, z0, x1, y1, z1) in scene coordinates; its cube has its longest side."""
     unbounded: bool = False
     """Model all space outside the box too, coarser with distance, for scenes with surroundings."""
     sky: bool = False

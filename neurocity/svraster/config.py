@@ -27,7 +27,8 @@ class SVRasterConfig(FieldConfig):
     }
 
     scene_bounds: Box = (-2.0, -2.0, -2.0, 2.0, 2.0, 2.0)
-    """Box of the content (x0, y0, z0, x1, y1, z1), world units; its cube has its centre and longest side."""
+    """Box of the content (x0, y0, z0, x1, y1, z1) in scene coordinates; its cube has its centre and longest
+    side."""
     max_octree_levels: int = 12
     """Voxels are never smaller than the box's cube halved this many times; with shells, 16 in all."""
     base_resolution: int = 64

@@ -37,11 +37,13 @@ _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 def load_nvlabs_checkpoint(path: Path, scene: Scene) -> Checkpoint:
     """The model of a file that passes `is_model_file`, with held-out views and fingerprint of its dataset.
 
+    That program trains in the dataset's own coordinates: `scene` has to be loaded with the origin zero.
     Where the `config.yaml` of their run is still above the file, samples per voxel and background are read
     there; without it they are one sample, and white for a scene without surroundings, else black.
     Raises CheckpointError when the file is truncated or not of its layout, DataError when the dataset has no
     held-out view, and MissingDependencyError when there is a `config.yaml` and nothing to read it with.
     """
+    assert not any(scene.origin), "a model of another program is in the dataset's own coordinates"
     file = read_model_file(path)
     settings = _run_settings(path)
     try:

@@ -30,7 +30,7 @@ class DataOptions:
     bounds: Annotated[
         tuple[float, float, float, float, float, float] | None, arg(metavar="X0 Y0 Z0 X1 Y1 Z1")
     ] = None
-    """Box of the content, world units; None is the dataset's own, or an estimate."""
+    """Box of the content in world coordinates; None is the dataset's own, or an estimate."""
     unbounded: bool | None = None
     """Whether the images show more than the bounds hold; None goes by the rule in docs/conventions.md."""
 

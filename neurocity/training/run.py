@@ -50,6 +50,7 @@ def train(
     SIGINT and SIGTERM, CheckpointError when `resume` is no checkpoint, and MissingDependencyError when a
     device or package is asked for and absent.
     """
+    _check_box(model_config.scene_bounds, scene)
     gpus = _gpus(options)
     budget = TrainingBudget(max_steps=options.max_steps, max_minutes=options.max_minutes)
     _prepare_folder(options)
@@ -60,7 +61,7 @@ def train(
     info = scene_info(rays, views, model_config.scene_bounds)
     module = family.lightning_module_class()(model_config, config, info)
     if options.resume is not None:
-        _check_same_model(options.resume, module)
+        _check_same_model(options.resume, module, scene)
     trainer = build_trainer(
         module,
         SceneDataModule(rays, views),
@@ -108,9 +109,25 @@ def is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
-def _check_same_model(resume: Path, module: RadianceFieldModule) -> None:
+def _check_box(box: Sequence[float], scene: Scene) -> None:
+    """Raises ConfigError for a model whose box lies apart from the scene's: in other coordinates."""
+    lows, highs = zip(box[:3], scene.bounds[:3], strict=True), zip(box[3:], scene.bounds[3:], strict=True)
+    if any(max(low) >= min(high) for low, high in zip(lows, highs, strict=True)):
+        raise ConfigError(
+            f"model.scene_bounds: got {list(box)}, which does not meet the scene's box {list(scene.bounds)}; "
+            f"both are relative to the scene's origin {list(scene.origin)}"
+        )
+
+
+def _check_same_model(resume: Path, module: RadianceFieldModule, scene: Scene) -> None:
     """Raises CheckpointError for a file that is no checkpoint, ConfigError for one of another model."""
     theirs = read_content(resume)["hyper_parameters"]
+    their_origin = tuple((theirs["scene"] or {}).get("origin", (0.0, 0.0, 0.0)))
+    if their_origin != scene.origin:
+        raise ConfigError(
+            f"resume: {resume} is of a scene with the origin {list(their_origin)}, the data now have "
+            f"{list(scene.origin)}; train anew, or on the data as they were"
+        )
     if theirs["family"] != module.family:
         raise ConfigError(f"resume: {resume} is of family {theirs['family']}, not {module.family}")
     before, now = theirs["model_config"], module.hparams["model_config"]

@@ -98,12 +98,12 @@ async def _answer(
     manifest = gateway.service.check(scene, wanted.width, wanted.height)
     try:
         camera = wanted.camera.to_camera(wanted.width, wanted.height, manifest.info.up)
+        cancel = Cancel.after(gateway.settings.render_timeout_seconds)
+        picture = PictureRequest(scene=scene, camera=camera, options=wanted.to_options())
+        async with cancelled_on_disconnect(request.receive, cancel):
+            made = await gateway.service.render(picture, cancel)
     except CameraError as error:
         raise CameraError(str(error), locate(error.field)) from None
-    cancel = Cancel.after(gateway.settings.render_timeout_seconds)
-    picture = PictureRequest(scene=scene, camera=camera, options=wanted.to_options())
-    async with cancelled_on_disconnect(request.receive, cancel):
-        made = await gateway.service.render(picture, cancel)
     headers = {
         "X-Scene-Version": str(made.scene_version),
         "X-Render-Ms": f"{made.render_ms:.1f}",

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from neurocity.contract import SceneManifest, View
 from neurocity.errors import SceneNotFoundError
+from neurocity.world import bounds_in_world, views_in_world
 from serving.http.problems import problem_responses
 from serving.render.options import FormatName, OutputName
 from serving.state import Gateway, GatewayOfApp
@@ -41,13 +42,15 @@ class Limits(BaseModel):
 
 
 class SceneDescription(SceneSummary):
-    """A scene: lengths in scene units, colours sRGB in [0, 1], poses camera-to-world with OpenGL axes.
+    """A scene in world coordinates; colours sRGB in [0, 1], poses camera-to-world with OpenGL axes.
 
-    bounds: x0, y0, z0, x1, y1, z1 of the content. background: null when the scene models its surroundings.
-    views: held-out views, good places to start from. parity: the measured equality with the trained model.
+    bounds: x0, y0, z0, x1, y1, z1 of the content. origin: the place that is zero in the model; requests need
+    not know it. background: null when the scene models its surroundings. views: held-out views, good places
+    to start from. parity: the measured equality with the trained model.
     """
 
     bounds: tuple[float, float, float, float, float, float]
+    origin: tuple[float, float, float]
     up: tuple[float, float, float]
     background: tuple[float, float, float] | None
     views: list[View]
@@ -75,10 +78,11 @@ async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
     manifest = gateway.service.scene(scene)
     return SceneDescription(
         **_summary(gateway, manifest).model_dump(),
-        bounds=manifest.info.bounds,
+        bounds=bounds_in_world(manifest.info),
+        origin=manifest.info.origin,
         up=manifest.info.up,
         background=manifest.info.background,
-        views=list(manifest.info.views),
+        views=list(views_in_world(manifest.info)),
         outputs=list(get_args(OutputName)),
         formats=list(get_args(FormatName)),
         depth_kind=manifest.depth_kind,

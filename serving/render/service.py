@@ -11,6 +11,7 @@ from functools import partial
 
 from neurocity.cameras import Camera
 from neurocity.contract import SceneManifest
+from neurocity.world import place_camera
 from serving.engines.base import Engine, Served, find_scene
 from serving.render.cancel import Cancel
 from serving.render.images import EncodedImage, encode
@@ -23,7 +24,7 @@ is as long as the way to another thread and back takes."""
 
 @dataclass(frozen=True, kw_only=True)
 class PictureRequest:
-    """A picture of a scene, of the camera's size."""
+    """A picture of a scene, of the size of the camera, which is in world coordinates."""
 
     scene: str
     camera: Camera
@@ -71,8 +72,8 @@ class RenderService:
     async def render(self, request: PictureRequest, cancel: Cancel) -> Picture:
         """The picture, or what stands in its way.
 
-        Raises RenderCancelledError, DeadlineExceededError, CameraError (the lens has no ray for a pixel), as
-        `check` and as `Engine.render`.
+        Raises RenderCancelledError, DeadlineExceededError, CameraError (the lens has no ray for a pixel), and
+        as `check`, `place_camera` and `Engine.render`.
         """
         return await cancel.run(self._render(request, cancel.deadline))
 
@@ -81,8 +82,8 @@ class RenderService:
         await self._engine.ready()
 
     async def _render(self, request: PictureRequest, deadline: float | None) -> Picture:
-        camera = request.camera
-        manifest = self.check(request.scene, camera.width, camera.height)
+        manifest = self.check(request.scene, request.camera.width, request.camera.height)
+        camera = place_camera(request.camera, manifest.info)
         started = time.perf_counter()
         small = camera.width * camera.height <= SMALL_PIXELS
         make_rays = partial(camera.rays, radii=manifest.takes_ray_radii)

@@ -1,6 +1,6 @@
 /** The view in the address bar: #scene=lego&eye=3,-3,2&target=0,0,0&fov=45&output=depth */
 
-import { number, numbers } from "./api.js";
+import { number, places } from "./api.js";
 
 const OUTPUTS = ["rgb", "depth", "opacity"];
 
@@ -20,8 +20,7 @@ export function readAddress(hash) {
 export function writeAddress({ scene, camera, output }) {
   const query = new URLSearchParams({
     scene,
-    eye: numbers(camera.eye),
-    target: numbers(camera.target),
+    ...places(camera.eye, camera.target),
     fov: number((camera.fov * 180) / Math.PI),
   });
   if (output !== "rgb") query.set("output", output);

@@ -43,18 +43,25 @@ export function renderImage(scene, body, signal) {
 /** The absolute URL of a PNG of that view. */
 export function imageLink(scene, { eye, target, fov, width, height, output }) {
   const link = new URL(`v1/scenes/${encodeURIComponent(scene)}/render.png`, document.baseURI);
-  const query = { eye: numbers(eye), target: numbers(target), fov: number(fov), width, height };
+  const query = { ...places(eye, target), fov: number(fov), width, height };
   if (output !== "rgb") query.output = output;
   // Commas stay readable; they need no escape in a query.
   link.search = new URLSearchParams(query).toString().replaceAll("%2C", ",");
   return link.href;
 }
 
-/** Numbers as text with six digits, as in links. */
-export function numbers(values) {
-  return values.map(number).join(",");
+/**
+ * Eye and target as text, as in links: to a millionth of the distance between them, however far from zero
+ * they are.
+ */
+export function places(eye, target) {
+  const distance = Math.hypot(...eye.map((value, axis) => value - target[axis]));
+  const decimals = Math.min(Math.max(6 - Math.floor(Math.log10(distance)), 0), 20);
+  const text = (place) => place.map((value) => String(Number(value.toFixed(decimals)))).join(",");
+  return { eye: text(eye), target: text(target) };
 }
 
+/** A number as text with six digits. */
 export function number(value) {
   return String(Number(value.toPrecision(6)));
 }
