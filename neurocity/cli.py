@@ -1,4 +1,4 @@
-"""`neurocity {train,evaluate,render,demo-data}`: arguments in, exit code out.
+"""`neurocity {data,train,evaluate,render,demo-data}`: arguments in, exit code out.
 
 0 done, 1 failure, 2 wrong usage, 5 a package or device that is missing, 130 interrupted.
 """
@@ -110,6 +110,29 @@ class Render:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Data:
+    """Print what is read of a dataset: frames, cameras, splits, bounds, and what was ignored or guessed."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """Folder of the dataset."""
+    downscale: int = 1
+    """Divide image sizes by this whole number, with area filtering."""
+    missing: Missing = "error"
+    """`skip` leaves out frames whose images are missing, and says which."""
+    bounds: Annotated[
+        tuple[float, float, float, float, float, float] | None,
+        tyro.conf.arg(metavar="X0 Y0 Z0 X1 Y1 Z1", help_behavior_hint=""),
+    ] = None
+    """Box of the content in world coordinates, instead of the dataset's own or an estimate."""
+    unbounded: Annotated[bool | None, tyro.conf.arg(help_behavior_hint="")] = None
+    """Whether the images show more than the bounds hold, instead of the rule in docs/conventions.md."""
+    picture: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Also draw it: cameras from above and from the side, and photographs with their masks (.png, .jpg)."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoData:
     """Write the photographs of a procedural city as a dataset (transforms.json, images, depth, points)."""
 
@@ -121,6 +144,7 @@ class DemoData:
 
 
 _COMMANDS = {
+    Data: "neurocity.commands.data",
     Train: "neurocity.commands.train",
     Evaluate: "neurocity.commands.evaluate",
     Render: "neurocity.commands.render",
@@ -134,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = list(sys.argv[1:] if arguments is None else arguments)
         train = tyro.conf.subcommand(default=_train_defaults(words))
         parsed: Any = tyro.cli(
-            Annotated[Train, train] | Evaluate | Render | DemoData,
+            Data | Annotated[Train, train] | Evaluate | Render | DemoData,
             args=words,
             prog="neurocity",
             description="Train radiance fields, judge and render them.",

@@ -45,6 +45,7 @@ OPTIONS = {
         "--strategy",
         "--unbounded",
     },
+    "neurocity data": {"--bounds", "--downscale", "--json", "--missing", "--picture", "--unbounded"},
     "neurocity evaluate": {"--data", "--device", "--downscale", "--missing"},
     "neurocity render": {"--camera", "--depth", "--device", "--out", "--view"},
     "neurocity demo-data": {

@@ -73,6 +73,7 @@ def load_scene(
         raise DataError(f"{root}: up is {capture.up}, expected a direction")
     return Scene(
         root=root,
+        layout=reader.__name__.rpartition(".")[2],
         splits=capture.splits,
         bounds=(
             estimate_bounds(capture, unbounded, root)

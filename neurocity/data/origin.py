@@ -51,10 +51,12 @@ def relative_to(capture: Capture, origin: Origin) -> Capture:
     """A capture in world coordinates as one in scene coordinates; itself where the origin is zero."""
     if not any(origin):
         return capture
-    splits = {
-        split: tuple(replace(frame, camera=camera_to_scene(frame.camera, origin)) for frame in frames)
-        for split, frames in capture.splits.items()
-    }
+    moved = {
+        frame: replace(frame, camera=camera_to_scene(frame.camera, origin))
+        for frames in capture.splits.values()
+        for frame in frames
+    }  # once each, since "val" and "test" may be the same frames
+    splits = {split: tuple(map(moved.__getitem__, frames)) for split, frames in capture.splits.items()}
     return replace(
         capture,
         splits=splits,

@@ -121,6 +121,7 @@ class Scene:
 
     Cameras, bounds and points are in scene coordinates: the dataset's world coordinates minus `origin`.
 
+    layout: the reader that read it.
     splits: frames by split name; "train" is always there, "val" and "test" where the dataset has them.
     bounds: box of the content, or of its near part when the scene is unbounded.
     up: unit vector that points to the sky.
@@ -131,6 +132,7 @@ class Scene:
     """
 
     root: Path
+    layout: str
     splits: Splits
     bounds: Bounds
     up: tuple[float, float, float]
