@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import voxel_scene
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 from PIL import Image
 
-from benchmarks import bounds, frame_time, machine, serving, training, training_run
+from benchmarks import bounds, frame_time, machine, serving, side_by_side, training, training_run
 from export.formats.onnx import OnnxFormat
+from neurocity.data.load import load_scene
 from neurocity.families import find_family
 
 
@@ -119,3 +121,36 @@ def test_a_training_that_fails_says_why_and_keeps_what_was_measured(sphere: Path
     run = training_run.TrainingRun(family="nerf", minutes=1.0, data=sphere)
     with pytest.raises(SystemExit, match=r"family: got 'nerf', expected one of"):
         training._measured(run, tmp_path / "nerf-1min")
+
+
+def test_photograph_render_and_error_side_by_side(
+    trained_run: Path,
+    sphere: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checkpoint = str(trained_run / "checkpoints" / "last.ckpt")
+    out = tmp_path / "rows.png"
+    options = ["--data", str(sphere), "--out", str(out), "--views", "0", "1"]
+    monkeypatch.setattr(sys, "argv", ["side_by_side", checkpoint, checkpoint, *options])
+    side_by_side.main()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| instant_ngp")]
+    assert len(rows) == 2
+    assert rows[0] == rows[1]
+    truth = load_scene(sphere).held_out[0].load_image()
+    height, width = truth.shape[:2]
+    with Image.open(out) as picture:
+        shown = np.asarray(picture).astype(int)
+    assert shown.shape[1] == 6 * width + 5 * side_by_side.GAP
+    alpha = truth[..., 3:] / 255.0
+    photograph = shown[side_by_side.HEADING : side_by_side.HEADING + height, :width]
+    np.testing.assert_allclose(photograph, truth[..., :3] * alpha + 255.0 * (1.0 - alpha), atol=1.0)
+    render = shown[side_by_side.HEADING : side_by_side.HEADING + height, width + side_by_side.GAP :][
+        :, :width
+    ]
+    error = shown[side_by_side.HEADING : side_by_side.HEADING + height, 2 * (width + side_by_side.GAP) :][
+        :, :width
+    ]
+    expected = np.abs(render - photograph).mean(-1) * side_by_side.BRIGHTER
+    np.testing.assert_allclose(error[..., 0], np.minimum(expected, 255.0), atol=4.0)
