@@ -51,6 +51,7 @@ OPTIONS = {
     "neurocity demo-data": {
         "--blocks",
         "--cutout",
+        "--drive",
         "--fov-degrees",
         "--height",
         "--held-out-every",

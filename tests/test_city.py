@@ -13,6 +13,7 @@ from PIL import Image
 
 from neurocity.cameras import Camera
 from neurocity.data.city.build import build_city
+from neurocity.data.city.camera_path import plan_shots
 from neurocity.data.city.config import CityConfig
 from neurocity.data.city.generate import generate_city
 from neurocity.data.city.ground import GroundPainter
@@ -253,3 +254,23 @@ def test_overwrite_replaces_a_whole_city(dataset: Path, tmp_path: Path) -> None:
     assert len(json.loads((folder / "transforms.json").read_text())["frames"]) == 6
     assert len(list((folder / "images").iterdir())) == 6
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_drive_goes_along_each_street_and_back_in_equal_steps():
+    config = CityConfig(drive=True, views=120)
+    layout = plan_city(config.seed, config.blocks)
+    cameras = [shot.camera for shot in plan_shots(config, layout, top=30.0)]
+    assert len(cameras) == 120
+    places = np.stack([camera.position for camera in cameras])
+    looks = np.stack([-camera.camera_to_world[:3, 2] for camera in cameras])
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    usual = float(np.median(steps))
+    assert np.isclose(steps, usual).sum() >= 120 - 1 - 3, "but where it turns round or goes to another street"
+    ahead = looks[::3]  # the camera that looks where the car goes
+    for axis in (0, 1):
+        for way in (1.0, -1.0):
+            assert (ahead[:, axis] * way > 0.95).sum() == 10, "a quarter of the drive each way of two streets"
+    going = np.diff(places, axis=0)[::3]
+    same = np.linalg.norm(going, axis=1) < 1.5 * usual
+    assert ((going * ahead[: len(going)]).sum(1)[same] > 0.95 * usual).all()
+    assert (abs(places[:, 2] - 2.6) < 1e-9).all()

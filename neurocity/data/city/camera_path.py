@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ CLEARANCE = 8.0
 EYE_HEIGHT = 2.6
 LANE = 1.6
 END_SHARE = 0.35
+DRIVE_YAWS = (0.0, 50.0, -50.0)
+"""Viewing directions of a drive in turns, as of a car with three cameras."""
 YAWS = (4.0, 62.0, -38.0, 20.0, -66.0, 36.0, -12.0)
 """Viewing directions at successive stops, in degrees to the left of the street."""
 
@@ -34,7 +37,8 @@ class Shot:
 def plan_shots(config: CityConfig, layout: Layout, top: float) -> list[Shot]:
     """All views: `aerial_NNNN`, then `street_NNNN`. top: height of the tallest building."""
     rng = chance(config.seed, "cameras")
-    aerial, street = _aerial_poses(rng, config, layout, top=top), _street_poses(rng, config, layout)
+    aerial = _aerial_poses(rng, config, layout, top=top)
+    street = (_drive_poses if config.drive else _street_poses)(rng, config, layout)
     return [
         Shot(f"{kind}_{i:04d}", Camera.from_fov_y(pose, config.width, config.height, config.fov_degrees))
         for kind, poses in (("aerial", aerial), ("street", street))
@@ -88,21 +92,62 @@ def _street_poses(
 ) -> list[npt.NDArray[np.float64]]:
     """Evenly spaced stops along the streets between blocks (along all, where no street has blocks on both
     sides). Near an end of its street a camera looks inwards, elsewhere up and down the street in turns."""
-    drives = [(line, layout.street_y, True) for line in layout.street_x[1:-1] or layout.street_x]
-    drives += [(line, layout.street_x, False) for line in layout.street_y[1:-1] or layout.street_y]
-    borders = np.cumsum([0.0] + [crossings[-1] - crossings[0] for _, crossings, _ in drives])
+    streets = _streets(layout)
+    borders = np.cumsum([0.0, *(street.length for street in streets)])
     poses = []
     for index in range(config.street_views):
         travelled = (index + 0.5) / config.street_views * borders[-1]
         drive = int(np.searchsorted(borders, travelled, side="right")) - 1
-        line, crossings, along_y = drives[drive]
-        along = crossings[0] + travelled - borders[drive]
-        share = (travelled - borders[drive]) / (borders[drive + 1] - borders[drive])
+        street, along = streets[drive], travelled - borders[drive]
+        share = along / street.length
         forwards = share < END_SHARE or (share <= 1 - END_SHARE and index % 2 == 0)
-        heading = math.radians(90.0 if along_y else 0.0) + (0.0 if forwards else math.pi)
-        base = (line, along) if along_y else (along, line)
-        eye = (base[0] + LANE * math.sin(heading), base[1] - LANE * math.cos(heading), EYE_HEIGHT)
-        yaw = heading + math.radians(YAWS[index % len(YAWS)] + float(rng.uniform(-7, 7)))
-        climb = math.tan(math.radians(float(rng.uniform(4, 12))))
-        poses.append(look_at(eye, (eye[0] + math.cos(yaw), eye[1] + math.sin(yaw), eye[2] + climb), UP))
+        yaw = YAWS[index % len(YAWS)] + float(rng.uniform(-7, 7))
+        poses.append(street.pose(along, forwards, yaw, float(rng.uniform(4, 12))))
     return poses
+
+
+def _drive_poses(
+    rng: np.random.Generator, config: CityConfig, layout: Layout
+) -> list[npt.NDArray[np.float64]]:
+    """Equal steps along each of the streets of `_street_poses`, there and back, by three cameras in turns."""
+    streets = _streets(layout)
+    borders = np.cumsum([0.0, *(street.length for street in streets for _ in range(2))])
+    poses = []
+    for index in range(config.street_views):
+        travelled = (index + 0.5) / config.street_views * borders[-1]
+        drive = int(np.searchsorted(borders, travelled, side="right")) - 1
+        street, forwards, driven = streets[drive // 2], drive % 2 == 0, travelled - borders[drive]
+        yaw = DRIVE_YAWS[index % len(DRIVE_YAWS)] + float(rng.uniform(-2, 2))
+        along = driven if forwards else street.length - driven
+        poses.append(street.pose(along, forwards, yaw, float(rng.uniform(5, 8))))
+    return poses
+
+
+class _Street(NamedTuple):
+    """A street's centre line, from the first to the last of its crossings."""
+
+    line: float
+    first: float
+    length: float
+    along_y: bool
+
+    def pose(
+        self, along: float, forwards: bool, yaw_degrees: float, climb_degrees: float
+    ) -> npt.NDArray[np.float64]:
+        """Of a camera in the right lane, turned left by a yaw from where the street goes, and upwards."""
+        heading = math.radians(90.0 if self.along_y else 0.0) + (0.0 if forwards else math.pi)
+        at = self.first + along
+        base = (self.line, at) if self.along_y else (at, self.line)
+        eye = (base[0] + LANE * math.sin(heading), base[1] - LANE * math.cos(heading), EYE_HEIGHT)
+        yaw, climb = heading + math.radians(yaw_degrees), math.tan(math.radians(climb_degrees))
+        return look_at(eye, (eye[0] + math.cos(yaw), eye[1] + math.sin(yaw), eye[2] + climb), UP)
+
+
+def _streets(layout: Layout) -> list[_Street]:
+    """Those between blocks; where no street has blocks on both sides, all."""
+    ways = ((layout.street_x, layout.street_y, True), (layout.street_y, layout.street_x, False))
+    return [
+        _Street(line, crossings[0], crossings[-1] - crossings[0], along_y)
+        for lines, crossings, along_y in ways
+        for line in lines[1:-1] or lines
+    ]

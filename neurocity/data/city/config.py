@@ -22,6 +22,8 @@ class CityConfig:
     """Number of photographs, held-out ones included."""
     street_share: float = 0.4
     """Share of the photographs taken from the streets; the rest are aerial."""
+    drive: bool = False
+    """Photograph as a car does that goes along each street and back, in equal steps; no view is aerial."""
     held_out_every: int = 10
     """One view in this many is held out; held-out views go to validation and test in turns."""
     width: int = 200
@@ -65,4 +67,4 @@ class CityConfig:
     @property
     def street_views(self) -> int:
         """How many of the photographs are taken from the streets."""
-        return round(self.views * self.street_share)
+        return self.views if self.drive else round(self.views * self.street_share)
