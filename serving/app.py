@@ -7,12 +7,14 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from serving.drain import Drain
 from serving.engines.base import Engine, open_engine
 from serving.http import health, render, scenes
 from serving.http.openapi import install_openapi
 from serving.http.pages import docs_route, viewer_routes
 from serving.http.problems import install_error_handlers
-from serving.middleware.body_limit import BodyLimit
+from serving.middleware.body import RequestBody
+from serving.middleware.draining import Draining
 from serving.middleware.request_log import RequestLog
 from serving.render.service import RenderService
 from serving.settings import Settings
@@ -21,11 +23,14 @@ from serving.state import Gateway
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, engine: Engine | None = None, drain: Drain | None = None
+) -> FastAPI:
     """The gateway as an ASGI application; `settings` come from the environment by default.
 
     The engine is opened when the application starts and closed when it ends, unless `engine` is given, which
-    stays its owner's. Start-up raises as `open_engine` does.
+    stays its owner's. `drain` is set by the server that runs the application, before it ends. Start-up raises
+    as `open_engine` does.
     """
     chosen = settings or Settings()
 
@@ -49,12 +54,15 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the Host header, and know no proxy's prefix
     )
     install_error_handlers(app)
     install_openapi(app)
     for module in (health, scenes, render):
         app.include_router(module.router)
     app.router.routes += [docs_route(app), *viewer_routes()]
-    app.add_middleware(BodyLimit, limit=chosen.max_body_bytes)
+    app.add_middleware(RequestBody, limit=chosen.max_body_bytes, seconds=chosen.request_timeout_seconds)
+    answered = {"/livez", "/readyz"} if chosen.drain_ready else {"/livez"}
+    app.add_middleware(Draining, drain=drain or Drain(), still_answered=frozenset(answered))
     app.add_middleware(RequestLog)
     return app

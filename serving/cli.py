@@ -5,17 +5,18 @@ import contextlib
 import ctypes
 import logging
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 
 import pydantic
 import tyro
-import uvicorn
 
 from neurocity.errors import NeuroCityError
 from serving.app import create_app
+from serving.drain import Drain
 from serving.engines.base import open_engine
+from serving.server.listener import open_listener
+from serving.server.server import Server
 from serving.settings import Settings
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -29,7 +30,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit)
     keep_freed_memory()
     try:
-        asyncio.run(serve(settings))
+        sys.exit(asyncio.run(serve(settings)))
     except (NeuroCityError, OSError) as error:
         sys.exit(f"neurocity-serve: {error}")
     except KeyboardInterrupt:
@@ -60,32 +61,22 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
     )
 
 
-async def serve(settings: Settings) -> None:
-    """Open the engine and serve until a signal arrives; raises as `open_engine`, and OSError for the port."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    bound = socket.create_server((settings.host, settings.port), family=family)
-    # asyncio does without Nagle's algorithm where a socket names its protocol, as create_server's does not.
-    # Each answer but the first of a connection would wait 40 ms for the client's delayed acknowledgement.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach()) as listener:
+async def serve(settings: Settings) -> int:
+    """Open the engine and serve until a signal arrives; the process's exit code.
+
+    Raises as `open_engine`, and OSError for the port.
+    """
+    with open_listener(settings.host, settings.port) as listener:
         engine = await open_engine(settings.engine, settings)
         try:
-            config = uvicorn.Config(create_app(settings, engine), access_log=False, log_config=None)
-            await _AnnouncingServer(config).serve(sockets=[listener])
+            drain = Drain()
+            server = Server(create_app(settings, engine, drain), settings, drain)
+            await server.serve(sockets=[listener])
+            return server.exit_code
         finally:
             await engine.close()
 
 
-class _AnnouncingServer(uvicorn.Server):
-    """Prints the URL when connections are accepted, not before."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        assert sockets is not None
-        host, port, *_ = sockets[0].getsockname()
-        address = f"[{host}]" if ":" in host else host
-        print(f"NeuroCity serves at http://{address}:{port}/", flush=True)
-
-
 def _exit(*_: object) -> None:
-    """uvicorn raises the signal again after its last response; SystemExit then runs all clean-up."""
+    """While the engine is opened; SystemExit runs all clean-up. The server has its own way to end."""
     raise SystemExit(0)

@@ -22,8 +22,8 @@ class Settings(BaseSettings, EngineOptions):
     engine: EngineName = "auto"
     """What renders: a library in this process, a Triton server, or for each scene the first that can."""
 
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for all interfaces."""
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to listen on; 0.0.0.0 for all of IPv4, :: for all."""
 
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
@@ -36,6 +36,22 @@ class Settings(BaseSettings, EngineOptions):
 
     max_body_bytes: int = Field(default=65_536, ge=1)
     """Largest request body."""
+
+    max_connections: int = Field(default=1000, ge=1)
+    """Connections at the same time; the limit of open files may allow less. Beyond it those that have been
+    idle for longest are closed."""
+
+    request_timeout_seconds: float = Field(default=20.0, gt=0, allow_inf_nan=False)
+    """Time in which a request's head, and then its body, must arrive (status 408)."""
+
+    keep_alive_seconds: float = Field(default=75.0, gt=0, allow_inf_nan=False)
+    """Time after which an idle connection is closed; longer than that of the proxies in front, often 60."""
+
+    drain_seconds: float = Field(default=25.0, gt=0, allow_inf_nan=False)
+    """Time after SIGTERM or SIGINT in which accepted requests are answered; then the process ends."""
+
+    drain_ready: bool = False
+    """Whether /readyz stays as it was during the drain, for platforms that take endpoints away themselves."""
 
     render_timeout_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Time after which a render is given up (status 504)."""

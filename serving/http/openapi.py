@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from serving.http.problems import MEDIA_TYPE
+from serving.problem import MEDIA_TYPE
 
 
 def install_openapi(app: FastAPI) -> None:

@@ -1,14 +1,13 @@
-"""Every error as `application/problem+json` (RFC 9457)."""
+"""What FastAPI and the engines raise, as answers."""
 
 import http
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from neurocity.errors import CameraError, NeuroCityError
@@ -21,43 +20,10 @@ from serving.errors import (
     status_of,
 )
 from serving.http.fields import path_of
+from serving.problem import MAX_ERRORS, MEDIA_TYPE, FieldError, Problem, problem_bytes
 from serving.render.options import RequestError
 
 log = logging.getLogger("neurocity.serving")
-
-PROBLEM_TYPE = "urn:neurocity:problem:"
-MEDIA_TYPE = "application/problem+json"
-
-
-class FieldError(BaseModel):
-    """One wrong field of a request."""
-
-    field: str
-    message: str
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details; `errors` names the wrong fields, when fields are wrong."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": f"{PROBLEM_TYPE}request-not-processable",
-                    "title": "Request not processable",
-                    "status": 422,
-                    "detail": "width is 100000 pixels, the limit is 8192",
-                    "errors": [{"field": "width", "message": "width is 100000 pixels, the limit is 8192"}],
-                }
-            ]
-        }
-    )
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[FieldError] = []
 
 
 def problem_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
@@ -75,19 +41,17 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def _response(
-    status: Status, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
-) -> JSONResponse:
-    problem = Problem(
-        type=PROBLEM_TYPE + status.slug,
-        title=status.slug.replace("-", " ").capitalize(),
-        status=status.code,
-        detail=detail,
-        errors=list(errors),
+    status: Status, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        problem_bytes(status, detail, errors),
+        status_code=status.code,
+        headers={"Cache-Control": "no-store"} | dict(headers or {}),
+        media_type=MEDIA_TYPE,
     )
-    return JSONResponse(problem.model_dump(), status_code=status.code, headers=headers, media_type=MEDIA_TYPE)
 
 
-async def _known_problem(_: Request, error: Exception) -> JSONResponse:
+async def _known_problem(_: Request, error: Exception) -> Response:
     status = status_of(error)
     if status is None:
         raise error  # not of a request's making: leaves as an unexpected failure, with its traceback logged
@@ -97,10 +61,11 @@ async def _known_problem(_: Request, error: Exception) -> JSONResponse:
     if status.code >= INTERNAL_ERROR.code:
         log.warning("problem=%s detail=%r", status.slug, detail)
     seconds = status.retry_after_seconds
-    return _response(status, detail, headers=None if seconds is None else {"Retry-After": str(seconds)})
+    headers = None if seconds is None else {"Retry-After": str(seconds)}
+    return _response(status, status.public_detail or detail, headers=headers)
 
 
-async def _validation_problem(request: Request, error: Exception) -> JSONResponse:
+async def _validation_problem(request: Request, error: Exception) -> Response:
     details = cast(RequestValidationError, error).errors()
     media_type = request.headers.get("content-type", "none")
     unread = [item["type"] for item in details if item["loc"] == ("body",)] == ["model_attributes_type"]
@@ -111,19 +76,21 @@ async def _validation_problem(request: Request, error: Exception) -> JSONRespons
     if malformed:
         message = f"the body is not valid JSON: {malformed[0]['ctx']['error']}"
         return await _known_problem(request, MalformedBodyError(message))
-    errors = [FieldError(field=path_of(item["loc"]), message=item["msg"]) for item in details]
-    detail = "; ".join(f"{item.field}: {item.message}" for item in errors)
+    errors = [FieldError(field=path_of(item["loc"]), message=item["msg"]) for item in details[:MAX_ERRORS]]
+    told = [f"{item.field}: {item.message}" for item in errors]
+    if len(details) > MAX_ERRORS:
+        told.insert(0, f"{len(details)} fields are wrong, of which the first {MAX_ERRORS} are named")
+    detail = "; ".join(told)
     return _response(STATUSES[RequestValidationError], detail, errors)
 
 
-async def _http_problem(_: Request, error: Exception) -> JSONResponse:
+async def _http_problem(_: Request, error: Exception) -> Response:
     failure = cast(HTTPException, error)
     slug = http.HTTPStatus(failure.status_code).phrase.lower().replace(" ", "-")
     status = status_of(failure) or Status(failure.status_code, slug)
-    headers = dict(failure.headers) if failure.headers else None
-    return _response(status, str(failure.detail), headers=headers)
+    return _response(status, str(failure.detail), headers=failure.headers)
 
 
-async def _unexpected_problem(_: Request, error: Exception) -> JSONResponse:
+async def _unexpected_problem(_: Request, error: Exception) -> Response:
     del error  # its text may hold internals; the server's log has the traceback
     return _response(INTERNAL_ERROR, "the gateway failed; its log says why")

@@ -1,0 +1,67 @@
+"""Limits of request bodies: size and time. Pure ASGI: `BaseHTTPMiddleware` hides that a client has left."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.errors import BodyTimeoutError, BodyTooLargeError
+from serving.problem import answer_problem
+
+CLOSE = (b"connection", b"close")
+
+
+class RequestBody:
+    """Refuses bodies over `limit` bytes, and those that take longer than `seconds`.
+
+    A body whose declared length is over the limit is refused before it comes: nothing asks the client to go
+    on. Others are refused while they arrive. A connection whose request is answered before its end is closed,
+    since what is left of the body would be read for nothing.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+        self.app = app
+        self.limit = limit
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on requests within the limits."""
+        declared = _declared_length(scope) if scope["type"] == "http" else 0
+        if declared == 0:  # most requests
+            return await self.app(scope, receive, send)
+        if declared is not None and declared > self.limit:
+            return await answer_problem(send, BodyTooLargeError(self.limit))
+        received, whole = 0, False
+        deadline = asyncio.get_running_loop().time() + self.seconds
+
+        async def bounded_receive() -> Message:
+            nonlocal received, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise BodyTimeoutError(self.seconds) from None
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise BodyTooLargeError(self.limit)
+            whole = not message.get("more_body", False)
+            return message
+
+        async def closing_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and not whole:
+                message = {**message, "headers": [*message["headers"], CLOSE]}
+            await send(message)
+
+        await self.app(scope, bounded_receive, closing_send)
+
+
+def _declared_length(scope: Scope) -> int | None:
+    """Bytes of the body as the head declares them; None when it comes in chunks. h11 has checked both."""
+    length = 0
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length":
+            length = int(value)
+    return length

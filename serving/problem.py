@@ -1,0 +1,86 @@
+"""Every error as `application/problem+json` (RFC 9457), of bounded size."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.types import Send
+
+from serving.errors import Status, status_of
+
+PROBLEM_TYPE = "urn:neurocity:problem:"
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 16
+"""Wrong fields that one answer names. An answer may not grow with the request that it refuses."""
+MAX_FIELD, MAX_MESSAGE, MAX_DETAIL = 120, 500, 2000
+"""Characters of a field's name, of what is said of it, and of the whole explanation."""
+
+
+class FieldError(BaseModel):
+    """One wrong field of a request."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `errors` names the wrong fields, at most 16, when fields are wrong."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": f"{PROBLEM_TYPE}request-not-processable",
+                    "title": "Request not processable",
+                    "status": 422,
+                    "detail": "width is 100000 pixels, the limit is 8192",
+                    "errors": [{"field": "width", "message": "width is 100000 pixels, the limit is 8192"}],
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+
+
+def problem_bytes(status: Status, detail: str, errors: Sequence[FieldError] = ()) -> bytes:
+    """The body of an answer with that status; what is too long is cut, and says so."""
+    named = [
+        FieldError(field=cut(item.field, MAX_FIELD), message=cut(item.message, MAX_MESSAGE))
+        for item in errors[:MAX_ERRORS]
+    ]
+    problem = Problem(
+        type=PROBLEM_TYPE + status.slug,
+        title=status.slug.replace("-", " ").capitalize(),
+        status=status.code,
+        detail=cut(detail, MAX_DETAIL),
+        errors=named,
+    )
+    return problem.model_dump_json().encode()
+
+
+def cut(text: str, length: int) -> str:
+    """The text, or its beginning and `...` where it has more characters than that."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+async def answer_problem(send: Send, error: Exception, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    """Answer an ASGI request with an error of the table; the connection ends with it."""
+    status = status_of(error)
+    assert status is not None
+    body = problem_bytes(status, error.detail if isinstance(error, HTTPException) else str(error))
+    fields = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+        *headers,
+    ]
+    if status.retry_after_seconds is not None:
+        fields.append((b"retry-after", str(status.retry_after_seconds).encode()))
+    await send({"type": "http.response.start", "status": status.code, "headers": fields})
+    await send({"type": "http.response.body", "body": body})

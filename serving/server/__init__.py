@@ -1,0 +1,1 @@
+"""The gateway as a process: its listener, its connections and their limits, its end."""
