@@ -22,13 +22,21 @@ Standard library only: this module is imported by the serving process, which has
 
 import hashlib
 import json
-import math
 import types
 import typing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from neurocity.contract_checks import (
+    require_box,
+    require_colour,
+    require_finite,
+    require_least,
+    require_pose,
+    require_positive,
+    require_unit,
+)
 from neurocity.errors import ManifestError
 
 SCHEMA_VERSION = 1
@@ -89,6 +97,15 @@ class View:
     cx: float
     cy: float
 
+    def __post_init__(self) -> None:
+        """Raises ManifestError on numbers that are no camera."""
+        require_pose("camera_to_world", self.camera_to_world)
+        for name in ("width", "height"):
+            require_least(name, getattr(self, name), 1)
+        for name in ("fl_x", "fl_y"):
+            require_positive(name, getattr(self, name))
+        require_finite("cx, cy", (self.cx, self.cy), 2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneInfo:
@@ -113,9 +130,12 @@ class SceneInfo:
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
-        """Raises ManifestError on an origin that is no place."""
-        if not all(map(math.isfinite, self.origin)):
-            raise ManifestError(f"origin: got {list(self.origin)}, expected three finite numbers")
+        """Raises ManifestError on numbers that are no scene."""
+        require_box("bounds", self.bounds)
+        require_unit("up", self.up)
+        if self.background is not None:
+            require_colour("background", self.background)
+        require_finite("origin", self.origin, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +145,10 @@ class ArtefactFile:
     name: str
     sha256: str
     bytes: int
+
+    def __post_init__(self) -> None:
+        """Raises ManifestError on a size that no file has."""
+        require_least("bytes", self.bytes, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +164,12 @@ class GoldenView:
     height: int
     image: ArtefactFile
     arrays: ArtefactFile | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ManifestError on numbers that are no picture."""
+        require_least("view", self.view, 0)
+        for name in ("width", "height"):
+            require_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +227,14 @@ class SceneManifest:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        """Raises ManifestError on conventions that no reader of this release knows."""
+        """Raises ManifestError on conventions that no reader of this release knows, and on wrong numbers."""
         for name, known in (("camera_axes", "opengl"), ("pixel_center", 0.5), ("depth_kind", "distance")):
             if getattr(self, name) != known:
                 raise ManifestError(f"{name}: got {getattr(self, name)!r}, this release reads {known!r}")
+        require_least("version", self.version, 1)
+        require_least("rays_per_call", self.rays_per_call, 1)
+        for name, value in self.sample_budget.items():
+            require_least(f"sample_budget.{name}", value, 0)
 
     @property
     def model_name(self) -> str:

@@ -81,7 +81,7 @@ def test_the_check_of_loaded_modules_can_fail():
 def test_the_foundations_load_the_standard_library_alone(module):
     loaded = loaded_by(module)
     assert third_parties(loaded) == set()
-    assert own(loaded) <= {"neurocity", "neurocity.errors", "neurocity.contract"}
+    assert own(loaded) <= {"neurocity", "neurocity.errors", "neurocity.contract", "neurocity.contract_checks"}
 
 
 @pytest.mark.parametrize("module", ["neurocity.lenses", "neurocity.cameras"])
@@ -93,6 +93,7 @@ def test_cameras_load_numpy_alone(module):
         "neurocity",
         "neurocity.errors",
         "neurocity.contract",
+        "neurocity.contract_checks",
         "neurocity.lenses",
         "neurocity.cameras",
     }
