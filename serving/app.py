@@ -7,18 +7,27 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from serving.access.keys import ApiKeys, read_lines
+from serving.access.links import SigningKeys
 from serving.drain import Drain
 from serving.engines.base import Engine, open_engine
-from serving.http import health, render, scenes
+from serving.http import health, metrics, render, scenes
 from serving.http.openapi import install_openapi
 from serving.http.pages import docs_route, viewer_routes
 from serving.http.problems import install_error_handlers
+from serving.middleware.authorisation import Authorisation
 from serving.middleware.body import RequestBody
 from serving.middleware.draining import Draining
+from serving.middleware.head import Head
+from serving.middleware.other_sites import OtherSites
 from serving.middleware.request_log import RequestLog
+from serving.middleware.request_metrics import RequestMetrics
 from serving.render.service import RenderService
 from serving.settings import Settings
 from serving.state import Gateway
+from serving.telemetry.metrics import Metrics
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +49,7 @@ def create_app(
         service = RenderService(opened, chosen.limits())
         for scene in service.scenes():
             log.info("scene %s: engine %s (%s)", scene, *service.served_by(scene))
-        app.state.gateway = Gateway(service=service, settings=chosen)
+        app.state.gateway = Gateway(service=service, settings=chosen, metrics=app.state.metrics)
         try:
             yield
         finally:
@@ -56,13 +65,33 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the Host header, and know no proxy's prefix
     )
+    app.state.metrics = Metrics(app.version)
     install_error_handlers(app)
     install_openapi(app)
-    for module in (health, scenes, render):
+    for module in (health, metrics, scenes, render):
         app.include_router(module.router)
     app.router.routes += [docs_route(app), *viewer_routes()]
     app.add_middleware(RequestBody, limit=chosen.max_body_bytes, seconds=chosen.request_timeout_seconds)
+    _authorise(app, chosen)
     answered = {"/livez", "/readyz"} if chosen.drain_ready else {"/livez"}
     app.add_middleware(Draining, drain=drain or Drain(), still_answered=frozenset(answered))
+    app.add_middleware(OtherSites, policy=chosen.cross_origin)
+    app.add_middleware(RequestMetrics, metrics=app.state.metrics)
     app.add_middleware(RequestLog)
+    app.add_middleware(Head)
     return app
+
+
+def _authorise(app: FastAPI, settings: Settings) -> None:
+    """Ask for keys, when there are any; a gateway without keys that others can reach says so."""
+    lines = settings.api_keys.split(";")
+    keys = ApiKeys(lines, "api_keys")
+    if file := settings.api_key_file:
+        keys = ApiKeys([*lines, *read_lines(file)], str(file))
+    signing = SigningKeys([], "")
+    if file := settings.signing_key_file:
+        signing = SigningKeys(read_lines(file), str(file))
+    if len(keys) or len(signing):
+        app.add_middleware(Authorisation, keys=keys, signing=signing)
+    elif settings.host not in LOOPBACK:
+        log.warning("host=%s: whoever reaches it may render; --api-key-file asks for keys", settings.host)

@@ -3,30 +3,40 @@
 import asyncio
 import contextlib
 import ctypes
-import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pydantic
 import tyro
 
 from neurocity.errors import NeuroCityError
+from serving.access import commands
 from serving.app import create_app
 from serving.drain import Drain
 from serving.engines.base import open_engine
 from serving.server.listener import open_listener
 from serving.server.server import Server
 from serving.settings import Settings
+from serving.telemetry.logs import configure_logs
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
 
+COMMANDS: dict[str, Callable[..., None]] = {"key": commands.key, "sign": commands.sign}
+"""What the command does beside serving, by its first word."""
+
+
 def main() -> None:
-    """Serve the scenes of a model repository over HTTP, until SIGINT or SIGTERM."""
+    """Serve the scenes of a model repository over HTTP, until SIGINT or SIGTERM.
+
+    `neurocity-serve key` makes an API key, `neurocity-serve sign` a link that needs none.
+    """
+    if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
+        return run_command(*sys.argv[1:])
     settings = read_settings()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    configure_logs(settings.log_format)
     signal.signal(signal.SIGTERM, _exit)
     keep_freed_memory()
     try:
@@ -35,6 +45,14 @@ def main() -> None:
         sys.exit(f"neurocity-serve: {error}")
     except KeyboardInterrupt:
         pass
+
+
+def run_command(name: str, *arguments: str) -> None:
+    """Run one of `COMMANDS` with its arguments; exits with its message when it cannot be done."""
+    try:
+        tyro.cli(COMMANDS[name], args=arguments, prog=f"neurocity-serve {name}")
+    except NeuroCityError as error:
+        sys.exit(f"neurocity-serve {name}: {error}")
 
 
 def keep_freed_memory() -> None:
@@ -70,7 +88,9 @@ async def serve(settings: Settings) -> int:
         engine = await open_engine(settings.engine, settings)
         try:
             drain = Drain()
-            server = Server(create_app(settings, engine, drain), settings, drain)
+            app = create_app(settings, engine, drain)
+            server = Server(app, settings, drain)
+            app.state.metrics.watch("neurocity_connections", "Open connections.", server.connection_count)
             await server.serve(sockets=[listener])
             return server.exit_code
         finally:

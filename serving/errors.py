@@ -43,6 +43,18 @@ class DrainingError(NeuroCityError):
     """This process is about to end and takes no new work, or gives up what it had; another one may do it."""
 
 
+class UnauthorisedError(NeuroCityError):
+    """A request shows neither an API key that is valid nor a link that is signed."""
+
+
+class ForbiddenSceneError(NeuroCityError):
+    """A request's key does not cover the scene that it asks for."""
+
+
+class CrossSiteError(NeuroCityError):
+    """A page of another site embeds what only this site's pages may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """An HTTP status and how it is explained.
@@ -65,6 +77,9 @@ _WRONG_FIELD = "A field is wrong; `errors` names it"
 
 STATUSES: dict[type[Exception], Status] = {
     MalformedBodyError: Status(400, "malformed-body", "Malformed JSON"),
+    UnauthorisedError: Status(401, "unauthorised", "No valid API key and no signed link"),
+    ForbiddenSceneError: Status(403, "scene-forbidden", "The key does not cover the scene"),
+    CrossSiteError: Status(403, "cross-site", "Embedded by a page of another site"),
     SceneNotFoundError: Status(404, "scene-not-found", "Unknown scene; the known ones are listed"),
     BodyTimeoutError: Status(408, "request-timeout", "The body did not arrive in time"),
     BodyTooLargeError: Status(413, "request-entity-too-large", "Body too large"),

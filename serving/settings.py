@@ -1,5 +1,6 @@
 """The gateway's settings: command line over environment (`NEUROCITY_MAX_PIXELS=...`) over these defaults."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -7,11 +8,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serving.engines.base import ENGINES, EngineOptions
 from serving.render.options import Limits
+from serving.telemetry.logs import LogFormat
 
 if TYPE_CHECKING:
     EngineName = str
 else:  # the registry's names, which no type checker can know
     EngineName = Literal[*ENGINES]
+
+
+CrossOriginPolicy = Literal["same-origin", "same-site", "cross-origin"]
 
 
 class Settings(BaseSettings, EngineOptions):
@@ -27,6 +32,30 @@ class Settings(BaseSettings, EngineOptions):
 
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
+
+    root_path: str = Field(default="", pattern=r"^(/[\w./-]*[\w.-])?$")
+    """Prefix of all paths behind a proxy that does not take it away, such as /city."""
+
+    trusted_proxies: str = ""
+    """Addresses or networks, with commas between them, whose X-Forwarded-For and -Proto are believed."""
+
+    api_key_file: Path | None = None
+    """File of API keys, a line each: NAME SHA256 SCENES; `neurocity-serve key NAME` makes them."""
+
+    api_keys: str = ""
+    """The same lines, with semicolons between them."""
+
+    signing_key_file: Path | None = None
+    """File of the secrets of signed links, a line each: NAME SECRET SCENES."""
+
+    cross_origin: CrossOriginPolicy = "same-origin"
+    """Whose pages may embed pictures: this site's, those of its parent domain, or all."""
+
+    cache_control: str = Field(default="no-cache", pattern=r"^[\w\-=, ]+$")
+    """Cache-Control of pictures; with no-cache they are kept, and asked for again by their ETag."""
+
+    log_format: LogFormat = "text"
+    """Form of the log's lines, on standard error."""
 
     max_pixels: int = Field(default=4_194_304, ge=1)
     """Largest width x height of a request."""

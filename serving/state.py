@@ -1,4 +1,4 @@
-"""What one application shares with all of its connections: the render service and the settings."""
+"""What one application shares with all of its connections: render service, settings, metrics."""
 
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -8,14 +8,16 @@ from starlette.requests import HTTPConnection
 
 from serving.render.service import RenderService
 from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """The service that makes pictures, and the settings of the application."""
+    """The service that makes pictures, and the settings and metrics of the application."""
 
     service: RenderService
     settings: Settings
+    metrics: Metrics
 
 
 async def gateway_of(connection: HTTPConnection) -> Gateway:

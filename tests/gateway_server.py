@@ -1,32 +1,47 @@
 """Runs an application on a real socket in this process, so that tests speak HTTP and nothing less."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
+
+from serving.drain import Drain
+from serving.server.listener import open_listener, url_of
+from serving.server.server import Server
+from serving.settings import Settings
+
+PATIENCE = Settings(drain_seconds=5)
+"""A test of abandoned work fails, and does not hang."""
+
+
+@contextmanager
+def running_server(
+    app: FastAPI, settings: Settings = PATIENCE, drain: Drain | None = None
+) -> Iterator[tuple[Server, httpx.Client]]:
+    """The gateway's own server with `app`, on a free port of this machine, and a client of it."""
+    server = Server(app, settings, drain or Drain())
+    listener = open_listener("127.0.0.1", 0)
+    with listener, httpx.Client(base_url=url_of(listener), timeout=30.0) as client:
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        try:
+            while not server.started:
+                thread.join(0.01)
+                assert thread.is_alive(), "the gateway did not start"
+            yield server, client
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @contextmanager
 def running_gateway(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of `app`, which listens on a free port of this machine until the context ends."""
-    # The limit lets a test of abandoned work fail instead of hang.
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.01)
-            assert thread.is_alive(), "the gateway did not start"
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
+    with running_server(app) as (_, client):
+        yield client
 
 
 def send(client: httpx.Client, words: list[str]) -> tuple[httpx.Response, str]:

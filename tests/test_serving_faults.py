@@ -90,7 +90,8 @@ def test_engine_failures_have_their_statuses_and_are_logged(client, engine, capl
     response = client.get(LINK)
     assert response.status_code == status
     assert response.json()["type"] == f"urn:neurocity:problem:{slug}"
-    assert response.json()["detail"] == str(failure)
+    # Where an engine runs and what it said are for the log; that a deadline has passed, everybody may know.
+    assert (str(failure) in response.text) == (status == 504)
     wait_for(lambda: f"problem={slug} detail='{failure}'" in caplog.text)
     assert ("retry-after" in response.headers) == (status == 503)
     assert status != 503 or int(response.headers["retry-after"]) >= 1
@@ -107,14 +108,15 @@ def test_an_unexpected_failure_keeps_its_details_to_the_log(client, engine, capl
     wait_for(lambda: "secret path" in caplog.text)
 
 
-def test_readiness_is_a_real_render_and_liveness_is_not(client, engine):
+def test_readiness_is_a_real_render_and_liveness_is_not(client, engine, caplog):
     assert client.get("/readyz").json() == {"status": "ready", "scenes": ["sphere"]}
     engine.started.clear()
     engine.failure = EngineError("values are not finite")
     response = client.get("/readyz")
     assert engine.started.is_set()
     assert response.status_code == 503
-    assert "canary of scene 'sphere' failed: values are not finite" in response.json()["detail"]
+    assert "values are not finite" not in response.text
+    wait_for(lambda: "canary of scene 'sphere' failed: values are not finite" in caplog.text)
     assert "retry-after" in response.headers
     assert client.get("/livez").json()["status"] == "alive"
 

@@ -42,6 +42,7 @@ def test_openapi_is_well_formed_and_complete(openapi):
     assert set(references(openapi)) <= known
     assert set(openapi["paths"]) == {
         "/livez",
+        "/metrics",
         "/readyz",
         "/v1/scenes",
         "/v1/scenes/{scene}",

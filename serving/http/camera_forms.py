@@ -15,6 +15,7 @@ from neurocity.cameras import Camera, look_at, opencv_to_opengl, orbit
 
 MAX_COORDINATE = 1e9
 DEFAULT_FOV_Y_DEGREES = 50.0
+MAX_UNKNOWN_FIELDS = 8
 
 Number = Annotated[float, Field(strict=True)]
 Coordinate = Annotated[Number, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
@@ -28,6 +29,19 @@ class RequestModel(BaseModel):
     """Base of all request parts: nothing unknown, nothing infinite, nothing changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_many_fields(cls, value: Any) -> Any:
+        """Thousands of unknown fields are one error: each of its own would be found, and told, at length."""
+        known = cls.model_fields
+        if isinstance(value, dict) and len(value) > len(known) + MAX_UNKNOWN_FIELDS:
+            raise PydanticCustomError(
+                "many_fields",
+                "got {count} fields, known: {known}",
+                {"count": len(value), "known": ", ".join(known)},
+            )
+        return value
 
 
 class Intrinsics(RequestModel):

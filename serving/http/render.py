@@ -14,6 +14,7 @@ from neurocity.errors import (
     SceneNotFoundError,
 )
 from serving.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
+from serving.http.caching import answer_without_render, cache_headers, picture_etag
 from serving.http.disconnect import cancelled_on_disconnect
 from serving.http.fields import in_body
 from serving.http.problems import problem_responses
@@ -98,13 +99,23 @@ async def _answer(
     manifest = gateway.service.check(scene, wanted.width, wanted.height)
     try:
         camera = wanted.camera.to_camera(wanted.width, wanted.height, manifest.info.up)
+        served = gateway.service.served_by(scene).engine
+        options = wanted.to_options()
+        kept = cache_headers(
+            request, picture_etag(manifest, served, camera, options), gateway.settings.cache_control
+        )
+        if known := answer_without_render(request, options.format, manifest.version, kept):
+            return known
         cancel = Cancel.after(gateway.settings.render_timeout_seconds)
-        picture = PictureRequest(scene=scene, camera=camera, options=wanted.to_options())
+        picture = PictureRequest(scene=scene, camera=camera, options=options)
         async with cancelled_on_disconnect(request.receive, cancel):
             made = await gateway.service.render(picture, cancel)
     except CameraError as error:
         raise CameraError(str(error), locate(error.field)) from None
+    pixels = camera.width * camera.height
+    gateway.metrics.made(scene, served, pixels, {"compute": made.render_ms, "encode": made.encode_ms})
     headers = {
+        **kept,
         "X-Scene-Version": str(made.scene_version),
         "X-Render-Ms": f"{made.render_ms:.1f}",
         "Server-Timing": f"render;dur={made.render_ms:.1f}, encode;dur={made.encode_ms:.1f}",

@@ -2,14 +2,16 @@
 
 from typing import Any, get_args
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from neurocity.contract import SceneManifest, View
 from neurocity.errors import SceneNotFoundError
 from neurocity.world import bounds_in_world, views_in_world
+from serving.access.keys import Grant
 from serving.http.problems import problem_responses
 from serving.render.options import FormatName, OutputName
+from serving.scope import API_KEY
 from serving.state import Gateway, GatewayOfApp
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
@@ -67,9 +69,13 @@ class SceneDescription(SceneSummary):
 
 
 @router.get("", summary="List the scenes")
-async def list_scenes(gateway: GatewayOfApp) -> SceneList:
-    """Every scene with the version that is served."""
-    return SceneList(scenes=[_summary(gateway, item) for item in gateway.service.scenes().values()])
+async def list_scenes(request: Request, gateway: GatewayOfApp) -> SceneList:
+    """Every scene that the client may ask for, with the version that is served."""
+    grant: Grant | None = request.scope.get(API_KEY)
+    manifests = gateway.service.scenes().values()
+    return SceneList(
+        scenes=[_summary(gateway, item) for item in manifests if grant is None or grant.covers(item.scene)]
+    )
 
 
 @router.get("/{scene}", summary="Describe a scene", responses=problem_responses(SceneNotFoundError))

@@ -1,17 +1,31 @@
 """The request log. Pure ASGI: `BaseHTTPMiddleware`'s `receive` hides that a client has left."""
 
 import logging
+import re
+import secrets
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import INTERNAL_ERROR
+from serving.problem import cut
+from serving.scope import API_KEY, HEAD_ONLY, address_of
+from serving.telemetry.logs import REQUEST_ID
 
 log = logging.getLogger("neurocity.serving")
 
+TEXT = "method=%(method)s path=%(path)r status=%(status)d bytes=%(bytes)d ms=%(ms).1f client=%(client)s"
+LONGEST_METHOD, LONGEST_PATH = 16, 400
+KNOWN_ID = re.compile(rb"[\w.:+/=@-]{1,128}")
+"""What a client or a proxy may call its request; anything else gets a new name."""
+
 
 class RequestLog:
-    """One line a request: method, path, status, bytes sent, milliseconds."""
+    """One line a request: method, path, status, bytes sent, milliseconds, client. Names each by an id.
+
+    The id is the client's X-Request-ID or a new one; it stands in the answer's X-Request-ID and in every line
+    that is logged meanwhile.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -22,11 +36,14 @@ class RequestLog:
             return await self.app(scope, receive, send)
         started = time.perf_counter()
         status, sent = INTERNAL_ERROR.code, 0
+        request_id = _request_id(scope)
+        REQUEST_ID.set(request_id.decode())
 
         async def counting_send(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id)]}
             elif message["type"] == "http.response.body":
                 sent += len(message.get("body", b""))
             await send(message)
@@ -34,12 +51,22 @@ class RequestLog:
         try:
             await self.app(scope, receive, counting_send)
         finally:
-            elapsed = (time.perf_counter() - started) * 1e3
-            log.info(
-                "method=%s path=%r status=%d bytes=%d ms=%.1f",
-                scope["method"],
-                scope["path"],
-                status,
-                sent,
-                elapsed,
-            )
+            head = HEAD_ONLY in scope
+            fields = {
+                "method": "HEAD" if head else cut(scope["method"], LONGEST_METHOD),
+                "path": cut(scope["path"], LONGEST_PATH),
+                "status": status,
+                "bytes": 0 if head else sent,
+                "ms": round((time.perf_counter() - started) * 1e3, 1),
+                "client": address_of(scope),
+            }
+            if grant := scope.get(API_KEY):
+                fields["key"] = grant.name
+            log.info(TEXT + (" key=%(key)s" if grant else ""), fields, extra={"fields": fields})
+
+
+def _request_id(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and KNOWN_ID.fullmatch(value):
+            return bytes(value)
+    return secrets.token_hex(8).encode()

@@ -72,7 +72,9 @@ class Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=settings.trusted_proxies,
+                root_path=settings.root_path,
                 timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]
                 backlog=ACCEPTS_AT_ONCE,
             )
@@ -82,6 +84,10 @@ class Server(uvicorn.Server):
         self._drain_seconds = settings.drain_seconds
         self._signals = 0
         self._told_full = float("-inf")
+
+    def connection_count(self) -> int:
+        """Open connections."""
+        return len(self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, then print the address."""
@@ -158,7 +164,7 @@ class Server(uvicorn.Server):
             return loop.default_exception_handler(context)
         if loop.time() - self._told_full > 10:
             self._told_full = loop.time()
-            log.error("accept: %s (connections=%d)", error.strerror, len(self.server_state.connections))
+            log.error("accept: %s (connections=%d)", error.strerror, self.connection_count())
 
 
 def _end_after(seconds: float, code: int) -> None:

@@ -1,0 +1,1 @@
+"""Who may: API keys and signed links, by scene."""

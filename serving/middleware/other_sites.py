@@ -1,0 +1,59 @@
+"""What pages of other sites may do with this gateway: by default, nothing.
+
+A link to a picture is a request that costs seconds of an engine. Any page can hold a thousand of them as
+images; browsers then send the requests of all its visitors, and say so in `Sec-Fetch-Site`.
+https://w3c.github.io/webappsec-fetch-metadata/
+"""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.errors import CrossSiteError
+from serving.problem import answer_problem
+from serving.settings import CrossOriginPolicy
+
+_SITES: dict[CrossOriginPolicy, frozenset[bytes]] = {
+    "same-origin": frozenset({b"same-site", b"cross-site"}),
+    "same-site": frozenset({b"cross-site"}),
+    "cross-origin": frozenset(),
+}
+"""Policy -> the values of Sec-Fetch-Site that it refuses."""
+
+
+class OtherSites:
+    """Refuses what pages of other sites embed, and tells browsers to do so; a user may follow any link.
+
+    policy: the value of Cross-Origin-Resource-Policy on every answer, which names who may embed.
+    """
+
+    def __init__(self, app: ASGIApp, policy: CrossOriginPolicy) -> None:
+        self.app = app
+        self.refused = _SITES[policy]
+        self.fields = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"cross-origin-resource-policy", policy.encode()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what this site's pages, users and programs ask."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def marked_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                there = {name for name, _ in message["headers"]}
+                added = [field for field in self.fields if field[0] not in there]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        if self.refused and self._is_foreign(scope):
+            return await answer_problem(marked_send, CrossSiteError("another site's page may not embed this"))
+        await self.app(scope, receive, marked_send)
+
+    def _is_foreign(self, scope: Scope) -> bool:
+        site, mode = b"", b""
+        for name, value in scope["headers"]:
+            if name == b"sec-fetch-site":
+                site = value
+            elif name == b"sec-fetch-mode":
+                mode = value
+        return site in self.refused and mode != b"navigate"
