@@ -84,7 +84,7 @@ def create_app(
 
 def _authorise(app: FastAPI, settings: Settings) -> None:
     """Ask for keys, when there are any; a gateway without keys that others can reach says so."""
-    lines = settings.api_keys.split(";")
+    lines = (settings.api_keys or "").split(";")
     keys = ApiKeys(lines, "api_keys")
     if file := settings.api_key_file:
         keys = ApiKeys([*lines, *read_lines(file)], str(file))

@@ -33,16 +33,16 @@ class Settings(BaseSettings, EngineOptions):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
 
-    root_path: str = Field(default="", pattern=r"^(/[\w./-]*[\w.-])?$")
+    root_path: str | None = Field(default=None, pattern=r"^/[\w./-]*[\w.-]$")
     """Prefix of all paths behind a proxy that does not take it away, such as /city."""
 
-    trusted_proxies: str = ""
+    trusted_proxies: str | None = None
     """Addresses or networks, with commas between them, whose X-Forwarded-For and -Proto are believed."""
 
     api_key_file: Path | None = None
     """File of API keys, a line each: NAME SHA256 SCENES; `neurocity-serve key NAME` makes them."""
 
-    api_keys: str = ""
+    api_keys: str | None = None
     """The same lines, with semicolons between them."""
 
     signing_key_file: Path | None = None

@@ -133,7 +133,9 @@ def test_arguments_win_over_the_environment_and_that_over_defaults(monkeypatch):
     assert settings.engine == "torch"
 
 
-@pytest.mark.parametrize("arguments", [["--port", "99999"], ["--max-pixels", "0"], ["--engine", "magic"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "99999"], ["--max-pixels", "0"], ["--engine", "magic"], ["--cross-origin", "no"]]
+)
 def test_wrong_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         read_settings(arguments)
@@ -145,6 +147,27 @@ def test_a_wrong_environment_is_refused(monkeypatch):
     monkeypatch.setenv("NEUROCITY_MAX_PIXELS", "many")
     with pytest.raises(SystemExit, match="environment: max_pixels: Input should be a valid integer"):
         read_settings([])
+
+
+def test_an_empty_host_is_no_address(monkeypatch):
+    monkeypatch.setenv("NEUROCITY_HOST", "")
+    with pytest.raises(SystemExit, match="environment: host: String should have at least 1 character"):
+        read_settings([])
+
+
+def test_keys_and_links_are_made_by_the_command(tmp_path):
+    made = run("key", "ada", "--scenes", "lego")
+    assert made.returncode == 0
+    assert re.fullmatch(r"ada [0-9a-f]{64} lego\n", made.stdout)
+    secrets = tmp_path / "signing"
+    secrets.write_text("web " + "s" * 40 + " *\n")
+    link = "http://host/v1/scenes/lego/render.png?eye=1,1,1&target=0,0,0"
+    signed = run("sign", link, "--signing-key-file", str(secrets))
+    assert signed.returncode == 0
+    assert signed.stdout.startswith(f"{link}&expires=")
+    wrong = run("sign", link, "--signing-key-file", str(secrets), "--key-id", "none")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "neurocity-serve sign: signing key: got 'none', known: web" in wrong.stderr
 
 
 RENDER_WITHOUT_TORCH = """

@@ -158,6 +158,35 @@ def test_several_wrong_fields_are_all_named(client):
     assert [item["field"] for item in details["errors"]] == ["camera.fov_y_degrees", "width", "output"]
 
 
+OVERGROWN = {
+    "many unknown fields": {"camera": LOOK_AT} | {f"k{number}": 0 for number in range(1500)},
+    "some unknown fields": {"camera": LOOK_AT} | {f"k{number}" * 100: 0 for number in range(8)},
+    "unknown fields of a camera": {"camera": LOOK_AT | {f"k{number}": 0 for number in range(1500)}},
+    "a long name": {"camera": LOOK_AT, "n" * 15_000: 0},
+    "a long value": {"camera": LOOK_AT, "output": "v" * 15_000},
+    "a long vector": {"camera": {"look_at": {"eye": ["x"] * 3000, "target": [0, 0, 0]}}},
+    "a long pose": {"camera": {**POSE, "camera_to_world": [["x"] * 400] * 4}},
+    "many rows": {"camera": {**POSE, "camera_to_world": [["x"]] * 2000}},
+}
+
+
+@pytest.mark.parametrize("case", OVERGROWN)
+def test_an_answer_does_not_grow_with_its_request(client, case):
+    response = client.post(RENDER, json=OVERGROWN[case])
+    details = problem(response, 422)
+    assert len(response.content) < 6_000
+    assert 1 <= len(details["errors"]) <= 16
+
+
+def test_an_answer_does_not_grow_with_its_link(client):
+    link = f"{RENDER}.png?eye=3,0,0&target=0,0,0"
+    for query in ("".join(f"&k{number}=0" for number in range(1000)), "&" + "n" * 8000 + "=1"):
+        response = client.get(link + query)
+        problem(response, 422)
+        assert len(response.content) < 4_000
+    assert len(client.get("/v1/scenes/" + "n" * 8000).content) < 4_000
+
+
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize(
     ("template", "field"),

@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=settings.trusted_proxies,
-                root_path=settings.root_path,
+                root_path=settings.root_path or "",
                 timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]
                 backlog=ACCEPTS_AT_ONCE,
             )

@@ -1,0 +1,193 @@
+"""API keys and signed links: who is let in, to which scenes, and what is at rest."""
+
+import re
+import time
+
+import analytic_scene
+import pytest
+from gateway_server import running_gateway
+
+from neurocity.errors import ConfigError
+from serving.access import links
+from serving.access.commands import key as make_key
+from serving.access.commands import sign
+from serving.access.keys import ApiKeys, new_key
+from serving.access.links import SigningKeys
+from serving.app import create_app
+from serving.settings import Settings
+
+PICTURE = "/v1/scenes/sphere/render.png?eye=3,0,0&target=0,0,0&width=8&height=6"
+SECRET = "s" * 40
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """Name -> key; `old` and `new` are one user's."""
+    made = {}
+    lines = []
+    for label, name, scenes in (
+        ("all", "operator", {"*"}),
+        ("old", "viewer", {"sphere"}),
+        ("new", "viewer", {"sphere"}),
+        ("other", "stranger", {"city", "lego"}),
+    ):
+        made[label], line = new_key(name, frozenset(scenes))
+        lines.append(line)
+    return made, lines
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory, keys):
+    folder = tmp_path_factory.mktemp("access")
+    repository = analytic_scene.write_repository(folder / "models", "onnx")
+    _, lines = keys
+    (folder / "keys").write_text("\n".join(["# keys", "", *lines[:2], f"{lines[2]}  # since today"]))
+    (folder / "signing").write_text(f"web {SECRET} sphere\nabroad {SECRET} city\n")
+    settings = Settings(
+        repository=repository,
+        api_key_file=folder / "keys",
+        api_keys=lines[3],
+        signing_key_file=folder / "signing",
+    )
+    with running_gateway(create_app(settings)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/", "/docs", "/openapi.json"])
+def test_probes_and_pages_are_open(client, path):
+    assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", [PICTURE, "/v1/scenes", "/v1/scenes/sphere", "/v1/scenes/none", "/metrics"])
+def test_the_rest_is_closed(client, path):
+    for headers in (
+        {},
+        {"x-api-key": "guess"},
+        {"authorization": "Bearer guess"},
+        {"authorization": "Basic x"},
+    ):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.json()["type"] == "urn:neurocity:problem:unauthorised"
+
+
+@pytest.mark.parametrize("label", ["all", "old", "new"])
+def test_each_valid_key_opens_its_scene(client, keys, label):
+    made, _ = keys
+    for headers in ({"x-api-key": made[label]}, {"authorization": f"Bearer {made[label]}"}):
+        answer = client.get(PICTURE, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "private, no-cache"
+
+
+def test_a_key_opens_no_other_scene_and_lists_none(client, keys):
+    made, _ = keys
+    stranger, viewer = {"x-api-key": made["other"]}, {"x-api-key": made["new"]}
+    for path in (PICTURE, "/v1/scenes/sphere"):
+        answer = client.get(path, headers=stranger)
+        assert answer.status_code == 403
+        assert answer.json()["type"] == "urn:neurocity:problem:scene-forbidden"
+    assert client.post("/v1/scenes/sphere/render", json={}, headers=stranger).status_code == 403
+    assert client.get("/v1/scenes", headers=stranger).json() == {"scenes": []}
+    assert [item["scene"] for item in client.get("/v1/scenes", headers=viewer).json()["scenes"]] == ["sphere"]
+    assert client.get("/metrics", headers=viewer).status_code == 403
+    assert client.get("/metrics", headers={"x-api-key": made["all"]}).status_code == 200
+    assert client.get("/v1/scenes/city", headers=stranger).status_code == 404
+
+
+def signer(name: str = "web") -> SigningKeys:
+    return SigningKeys([f"{name} {SECRET} sphere"], "test")
+
+
+def test_a_signed_link_is_its_picture_and_nothing_else(client, keys):
+    made, _ = keys
+    link = signer().sign(PICTURE, 60)
+    answer = client.get(link)
+    assert answer.status_code == 200
+    plain = client.get(PICTURE, headers={"x-api-key": made["all"]})
+    assert answer.content == plain.content
+    assert answer.headers["etag"] == plain.headers["etag"]
+    assert client.head(link).status_code == 200
+    changed = [
+        link.replace("width=8", "width=9"),
+        link.replace("render.png", "render.npy"),
+        link + "&width=2000",
+        link.replace("key_id=web", "key_id=abroad"),
+        re.sub(r"expires=\d+", f"expires={int(time.time()) + 999}", link),
+        re.sub(r"expires=\d+&", "", link),
+        re.sub(r"signature=.", "signature=%C3%A9", link),
+        re.sub(r"signature=.*", "signature=", link),
+        re.sub(r"expires=\d+", "expires=" + "9" * 5000, link),
+    ]
+    assert [client.get(url).status_code for url in changed] == [401] * len(changed)
+    assert client.post(link.replace(".png", ""), json={}).status_code == 401
+
+
+def test_a_link_ends_and_is_for_its_scene(client):
+    assert client.get(signer().sign(PICTURE, -2)).status_code == 401
+    assert client.get(signer("abroad").sign(PICTURE, 60)).status_code == 403
+    assert client.get(SigningKeys([f"web {'t' * 40} *"], "test").sign(PICTURE, 60)).status_code == 401
+
+
+def test_the_order_of_the_query_does_not_matter(client):
+    path, _, query = signer().sign(PICTURE, 60).partition("?")
+    assert client.get(f"{path}?{'&'.join(reversed(query.split('&')))}").status_code == 200
+
+
+def test_commands(tmp_path, capsys, monkeypatch):
+    make_key("ada", "lego,city")
+    captured = capsys.readouterr()
+    made = captured.err.split()[-1]
+    assert made not in captured.out
+    grant = ApiKeys([captured.out], "out").grant(made)
+    assert grant is not None
+    assert (grant.name, grant.scenes) == ("ada", {"lego", "city"})
+    file = tmp_path / "signing"
+    file.write_text(f"first {SECRET} *\nlast {SECRET} *\n")
+    sign("http://host/v1/scenes/a%20b/render.png?eye=1,2,3", file)
+    url = capsys.readouterr().out.strip()
+    assert "key_id=last" in url
+    query = url.partition("?")[2]
+    keys = SigningKeys(file.read_text().splitlines(), "file")
+    assert keys.grant("/v1/scenes/a b/render.png", query) is not None
+    monkeypatch.setattr(links.time, "time", lambda: time.monotonic() + 1e12)
+    assert keys.grant("/v1/scenes/a b/render.png", query) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("only two", "line 1: expected three words"),
+        ("a b c d", "line 1: expected three words"),
+        ("n@me " + "a" * 64 + " *", "expected three words: a name"),
+        ("name plain-text-key *", "no SHA-256"),
+    ],
+)
+def test_wrong_lines_of_keys_are_named_and_no_secret_told(line, message):
+    with pytest.raises(ConfigError, match=message) as raised:
+        ApiKeys([line], "keys")
+    assert "plain-text-key" not in str(raised.value)
+
+
+def test_weak_double_and_unknown_signing_keys_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="12 characters, expected 32"):
+        SigningKeys(["a short-secret"[:2] + "short-secret *"], "keys")
+    with pytest.raises(ConfigError, match="line 2: there is a key 'a' already"):
+        SigningKeys([f"a {SECRET} *"] * 2, "keys")
+    with pytest.raises(ConfigError, match="got 'b', known: a"):
+        SigningKeys([f"a {SECRET} *"], "keys").sign(PICTURE, 60, "b")
+    with pytest.raises(ConfigError, match="has a field 'expires' already"):
+        signer().sign(PICTURE + "&expires=1", 60)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        create_app(Settings(api_key_file=tmp_path / "absent"))
+
+
+def test_an_open_gateway_that_others_can_reach_says_so(caplog, keys):
+    _, lines = keys
+    create_app(Settings(host="127.0.0.1"))
+    create_app(Settings(host="0.0.0.0", api_keys=";".join(lines)))
+    assert "whoever reaches it" not in caplog.text
+    create_app(Settings(host="0.0.0.0"))
+    assert "host=0.0.0.0: whoever reaches it may render" in caplog.text

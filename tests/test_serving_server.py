@@ -1,0 +1,226 @@
+"""Connections that send nothing, slowly, too much or too many, and clients that do not read: none stays."""
+
+import contextlib
+import errno
+import io
+import json
+import resource
+import socket
+import time
+
+import analytic_scene
+import pytest
+from gateway_server import running_server
+
+from serving.app import create_app
+from serving.server import server as server_module
+from serving.server.listener import open_listener, url_of
+from serving.settings import Settings
+
+POST = b"POST /v1/scenes/sphere/render HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF_A_HEAD = b"GET /livez HTTP/1.1\r\nHost:"
+
+
+@pytest.fixture(scope="module")
+def app_settings(tmp_path_factory):
+    repository = analytic_scene.write_repository(tmp_path_factory.mktemp("repository"), "onnx")
+    return Settings(
+        repository=repository,
+        max_connections=6,
+        request_timeout_seconds=1.0,
+        keep_alive_seconds=2.0,
+        drain_seconds=5,
+    )
+
+
+@pytest.fixture(scope="module")
+def served(app_settings):
+    with running_server(create_app(app_settings), app_settings) as (server, client):
+        yield server, client
+
+
+@pytest.fixture
+def connect(served):
+    """Opens connections that are closed behind the test."""
+    _, client = served
+    with contextlib.ExitStack() as opened:
+
+        def one(data: bytes = b"") -> socket.socket:
+            address = (client.base_url.host, client.base_url.port)
+            connection = opened.enter_context(socket.create_connection(address, timeout=10))
+            connection.sendall(data)
+            return connection
+
+        yield one
+    wait_until(lambda: served[0].connection_count() <= 1)
+
+
+def wait_until(condition, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of one answer; status 0 when the connection ends without one."""
+    with connection.makefile("rb") as stream:
+        return read_answer(stream)
+
+
+def read_answer(stream: io.BufferedIOBase) -> tuple[int, dict[str, str], bytes]:
+    line = stream.readline()
+    if not line:
+        return 0, {}, b""
+    headers = {}
+    while (field := stream.readline().strip().decode()) != "":
+        name, _, value = field.partition(": ")
+        headers[name.lower()] = value
+    return int(line.split()[1]), headers, stream.read(int(headers["content-length"]))
+
+
+def slug(body: bytes) -> str:
+    return json.loads(body)["type"].rpartition(":")[2]
+
+
+def test_a_silent_connection_is_closed_and_half_a_head_is_told_why(connect):
+    silent, half = connect(), connect(HALF_A_HEAD)
+    status, headers, body = answer(half)
+    assert (status, slug(body)) == (408, "request-timeout")
+    assert headers["connection"] == "close"
+    assert silent.recv(1) == b""
+
+
+def test_a_head_that_trickles_is_timed_from_its_first_byte(connect):
+    trickling = connect(LIVEZ)
+    assert answer(trickling)[0] == 200
+    time.sleep(1.2)  # longer than a request may take, shorter than a connection may be idle
+    began = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() - began < 8:
+            trickling.sendall(b"G")
+            time.sleep(0.2)
+    assert 0.9 < time.monotonic() - began < 8
+
+
+def test_an_idle_connection_is_kept_for_its_time(connect):
+    kept = connect(LIVEZ)
+    assert answer(kept)[0] == 200
+    time.sleep(1.4)
+    kept.sendall(LIVEZ)
+    assert answer(kept)[0] == 200
+    began = time.monotonic()
+    assert kept.recv(1) == b""
+    assert time.monotonic() - began > 1.5
+
+
+def test_a_body_that_stops_is_timed_out(connect):
+    stopped = connect(POST + b"Content-Length: 100\r\n\r\n{")
+    status, headers, body = answer(stopped)
+    assert (status, slug(body)) == (408, "request-timeout")
+    assert headers["connection"] == "close"
+    assert stopped.recv(1) == b""
+
+
+def test_a_large_body_is_refused_before_it_comes(connect):
+    asking = connect(POST + b"Content-Length: 10000000\r\nExpect: 100-continue\r\n\r\n")
+    status, headers, body = answer(asking)  # and not 100
+    assert (status, slug(body)) == (413, "request-entity-too-large")
+    assert headers["connection"] == "close"
+
+
+def test_a_body_without_end_is_not_read_for_ever(connect):
+    endless = connect(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < 100e6:
+            endless.sendall(chunk)
+            sent += len(chunk)
+    assert sent < 50e6
+
+
+def test_who_stops_at_the_answer_gets_to_read_it(connect):
+    """A socket that is closed with unread bytes in it is reset, and its answer is lost."""
+    connection = connect(POST + b"Content-Length: 300000\r\n\r\n" + b" " * 300_000)
+    time.sleep(0.3)
+    assert answer(connection)[0] == 413
+
+
+def test_the_rest_of_an_unread_body_ends_the_connection(connect):
+    connection = connect(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    status, headers, _ = answer(connection)
+    assert (status, headers["connection"]) == (404, "close")
+
+
+def test_idle_connections_make_room(served, connect):
+    held = [connect() if number % 2 else connect(HALF_A_HEAD) for number in range(20)]
+    newest = connect(LIVEZ)
+    assert answer(newest)[0] == 200
+    wait_until(lambda: served[0].connection_count() <= 6)
+    with contextlib.suppress(ConnectionResetError):
+        assert held[0].recv(1) == b""
+
+
+def test_connections_at_work_do_not_make_room(connect):
+    working = [connect(POST + b"Content-Length: 100\r\n\r\n{") for _ in range(6)]
+    time.sleep(0.2)
+    status, headers, body = answer(connect())
+    assert (status, slug(body)) == (503, "too-many-connections")
+    assert headers["connection"] == "close"
+    assert [answer(connection)[0] for connection in working] == [408] * 6
+
+
+def test_a_client_that_does_not_read_is_left(served, connect):
+    body = json.dumps(
+        {"camera": {"look_at": {"eye": [3, 0, 0], "target": [0, 0, 0]}}, "width": 1500, "height": 1500}
+        | {"format": "npy"}
+    ).encode()
+    unread = connect(POST + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    wait_until(lambda: served[0].connection_count() == 0, 30)
+    received = 0
+    with contextlib.suppress(ConnectionResetError):
+        while part := unread.recv(2**20):
+            received += len(part)
+    assert received < 1500 * 1500 * 12
+
+
+@pytest.mark.parametrize("data", [b"nonsense", b"GET /livez HTTP/1.1", b"\x16\x03\x01\x02"])
+def test_what_is_no_http_is_a_problem(connect, data):
+    status, headers, body = answer(connect(data + b"\r\n\r\n"))
+    assert (status, slug(body)) == (400, "bad-request")
+    assert headers["content-type"] == "application/problem+json"
+
+
+def test_files_of_the_process_bound_connections(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    assert server_module.allowed_connections(1000) == 256 - server_module.RESERVED_FILES
+    assert server_module.allowed_connections(50) == 50
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert server_module.allowed_connections(1000) == 1000
+
+
+def test_an_exhausted_accept_is_one_line(served, caplog):
+    server, _ = served
+    loop = server._loop
+    error = OSError(errno.EMFILE, "Too many open files")
+    context = {"message": "socket.accept() out of system resource", "exception": error}
+    for _ in range(5):
+        server._loop_failure(loop, context)
+    server._loop_failure(loop, {"message": "something else"})
+    lines = [record.getMessage() for record in caplog.records]
+    assert len([line for line in lines if line.startswith("accept: Too many open files")]) == 1
+    assert "something else" in lines
+
+
+def test_every_address_of_both_kinds():
+    try:
+        listener = open_listener("::", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with listener:
+        port = listener.getsockname()[1]
+        assert url_of(listener) == f"http://[::]:{port}/"
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=5).close()
