@@ -11,6 +11,7 @@ Notation
 Lens models are in `neurocity.lenses`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -179,7 +180,7 @@ class Camera:
         """
         # As long as rows, since numpy is slow where it goes in steps of three numbers.
         origins = np.empty((self.height, 3 * self.width), np.float32)
-        origins[:] = np.tile(self.position.astype(np.float32), self.width)
+        origins[:] = np.broadcast_to(self.position.astype(np.float32), (self.width, 3)).reshape(-1)
         if self.lens.model == "PINHOLE" and not radii:
             return Rays(origins.reshape(-1, 3), self._pinhole_directions(), width=self.width)
         in_camera = self.camera_directions()
@@ -195,8 +196,8 @@ class Camera:
         right, up, back = self.camera_to_world[:3, :3].T
         x = (np.arange(self.width) + 0.5 - self.cx) / self.fl_x
         y = (np.arange(self.height) + 0.5 - self.cy) / self.fl_y
-        of_columns = np.outer(right, x) - back[:, None]
-        of_rows = np.outer(-up, y)
+        of_columns = right[:, None] * x - back[:, None]
+        of_rows = -up[:, None] * y
         directions = np.empty((self.height, self.width, 3), np.float32)
         rows_at_once = max(_DIRECTIONS_BLOCK // self.width, 1)
         for first in range(0, self.height, rows_at_once):
@@ -290,17 +291,19 @@ def look_at(eye: Sequence[float], target: Sequence[float], up: Sequence[float]) 
     Raises CameraError when eye and target coincide (field `target`) or up is zero or along the view (`up`).
     """
     position, towards, upwards = _vector(eye, "eye"), _vector(target, "target"), _vector(up, "up")
-    back = position - towards
-    if np.linalg.norm(back) < 1e-9:
+    # In Python's own numbers: a call of numpy takes longer than what it does to three of them.
+    view = [a - b for a, b in zip(position.tolist(), towards.tolist(), strict=True)]
+    distance = math.hypot(*view)
+    if distance < 1e-9:
         raise CameraError(
             f"target {tuple(towards)} coincides with eye, so the view has no direction", "target"
         )
-    back /= np.linalg.norm(back)
-    right = np.cross(upwards, back)
-    if np.linalg.norm(right) < 1e-6 * max(float(np.linalg.norm(upwards)), 1e-6):
+    back = [value / distance for value in view]
+    right = _cross(upwards.tolist(), back)
+    length = math.hypot(*right)
+    if length < 1e-6 * max(math.hypot(*upwards.tolist()), 1e-6):
         raise CameraError(f"up {tuple(upwards)} is zero or parallel to the viewing direction", "up")
-    right /= np.linalg.norm(right)
-    return _pose(right, back, position)
+    return _pose([value / length for value in right], back, position)
 
 
 def orbit(
@@ -332,13 +335,16 @@ def orbit(
     outwards = np.cos(azimuth) * first + np.sin(azimuth) * second
     back = np.cos(elevation) * outwards + np.sin(elevation) * axis
     right = np.cross(axis, outwards)
-    return _pose(right, back, centre + radius * back)
+    return _pose(right.tolist(), back.tolist(), centre + radius * back)
 
 
-def _pose(right: Array, back: Array, position: Array) -> Array:
-    pose = np.eye(4)
-    pose[:3] = np.stack([right, np.cross(back, right), back, position], -1)
-    return pose
+def _pose(right: list[float], back: list[float], position: Array) -> Array:
+    axes = right, _cross(back, right), back, position.tolist()
+    return np.array([*zip(*axes, strict=True), (0.0, 0.0, 0.0, 1.0)])
+
+
+def _cross(a: list[float], b: list[float]) -> list[float]:
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 
 
 def _vector(value: Sequence[float], name: str) -> Array:
@@ -359,6 +365,9 @@ def _checked_pose(matrix: npt.ArrayLike) -> Array:
         raise CameraError(f"camera_to_world has shape {pose.shape}, expected (4, 4)", wrong)
     if not np.isfinite(pose).all():
         raise CameraError("camera_to_world has a value that is not finite", wrong)
+    if _is_exact(pose.tolist()):  # most poses, in an eighth of the time
+        pose.setflags(write=False)
+        return pose
     if not np.allclose(pose[3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE):
         transposed = np.allclose(pose[:, 3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE)
         hint = "; the matrix looks transposed (column-major)" if transposed else ""
@@ -384,3 +393,17 @@ def _checked_pose(matrix: npt.ArrayLike) -> Array:
     pose[3] = (0, 0, 0, 1)
     pose.setflags(write=False)
     return pose
+
+
+def _is_exact(rows: list[list[float]]) -> bool:
+    """Whether these are a rotation, to far below what `_checked_pose` takes away, and a translation."""
+    if rows[3] != [0.0, 0.0, 0.0, 1.0]:
+        return False
+    x, y, z = (row[:3] for row in rows[:3])
+    products = ((x, x, 1.0), (y, y, 1.0), (z, z, 1.0), (x, y, 0.0), (y, z, 0.0), (z, x, 0.0))
+    right_angles = all(abs(_dot(a, b) - wanted) < 1e-13 for a, b, wanted in products)
+    return right_angles and _dot(_cross(x, y), z) > 0
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

@@ -74,6 +74,7 @@ def test_head_on_everything_that_get_gives(client, path):
 def test_head_on_what_is_not_there(client):
     assert client.head("/nothing").status_code == 404
     assert client.head("/v1/scenes/sphere/render").status_code == 405
+    assert client.post("/livez").headers["allow"] == "GET, HEAD"
 
 
 def test_equal_pictures_have_one_tag_in_whatever_form_they_are_asked_for(client):

@@ -158,3 +158,20 @@ def test_the_second_signal_ends_it_at_once(repository, second):
             assert gateway.wait(20) == 128 + second
             assert time.monotonic() - began < 10
             assert connection.recv(100).startswith(b"HTTP/1.1 503")
+
+
+def test_no_websocket_begins_in_a_drain():
+    drain = Drain()
+    drain.begin()
+    app = create_app(Settings(), PausedEngine(), drain)
+    sent = []
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/any", "headers": [], "query_string": b""}
+    asyncio.run(app(scope, receive, send))
+    assert sent == [{"type": "websocket.close", "code": 1012}]

@@ -4,6 +4,7 @@ A picture follows from its request, the artefact and the program, so its tag is 
 """
 
 import hashlib
+import struct
 from importlib.metadata import version
 
 import numpy as np
@@ -25,17 +26,12 @@ def picture_etag(manifest: SceneManifest, engine: str, camera: Camera, options: 
     so do the scene's own facts, which the artefact's digest does not cover.
     """
     info = manifest.info
-    facts = (
-        _PROGRAM,
-        engine,
-        manifest.artefact.sha256,
-        manifest.version,
-        info.background,
-        info.origin,
-        (camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy, camera.lens),
-        options,
-    )
-    digest = hashlib.sha256(repr(facts).encode())
+    facts = (_PROGRAM, engine, manifest.artefact.sha256, manifest.version, info.background, info.origin)
+    lens = camera.lens.model, camera.lens.params
+    asked = (options.output, options.format, options.background, options.quality, lens)
+    digest = hashlib.sha256(repr((facts, asked)).encode())
+    numbers = camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy
+    digest.update(struct.pack("<2q4d", *numbers))
     digest.update((camera.camera_to_world + 0.0).tobytes())  # -0.0 and 0.0 are one place
     return f'"{digest.hexdigest()[:32]}"'
 

@@ -88,7 +88,10 @@ async def _http_problem(_: Request, error: Exception) -> Response:
     failure = cast(HTTPException, error)
     slug = http.HTTPStatus(failure.status_code).phrase.lower().replace(" ", "-")
     status = status_of(failure) or Status(failure.status_code, slug)
-    return _response(status, str(failure.detail), headers=failure.headers)
+    headers = dict(failure.headers or {})
+    if "GET" in headers.get("Allow", "").split(", "):
+        headers["Allow"] += ", HEAD"  # FastAPI's routes know GET alone; the middleware makes HEAD of it
+    return _response(status, str(failure.detail), headers=headers)
 
 
 async def _unexpected_problem(_: Request, error: Exception) -> Response:

@@ -9,6 +9,10 @@ from serving.errors import DrainingError
 from serving.problem import answer_problem
 
 
+SERVICE_RESTART = 1012
+"""Code of a WebSocket's end, in the registry of RFC 6455."""
+
+
 class Draining:
     """Refuses new requests once the drain has begun, and says of given up ones that they were.
 
@@ -23,6 +27,8 @@ class Draining:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what came before the drain."""
+        if scope["type"] == "websocket" and self.drain.begun:
+            return await send({"type": "websocket.close", "code": SERVICE_RESTART})
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         if self.drain.begun and scope["path"] not in self.still_answered:

@@ -40,9 +40,7 @@ class OtherSites:
 
         async def marked_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                there = {name for name, _ in message["headers"]}
-                added = [field for field in self.fields if field[0] not in there]
-                message = {**message, "headers": [*message["headers"], *added]}
+                message = {**message, "headers": [*message["headers"], *self.fields]}
             await send(message)
 
         if self.refused and self._is_foreign(scope):

@@ -106,6 +106,12 @@ class Connection(H11Protocol):
             begun = bool(self.conn.trailing_data[0])
             self._wait(self.loop.time() + self._limits.request_seconds if begun else None)
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """As uvicorn; the connection is another protocol's from now on."""
+        self._limits.waiting.pop(self, None)
+        self._expires = None
+        super().handle_websocket_upgrade(event)
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
         del msg
@@ -118,6 +124,8 @@ class Connection(H11Protocol):
                 return self.transport.abort()
             self._expires = None
             return self._refuse(REQUEST_TIMEOUT)
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            self.cycle.message_event.set()  # `RequestBody` looks at its clock
         unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now
@@ -140,7 +148,7 @@ class Connection(H11Protocol):
         return True
 
     def _refuse(self, status: Status) -> None:
-        """Answer without a request and close."""
+        """Answer without a request and close; a request that is at work is left."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             body = problem_bytes(status, status.meaning)
             head = (
@@ -151,4 +159,7 @@ class Connection(H11Protocol):
                 "Connection: close",
             )
             self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.close()

@@ -89,10 +89,14 @@ class Server(uvicorn.Server):
         """Open connections."""
         return len(self.server_state.connections)
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on the listeners until a signal, or until `should_exit` is set."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, then print the address."""
         await super().startup(sockets)
-        self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._loop_failure)
         self._checks = self._loop.create_task(self._check_connections())
         assert sockets is not None

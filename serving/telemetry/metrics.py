@@ -4,6 +4,7 @@ Labels are bounded: routes and not paths, scenes that are served, methods and st
 """
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -28,47 +29,39 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("neurocity_build", "The program.", registry=self.registry).info({"version": version})
-        self._requests = Counter(
-            "http_requests", "Answers.", ("handler", "method", "status"), registry=self.registry
-        )
-        self._request_seconds = Histogram(
-            "http_request_duration_seconds",
-            "From a request's head to the end of its answer.",
-            ("handler", "method"),
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self._response_bytes = Counter(
-            "http_response_bytes", "Bytes of answers' bodies.", ("handler",), registry=self.registry
-        )
         self.active_requests = Gauge(
             "http_active_requests", "Requests without an answer yet.", registry=self.registry
         )
-        self._render_seconds = Histogram(
-            "neurocity_render_seconds",
-            "Stages of pictures that were made.",
-            ("scene", "engine", "stage"),
-            buckets=BUCKETS,
-            registry=self.registry,
+        # What `labels` finds is kept: it takes longer than to count.
+        self._requests = cache(self._counter("http_requests", "Answers.", "handler", "method", "status"))
+        self._bytes = cache(self._counter("http_response_bytes", "Bytes of answers' bodies.", "handler"))
+        self._seconds = cache(
+            self._histogram(
+                "http_request_duration_seconds", "From a request's head to its answer.", "handler", "method"
+            )
         )
-        self._pixels = Counter(
-            "neurocity_pixels",
-            "Pixels of pictures that were made.",
-            ("scene", "engine"),
-            registry=self.registry,
+        self._stages = cache(
+            self._histogram("neurocity_render_seconds", "Stages of pictures.", "scene", "engine", "stage")
         )
+        self._pixels = cache(self._counter("neurocity_pixels", "Pixels of pictures.", "scene", "engine"))
 
     def answered(self, handler: str, method: str, status: int, seconds: float, size: int) -> None:
         """Count an answer; handler: the path of the route, with its parameters' names."""
-        self._requests.labels(handler, method, str(status)).inc()
-        self._request_seconds.labels(handler, method).observe(seconds)
-        self._response_bytes.labels(handler).inc(size)
+        self._requests(handler, method, status).inc()
+        self._seconds(handler, method).observe(seconds)
+        self._bytes(handler).inc(size)
 
     def made(self, scene: str, engine: str, pixels: int, milliseconds: dict[str, float]) -> None:
         """Count a picture of that many pixels; milliseconds: stage (compute, encode) -> the time it took."""
         for stage, took in milliseconds.items():
-            self._render_seconds.labels(scene, engine, stage).observe(took / 1e3)
-        self._pixels.labels(scene, engine).inc(pixels)
+            self._stages(scene, engine, stage).observe(took / 1e3)
+        self._pixels(scene, engine).inc(pixels)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Callable[..., Counter]:
+        return Counter(name, meaning, labels, registry=self.registry).labels
+
+    def _histogram(self, name: str, meaning: str, *labels: str) -> Callable[..., Histogram]:
+        return Histogram(name, meaning, labels, buckets=BUCKETS, registry=self.registry).labels
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """A gauge that is read when it is asked for."""
