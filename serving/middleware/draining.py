@@ -8,7 +8,6 @@ from serving.drain import Drain
 from serving.errors import DrainingError
 from serving.problem import answer_problem
 
-
 SERVICE_RESTART = 1012
 """Code of a WebSocket's end, in the registry of RFC 6455."""
 
