@@ -89,8 +89,7 @@ async def serve(settings: Settings) -> int:
         try:
             drain = Drain()
             app = create_app(settings, engine, drain)
-            server = Server(app, settings, drain)
-            app.state.metrics.watch("neurocity_connections", "Open connections.", server.connection_count)
+            server = Server(app, settings, drain, app.state.metrics)
             await server.serve(sockets=[listener])
             return server.exit_code
         finally:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from serving.errors import Status, status_of
+from serving.scope import PROBLEM
 
 PROBLEM_TYPE = "urn:neurocity:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -68,10 +69,13 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
-async def answer_problem(send: Send, error: Exception, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+async def answer_problem(
+    scope: Scope, send: Send, error: Exception, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     """Answer an ASGI request with an error of the table; the connection ends with it."""
     status = status_of(error)
     assert status is not None
+    scope[PROBLEM] = status.slug
     body = problem_bytes(status, error.detail if isinstance(error, HTTPException) else str(error))
     fields = [
         (b"content-type", MEDIA_TYPE.encode()),

@@ -7,6 +7,9 @@ HEAD_ONLY = "neurocity.head_only"
 API_KEY = "neurocity.api_key"
 """The `Grant` by which the request was let in; absent where nobody has to show a key."""
 
+PROBLEM = "neurocity.problem"
+"""The slug of the problem that the answer is, where it is one."""
+
 
 def client_of(scope: Scope) -> str:
     """Who asks, for what is shared out between clients: the API key, else the address."""

@@ -12,6 +12,7 @@ from serving.drain import Drain
 from serving.server.listener import open_listener, url_of
 from serving.server.server import Server
 from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
 
 PATIENCE = Settings(drain_seconds=5)
 """A test of abandoned work fails, and does not hang."""
@@ -22,7 +23,8 @@ def running_server(
     app: FastAPI, settings: Settings = PATIENCE, drain: Drain | None = None
 ) -> Iterator[tuple[Server, httpx.Client]]:
     """The gateway's own server with `app`, on a free port of this machine, and a client of it."""
-    server = Server(app, settings, drain or Drain())
+    metrics = getattr(app.state, "metrics", None) or Metrics("of an application without its own")
+    server = Server(app, settings, drain or Drain(), metrics)
     listener = open_listener("127.0.0.1", 0)
     with listener, httpx.Client(base_url=url_of(listener), timeout=30.0) as client:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))

@@ -178,6 +178,7 @@ def test_a_client_that_does_not_read_is_left(served, connect):
         | {"format": "npy"}
     ).encode()
     unread = connect(POST + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    wait_until(lambda: served[0].connection_count() == 1)
     wait_until(lambda: served[0].connection_count() == 0, 30)
     received = 0
     with contextlib.suppress(ConnectionResetError):

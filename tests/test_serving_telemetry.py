@@ -3,9 +3,10 @@
 import json
 import logging
 import re
+import socket
 
 import pytest
-from gateway_server import running_gateway
+from gateway_server import running_gateway, running_server
 from prometheus_client.parser import text_string_to_metric_families
 from test_serving_faults import LINK, ScriptedEngine, wait_for
 
@@ -78,6 +79,21 @@ def test_every_line_of_a_request_has_its_id(client, engine, log_lines, kind):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4}", second["time"])
 
 
+@pytest.mark.parametrize(("trusted", "client"), [(None, "127.0.0.1"), ("127.0.0.0/8", "203.0.113.9")])
+def test_only_a_trusted_proxy_says_who_the_client_is(engine, caplog, trusted, client):
+    settings = Settings(trusted_proxies=trusted)
+    with running_server(create_app(settings, engine), settings) as (_, sender), caplog.at_level(logging.INFO):
+        sender.get("/livez", headers={"x-forwarded-for": "203.0.113.9"})
+        wait_for(lambda: f"client={client}" in caplog.text)
+
+
+def test_a_prefix_of_all_paths_is_taken_away(engine):
+    settings = Settings(root_path="/city")
+    with running_server(create_app(settings, engine), settings) as (_, client):
+        assert client.get("/livez").status_code == 200
+        assert client.get(LINK).status_code == 200
+
+
 def test_long_methods_and_paths_are_cut(client, caplog):
     with caplog.at_level(logging.INFO, "neurocity.serving"):
         client.request("A" * 5000, "/" + "b" * 5000)
@@ -103,7 +119,12 @@ def test_metrics_count_answers_and_pictures(client, engine):
     client.head("/livez")
     engine.failure = EngineUnavailableError("gone")
     client.get(LINK)
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=5) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        assert b" 400 " in connection.recv(100)
     found = samples(client)
+    assert found["neurocity_rejected_total", "bad-request"] == 1
+    assert found["neurocity_connections",] >= 1
     render = "/v1/scenes/{scene}/render.{extension}"
     assert found["http_requests_total", render, "GET", "200"] == 3
     assert found["http_requests_total", render, "GET", "503"] == 1
@@ -112,6 +133,7 @@ def test_metrics_count_answers_and_pictures(client, engine):
     assert found["neurocity_pixels_total", "scripted", "sphere"] == 3 * 16
     assert found["neurocity_render_seconds_count", "scripted", "sphere", "compute"] == 3
     assert found["http_active_requests",] == 1  # the one that asks
+    assert found["neurocity_rejected_total", "engine-unavailable"] == 1
     assert ("process_resident_memory_bytes",) in found
     assert any(name == "neurocity_build_info" for name, *_ in found)
 

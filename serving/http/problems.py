@@ -22,6 +22,7 @@ from serving.errors import (
 from serving.http.fields import path_of
 from serving.problem import MAX_ERRORS, MEDIA_TYPE, FieldError, Problem, problem_bytes
 from serving.render.options import RequestError
+from serving.scope import PROBLEM
 
 log = logging.getLogger("neurocity.serving")
 
@@ -41,8 +42,13 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def _response(
-    status: Status, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    request: Request,
+    status: Status,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
+    request.scope[PROBLEM] = status.slug
     return Response(
         problem_bytes(status, detail, errors),
         status_code=status.code,
@@ -51,18 +57,18 @@ def _response(
     )
 
 
-async def _known_problem(_: Request, error: Exception) -> Response:
+async def _known_problem(request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status is None:
         raise error  # not of a request's making: leaves as an unexpected failure, with its traceback logged
     detail = str(error)
     if isinstance(error, CameraError | RequestError):
-        return _response(status, detail, [FieldError(field=error.field, message=detail)])
+        return _response(request, status, detail, [FieldError(field=error.field, message=detail)])
     if status.code >= INTERNAL_ERROR.code:
         log.warning("problem=%s detail=%r", status.slug, detail)
     seconds = status.retry_after_seconds
     headers = None if seconds is None else {"Retry-After": str(seconds)}
-    return _response(status, status.public_detail or detail, headers=headers)
+    return _response(request, status, status.public_detail or detail, headers=headers)
 
 
 async def _validation_problem(request: Request, error: Exception) -> Response:
@@ -81,19 +87,19 @@ async def _validation_problem(request: Request, error: Exception) -> Response:
     if len(details) > MAX_ERRORS:
         told.insert(0, f"{len(details)} fields are wrong, of which the first {MAX_ERRORS} are named")
     detail = "; ".join(told)
-    return _response(STATUSES[RequestValidationError], detail, errors)
+    return _response(request, STATUSES[RequestValidationError], detail, errors)
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     failure = cast(HTTPException, error)
     slug = http.HTTPStatus(failure.status_code).phrase.lower().replace(" ", "-")
     status = status_of(failure) or Status(failure.status_code, slug)
     headers = dict(failure.headers or {})
     if "GET" in headers.get("Allow", "").split(", "):
         headers["Allow"] += ", HEAD"  # FastAPI's routes know GET alone; the middleware makes HEAD of it
-    return _response(status, str(failure.detail), headers=headers)
+    return _response(request, status, str(failure.detail), headers=headers)
 
 
-async def _unexpected_problem(_: Request, error: Exception) -> Response:
+async def _unexpected_problem(request: Request, error: Exception) -> Response:
     del error  # its text may hold internals; the server's log has the traceback
-    return _response(INTERNAL_ERROR, "the gateway failed; its log says why")
+    return _response(request, INTERNAL_ERROR, "the gateway failed; its log says why")

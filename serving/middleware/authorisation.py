@@ -39,9 +39,9 @@ class Authorisation:
             return await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         if grant is None:
             told = "expected an API key in Authorization: Bearer KEY or X-API-Key, or a link that is signed"
-            return await answer_problem(send, UnauthorisedError(told), _CHALLENGE)
+            return await answer_problem(scope, send, UnauthorisedError(told), _CHALLENGE)
         if refusal := _refusal(grant, scope["path"]):
-            return await answer_problem(send, ForbiddenSceneError(refusal))
+            return await answer_problem(scope, send, ForbiddenSceneError(refusal))
         scope[API_KEY] = grant  # in the scope itself: the log reads it as well
         await self.app(scope, receive, send)
 

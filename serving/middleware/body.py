@@ -30,7 +30,7 @@ class RequestBody:
         if declared == 0:  # most requests
             return await self.app(scope, receive, send)
         if declared is not None and declared > self.limit:
-            return await answer_problem(send, BodyTooLargeError(self.limit))
+            return await answer_problem(scope, send, BodyTooLargeError(self.limit))
         received, whole = 0, False
         deadline = time.monotonic() + self.seconds
 

@@ -31,7 +31,7 @@ class Draining:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         if self.drain.begun and scope["path"] not in self.still_answered:
-            return await answer_problem(send, DrainingError("this gateway ends and takes no new work"))
+            return await answer_problem(scope, send, DrainingError("this gateway ends and takes no new work"))
         started = False
 
         async def watched_send(message: Message) -> None:
@@ -44,4 +44,4 @@ class Draining:
         except asyncio.CancelledError:
             if started or not self.drain.over:
                 raise
-            await answer_problem(send, DrainingError("this gateway ended before the answer was done"))
+            await answer_problem(scope, send, DrainingError("this gateway ended before the answer was done"))

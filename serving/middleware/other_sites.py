@@ -44,7 +44,9 @@ class OtherSites:
             await send(message)
 
         if self.refused and self._is_foreign(scope):
-            return await answer_problem(marked_send, CrossSiteError("another site's page may not embed this"))
+            return await answer_problem(
+                scope, marked_send, CrossSiteError("another site's page may not embed this")
+            )
         await self.app(scope, receive, marked_send)
 
     def _is_foreign(self, scope: Scope) -> bool:

@@ -5,7 +5,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import INTERNAL_ERROR
-from serving.scope import HEAD_ONLY
+from serving.scope import HEAD_ONLY, PROBLEM
 from serving.telemetry.metrics import Metrics
 
 METHODS = frozenset({"GET", "POST"})
@@ -44,4 +44,6 @@ class RequestMetrics:
             method = scope["method"] if scope["method"] in METHODS else OTHER
             if HEAD_ONLY in scope:
                 method, size = "HEAD", 0
+            if slug := scope.get(PROBLEM):
+                self.metrics.rejected(slug)
             self.metrics.answered(handler, method, status, time.perf_counter() - began, size)

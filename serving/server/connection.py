@@ -8,6 +8,7 @@ connection, compares that time with the clock.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -30,13 +31,17 @@ class Limits:
 
     connections: how many there may be. request_seconds: for a head, from its first byte or from the
     beginning of the connection. idle_seconds: without a byte between two requests, or of an answer.
-    waiting: the connections that have no request at work, those that wait longest first.
+    refused: is told the slug of what is answered without a request. waiting: the connections that have no
+    request at work, those that wait longest first.
     """
 
-    def __init__(self, connections: int, request_seconds: float, idle_seconds: float) -> None:
+    def __init__(
+        self, connections: int, request_seconds: float, idle_seconds: float, refused: Callable[[str], None]
+    ) -> None:
         self.connections = connections
         self.request_seconds = request_seconds
         self.idle_seconds = idle_seconds
+        self.refused = refused
         self.waiting: dict[Connection, None] = {}
 
     def protocol(self, **arguments: Any) -> "Connection":
@@ -149,6 +154,7 @@ class Connection(H11Protocol):
 
     def _refuse(self, status: Status) -> None:
         """Answer without a request and close; a request that is at work is left."""
+        self._limits.refused(status.slug)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             body = problem_bytes(status, status.meaning)
             head = (

@@ -27,6 +27,7 @@ from serving.drain import Drain
 from serving.server.connection import Connection, Limits
 from serving.server.listener import url_of
 from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
 
 log = logging.getLogger("neurocity.serving")
 
@@ -53,12 +54,14 @@ def allowed_connections(wanted: int) -> int:
 class Server(uvicorn.Server):
     """Serves an application on a listener until a signal; `exit_code` says how it ended."""
 
-    def __init__(self, app: FastAPI, settings: Settings, drain: Drain) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, drain: Drain, metrics: Metrics) -> None:
         self._limits = Limits(
             allowed_connections(settings.max_connections),
             settings.request_timeout_seconds,
             settings.keep_alive_seconds,
+            metrics.rejected,
         )
+        metrics.watch("neurocity_connections", "Open connections.", self.connection_count)
         if self._limits.connections < settings.max_connections:
             log.warning(
                 "max_connections=%d, of %d: the limit of open files allows no more",

@@ -40,6 +40,7 @@ class Metrics:
                 "http_request_duration_seconds", "From a request's head to its answer.", "handler", "method"
             )
         )
+        self._rejected = cache(self._counter("neurocity_rejected", "Answers that are problems.", "reason"))
         self._stages = cache(
             self._histogram("neurocity_render_seconds", "Stages of pictures.", "scene", "engine", "stage")
         )
@@ -50,6 +51,10 @@ class Metrics:
         self._requests(handler, method, status).inc()
         self._seconds(handler, method).observe(seconds)
         self._bytes(handler).inc(size)
+
+    def rejected(self, reason: str) -> None:
+        """Count an answer that is a problem, or a connection that was refused; reason: the problem's slug."""
+        self._rejected(reason).inc()
 
     def made(self, scene: str, engine: str, pixels: int, milliseconds: dict[str, float]) -> None:
         """Count a picture of that many pixels; milliseconds: stage (compute, encode) -> the time it took."""
