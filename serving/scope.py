@@ -18,6 +18,13 @@ def client_of(scope: Scope) -> str:
     return address_of(scope)
 
 
+def route_path(scope: Scope) -> str:
+    """The path as routes know it: without what the application is mounted on, or a proxy takes away."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
 def address_of(scope: Scope) -> str:
     """The address that the request came from; `-` where there is none."""
     client = scope.get("client")

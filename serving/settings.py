@@ -34,7 +34,7 @@ class Settings(BaseSettings, EngineOptions):
     """Port to listen on; 0 takes a free one."""
 
     root_path: str | None = Field(default=None, pattern=r"^/[\w./-]*[\w.-]$")
-    """Prefix of all paths behind a proxy that does not take it away, such as /city."""
+    """Prefix that a proxy takes away from all paths, such as /city."""
 
     trusted_proxies: str | None = None
     """Addresses or networks, with commas between them, whose X-Forwarded-For and -Proto are believed."""

@@ -26,7 +26,7 @@ def running_server(
     metrics = getattr(app.state, "metrics", None) or Metrics("of an application without its own")
     server = Server(app, settings, drain or Drain(), metrics)
     listener = open_listener("127.0.0.1", 0)
-    with listener, httpx.Client(base_url=url_of(listener), timeout=30.0) as client:
+    with listener, httpx.Client(base_url=url_of(listener).rstrip("/"), timeout=30.0) as client:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()
         try:

@@ -5,7 +5,8 @@ import time
 
 import analytic_scene
 import pytest
-from gateway_server import running_gateway
+from fastapi import FastAPI
+from gateway_server import running_gateway, running_server
 
 from neurocity.errors import ConfigError
 from serving.access import links
@@ -95,6 +96,22 @@ def test_a_key_opens_no_other_scene_and_lists_none(client, keys):
     assert client.get("/metrics", headers=viewer).status_code == 403
     assert client.get("/metrics", headers={"x-api-key": made["all"]}).status_code == 200
     assert client.get("/v1/scenes/city", headers=stranger).status_code == 404
+
+
+@pytest.mark.parametrize("prefix", ["", "/deep/city"])
+def test_a_prefix_opens_nothing(tmp_path, keys, prefix):
+    """Where a proxy takes a prefix away, and where the application is mounted on one."""
+    made, lines = keys
+    repository = analytic_scene.write_repository(tmp_path, "onnx")
+    settings = Settings(repository=repository, api_keys=lines[0], root_path=None if prefix else "/city")
+    inner = create_app(settings)
+    outer = FastAPI(lifespan=lambda _: inner.router.lifespan_context(inner))
+    outer.mount(prefix, inner)
+    with running_server(outer, settings) as (_, client):
+        assert client.get(f"{prefix}/livez").status_code == 200
+        for path in (PICTURE, "/v1/scenes", "/metrics"):
+            assert client.get(prefix + path).status_code == 401
+            assert client.get(prefix + path, headers={"x-api-key": made["all"]}).status_code == 200
 
 
 def signer(name: str = "web") -> SigningKeys:

@@ -87,7 +87,7 @@ def test_only_a_trusted_proxy_says_who_the_client_is(engine, caplog, trusted, cl
         wait_for(lambda: f"client={client}" in caplog.text)
 
 
-def test_a_prefix_of_all_paths_is_taken_away(engine):
+def test_a_proxy_may_take_a_prefix_away(engine):
     settings = Settings(root_path="/city")
     with running_server(create_app(settings, engine), settings) as (_, client):
         assert client.get("/livez").status_code == 200

@@ -355,7 +355,8 @@ def test_a_failing_engine_is_shown_and_forgotten_when_it_works_again(browser, re
         page.keyboard.press("ArrowLeft")
         page.wait_for_selector("#problem")
         assert page.inner_text("#problem-title") == "Engine unavailable"
-        assert "all of the machines are asleep Trying again in 1 s." in page.inner_text("#problem-detail")
+        told = "the engine is not available now; the gateway's log says why Trying again in 1 s."
+        assert told in page.inner_text("#problem-detail")
         reasons.clear()
         wait_until_drawn(page)
         assert not page.is_visible("#problem")

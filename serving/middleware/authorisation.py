@@ -6,7 +6,7 @@ from serving.access.keys import ALL_SCENES, ApiKeys, Grant
 from serving.access.links import SIGNATURE, SigningKeys, without_signature
 from serving.errors import ForbiddenSceneError, UnauthorisedError
 from serving.problem import answer_problem
-from serving.scope import API_KEY
+from serving.scope import API_KEY, route_path
 
 GUARDED = ("/v1/", "/metrics")
 """Beginnings of paths that a key opens; probes, the viewer's files and the API's description are open."""
@@ -26,7 +26,10 @@ class Authorisation:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is open, and what a key opens, with its `Grant` in the scope."""
-        if scope["type"] not in ("http", "websocket") or not scope["path"].startswith(GUARDED):
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        path = route_path(scope)
+        if not path.startswith(GUARDED):
             return await self.app(scope, receive, send)
         key = _key(scope)
         query = scope["query_string"].decode("latin-1")
@@ -35,12 +38,12 @@ class Authorisation:
             scope["query_string"] = without_signature(query).encode()
         else:
             grant = None if key is None else self.keys.grant(key)
-        if scope["type"] == "websocket" and (grant is None or _refusal(grant, scope["path"])):
+        if scope["type"] == "websocket" and (grant is None or _refusal(grant, path)):
             return await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         if grant is None:
             told = "expected an API key in Authorization: Bearer KEY or X-API-Key, or a link that is signed"
             return await answer_problem(scope, send, UnauthorisedError(told), _CHALLENGE)
-        if refusal := _refusal(grant, scope["path"]):
+        if refusal := _refusal(grant, path):
             return await answer_problem(scope, send, ForbiddenSceneError(refusal))
         scope[API_KEY] = grant  # in the scope itself: the log reads it as well
         await self.app(scope, receive, send)

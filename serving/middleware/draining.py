@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.drain import Drain
 from serving.errors import DrainingError
 from serving.problem import answer_problem
+from serving.scope import route_path
 
 SERVICE_RESTART = 1012
 """Code of a WebSocket's end, in the registry of RFC 6455."""
@@ -30,7 +31,7 @@ class Draining:
             return await send({"type": "websocket.close", "code": SERVICE_RESTART})
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        if self.drain.begun and scope["path"] not in self.still_answered:
+        if self.drain.begun and route_path(scope) not in self.still_answered:
             return await answer_problem(scope, send, DrainingError("this gateway ends and takes no new work"))
         started = False
 
