@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = engine or await open_engine(chosen.engine, chosen)
-        service = RenderService(opened, chosen.limits())
+        service = RenderService(opened, chosen.limits(), chosen.budget())
         for scene in service.scenes():
             log.info("scene %s: engine %s (%s)", scene, *service.served_by(scene))
         app.state.gateway = Gateway(service=service, settings=chosen)

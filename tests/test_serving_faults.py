@@ -20,6 +20,7 @@ from serving.engines.rays import render_canaries
 from serving.settings import Settings
 
 LINK = "/v1/scenes/sphere/render.png?eye=3,0,0&target=0,0,0&width=4&height=4"
+OTHER_LINK = "/v1/scenes/sphere/render.png?eye=0,3,0&target=0,0,0&width=4&height=4"
 
 
 class ScriptedEngine:
@@ -27,6 +28,7 @@ class ScriptedEngine:
 
     name = "scripted"
     formats = ("onnx",)
+    calls_at_once = 2
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -58,8 +60,8 @@ class ScriptedEngine:
         del scene
         return asked_for(self.name)
 
-    async def ready(self):
-        await render_canaries(self)
+    async def ready(self, scenes=None):
+        await render_canaries(self, scenes)
 
     async def close(self):
         self.closed = True
@@ -72,7 +74,7 @@ def engine():
 
 @pytest.fixture
 def client(engine):
-    with running_gateway(create_app(Settings(), engine)) as client:
+    with running_gateway(create_app(Settings(cache_bytes=0), engine)) as client:
         yield client
 
 
@@ -111,6 +113,7 @@ def test_readiness_is_a_real_render_and_liveness_is_not(client, engine):
     assert client.get("/readyz").json() == {"status": "ready", "scenes": ["sphere"]}
     engine.started.clear()
     engine.failure = EngineError("values are not finite")
+    wait_for(lambda: client.get("/readyz").status_code == 503)  # an answer holds for a second
     response = client.get("/readyz")
     assert engine.started.is_set()
     assert response.status_code == 503
@@ -151,7 +154,7 @@ def test_others_are_served_while_one_render_hangs(client, engine):
         connection.sendall(f"GET {LINK} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert engine.started.wait(5.0)
         engine.hangs = False
-        assert client.get(LINK).status_code == 200
+        assert client.get(OTHER_LINK).status_code == 200
         assert client.get("/livez").status_code == 200
         assert not engine.cancelled.is_set()
     assert engine.cancelled.wait(5.0)

@@ -37,6 +37,7 @@ class InProcessEngine(ABC):
     def __init__(self, versions: Mapping[str, Version], options: EngineOptions) -> None:
         self._manifests = {scene: version.manifest for scene, version in versions.items()}
         self._programs = {scene: self._open(version, options) for scene, version in versions.items()}
+        self.calls_at_once = options.concurrent_calls
         self._threads = ThreadPoolExecutor(options.concurrent_calls, thread_name_prefix=self.name)
 
     @abstractmethod
@@ -89,9 +90,9 @@ class InProcessEngine(ABC):
         inputs = graph_inputs(manifest, rays)
         return await render_in_tiles(render_tile, inputs, len(rays) if whole else manifest.rays_per_call)
 
-    async def ready(self) -> None:
+    async def ready(self, scenes: Collection[str] | None = None) -> None:
         """See `Engine.ready`."""
-        await render_canaries(self)
+        await render_canaries(self, scenes)
 
     async def close(self) -> None:
         """See `Engine.close`."""

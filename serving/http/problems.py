@@ -18,6 +18,7 @@ from serving.errors import (
     MalformedBodyError,
     Status,
     UnsupportedMediaTypeError,
+    retry_after_seconds,
     status_of,
 )
 from serving.http.fields import path_of
@@ -96,7 +97,7 @@ async def _known_problem(_: Request, error: Exception) -> JSONResponse:
         return _response(status, detail, [FieldError(field=error.field, message=detail)])
     if status.code >= INTERNAL_ERROR.code:
         log.warning("problem=%s detail=%r", status.slug, detail)
-    seconds = status.retry_after_seconds
+    seconds = retry_after_seconds(error)
     return _response(status, detail, headers=None if seconds is None else {"Retry-After": str(seconds)})
 
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from neurocity.errors import (
     CameraError,
     DeadlineExceededError,
     EngineError,
-    EngineUnavailableError,
     SceneNotFoundError,
 )
 from serving.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
@@ -19,6 +18,7 @@ from serving.http.fields import in_body
 from serving.http.problems import problem_responses
 from serving.http.query import Extension, RenderQuery
 from serving.http.schemas import EXAMPLES, RenderRequest
+from serving.render.admission import OverloadedError
 from serving.render.cancel import Cancel
 from serving.render.images import MEDIA_TYPES
 from serving.render.service import PictureRequest
@@ -44,10 +44,21 @@ IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
         SceneNotFoundError,
         RequestValidationError,
         EngineError,
-        EngineUnavailableError,
+        OverloadedError,
         DeadlineExceededError,
     ),
 }
+
+RequestTimeout = Annotated[
+    float | None,
+    Header(
+        alias="X-Request-Timeout",
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that the client waits; what cannot be made in time is refused at once.",
+    ),
+]
+"""The type of a route's parameter that receives the client's own deadline."""
 
 router = APIRouter(prefix="/v1/scenes", tags=["render"])
 
@@ -67,9 +78,13 @@ async def render(
     ],
     request: Request,
     gateway: GatewayOfApp,
+    timeout: RequestTimeout = None,
 ) -> Response:
     """An image of the scene from the camera in the body."""
-    return await _answer(gateway, request, scene, body, lambda name: in_body(name, body, body.camera))
+    patience = _patience(gateway, timeout)
+    return await _answer(
+        gateway, request, scene, body, patience, lambda name: in_body(name, body, body.camera)
+    )
 
 
 @router.get(
@@ -84,22 +99,38 @@ async def render_link(
     query: Annotated[RenderQuery, Query()],
     request: Request,
     gateway: GatewayOfApp,
+    timeout: RequestTimeout = None,
 ) -> Response:
     """The same as the POST form with a `look_at` camera, as a link."""
     gateway.service.scene(scene)  # that a scene is unknown is said before what else is wrong
     wanted = query.to_request(extension)
-    return await _answer(gateway, request, scene, wanted, lambda name: query.parameter(("camera", name)))
+    patience = _patience(gateway, timeout)
+    return await _answer(
+        gateway, request, scene, wanted, patience, lambda name: query.parameter(("camera", name))
+    )
+
+
+def _patience(gateway: Gateway, timeout: float | None) -> float:
+    """Seconds that a render may take: the client's own, if they are fewer than the gateway's."""
+    longest = gateway.settings.render_timeout_seconds
+    return longest if timeout is None else min(timeout, longest)
 
 
 async def _answer(
-    gateway: Gateway, request: Request, scene: str, wanted: RenderRequest, locate: Callable[[str], str]
+    gateway: Gateway,
+    request: Request,
+    scene: str,
+    wanted: RenderRequest,
+    patience: float,
+    locate: Callable[[str], str],
 ) -> Response:
     """The image as an HTTP response; `locate` tells what the client calls a field of the camera."""
     manifest = gateway.service.check(scene, wanted.width, wanted.height)
     try:
         camera = wanted.camera.to_camera(wanted.width, wanted.height, manifest.info.up)
-        cancel = Cancel.after(gateway.settings.render_timeout_seconds)
-        picture = PictureRequest(scene=scene, camera=camera, options=wanted.to_options())
+        cancel = Cancel.after(patience)
+        client = request.client.host if request.client else ""
+        picture = PictureRequest(scene=scene, camera=camera, options=wanted.to_options(), client=client)
         async with cancelled_on_disconnect(request.receive, cancel):
             made = await gateway.service.render(picture, cancel)
     except CameraError as error:
