@@ -133,10 +133,11 @@ class Admission:
         total = self._total(work.size_class)
         mine = self._seconds[work.size_class].get(work.client, 0.0)
         free = self._budget.queue_seconds - total
-        if total and mine + work.seconds > SHARE * free:
-            # All shrink alike while they are rendered: down to that total it would have been admitted.
+        if total and (mine + work.seconds > SHARE * free or work.seconds > free):
+            # All shrink alike while they are rendered: down to this total, it would have been admitted.
             enough = (SHARE * self._budget.queue_seconds - work.seconds) / (SHARE + mine / total)
-            wait = self._wait(total - max(0.0, enough), work.size_class)
+            enough = max(0.0, min(enough, self._budget.queue_seconds - work.seconds))
+            wait = self._wait(total - enough, work.size_class)
             raise OverloadedError(
                 f"the gateway has {total:.1f} s of such work, of which {mine:.1f} s are this client's; "
                 f"there is no room for {work.seconds:.2g} s more before {max(1, math.ceil(wait))} s",

@@ -1,4 +1,4 @@
-"""What a picture costs: seconds of the engine, from measured time a pixel and time a call."""
+"""What a picture costs: seconds of the engine, from the measured times of tiles."""
 
 import math
 from collections.abc import Callable
@@ -19,8 +19,6 @@ CALL_SHARE = 4
 compiled kernels lose 5 % there, and 25 % at half of it."""
 
 MOST_TILE_PIXELS = 2**20
-TELLING_PIXELS = 1024
-"""Tiles of fewer pixels tell the time of a call, and larger ones that of a pixel."""
 
 WEIGHT = 0.2
 """Of a new tile in the moving averages."""
@@ -32,17 +30,20 @@ FRESH_SECONDS = 60.0
 class SceneCost:
     """Moving averages of one scene on one engine. Begins with the speed in the manifest, where there is one.
 
-    seconds = seconds_per_call + pixels * seconds_per_pixel
+        seconds of a tile = seconds_per_call + pixels * seconds_per_pixel
+
+    Both follow the tiles by normalised least mean squares (Haykin, Adaptive Filter Theory, chapter 7), in
+    units in which small tiles tell the first and large ones the second.
     """
 
     def __init__(self, manifest: SceneManifest, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._unit = max(LEAST_TILE_PIXELS, manifest.rays_per_call // CALL_SHARE)
         speed = _profiled_speed(manifest)
         self.seconds_per_pixel = 1.0 / speed if speed else UNKNOWN_SECONDS_PER_PIXEL
         self.seconds_per_call = 0.0
         self._known = speed is not None
         self._measured_at = -math.inf
-        self._least_pixels = max(LEAST_TILE_PIXELS, manifest.rays_per_call // CALL_SHARE)
 
     def seconds(self, pixels: int) -> float:
         """What so many pixels take in tiles, whose number counts too."""
@@ -50,23 +51,24 @@ class SceneCost:
         return tiles * self.seconds_per_call + pixels * self.seconds_per_pixel
 
     def is_fresh(self) -> bool:
-        """Whether it was measured lately. What was not is a guess, for which nobody is sent away."""
+        """Whether a whole tile was measured lately. Else `seconds` is a guess; nobody is refused for it."""
         return self._clock() - self._measured_at < FRESH_SECONDS
 
     def tile_pixels(self) -> int:
         """Pixels that take `TILE_SECONDS`, within what is neither too slow nor too large."""
         wanted = TILE_SECONDS / self.seconds_per_pixel
-        return round(min(MOST_TILE_PIXELS, max(self._least_pixels, wanted)))
+        return round(min(MOST_TILE_PIXELS, max(self._unit, wanted)))
 
     def measured(self, pixels: int, seconds: float) -> None:
         """Take the time that a tile took into account."""
-        self._measured_at = self._clock()
-        if pixels < TELLING_PIXELS:
-            rest = max(0.0, seconds - pixels * self.seconds_per_pixel)
-            self.seconds_per_call += WEIGHT * (rest - self.seconds_per_call)
-            return
-        each = max(seconds - self.seconds_per_call, 0.5 * seconds) / pixels
-        self.seconds_per_pixel += (WEIGHT if self._known else 1.0) * (each - self.seconds_per_pixel)
+        if 2 * pixels >= self.tile_pixels():
+            self._measured_at = self._clock()
+        size = pixels / self._unit
+        error = seconds - self.seconds_per_call - pixels * self.seconds_per_pixel
+        step = (WEIGHT if self._known else 1.0) * error / (1.0 + size * size)
+        self.seconds_per_call = max(0.0, self.seconds_per_call + step)
+        least = 1e-3 * seconds / pixels  # no correction makes pixels free
+        self.seconds_per_pixel = max(least, self.seconds_per_pixel + step * size / self._unit)
         self._known = True
 
 

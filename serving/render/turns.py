@@ -81,7 +81,9 @@ class _FairQueue:
         return entry
 
     def _forget(self) -> None:
-        """Drop flows that would come back as new ones, so that their number is bounded."""
+        """Drop flows that would come back as new ones, so that they do not become ever more."""
+        if not self.waiting:
+            self._now = max(flow.given for flow in self._flows.values())
         self._flows = {
             key: flow for key, flow in self._flows.items() if flow.waiting or flow.given > self._now
         }
