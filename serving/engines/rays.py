@@ -60,6 +60,9 @@ async def render_in_tiles(
             for target, values in zip(whole, part, strict=True):
                 target[tile] = values
 
+    if at_once == 1:
+        await work()
+        return whole
     try:
         async with asyncio.TaskGroup() as workers:
             for _ in range(at_once):

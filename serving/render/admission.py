@@ -65,23 +65,23 @@ class Work:
 
 
 class Reservation:
-    """A share of the budget, until `release`."""
+    """A share of the budget, until `release`. seconds: what is left of it."""
 
     def __init__(self, admission: "Admission", work: Work, number: int) -> None:
         self.place = Place(work.size_class, work.client, number)
         self._admission = admission
-        self._seconds, self._bytes = work.seconds, work.bytes
+        self.seconds, self._bytes = work.seconds, work.bytes
 
     def done(self, seconds: float) -> None:
         """Give back what a finished tile has taken."""
-        given = min(seconds, self._seconds)
-        self._seconds -= given
+        given = min(seconds, self.seconds)
+        self.seconds -= given
         self._admission.give_back(self.place, given, 0)
 
     def release(self) -> None:
         """Give back what is left; later calls do nothing."""
-        self._admission.give_back(self.place, self._seconds, self._bytes)
-        self._seconds, self._bytes = 0.0, 0
+        self._admission.give_back(self.place, self.seconds, self._bytes)
+        self.seconds, self._bytes = 0.0, 0
 
 
 class Admission:
