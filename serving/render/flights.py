@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from neurocity.errors import DeadlineExceededError
+from neurocity.errors import DeadlineExceededError, NeuroCityError
 from serving.engines.base import seconds_left
 
 Result = TypeVar("Result")
@@ -70,7 +70,7 @@ class Flights(Generic[Result]):
 
     def _begin(self, key: Hashable, deadline: float | None, start: Start[Result]) -> Flight[Result]:
         flight = Flight[Result](deadline)
-        flight.task = asyncio.get_running_loop().create_task(_without_traces(start(flight)))
+        flight.task = asyncio.get_running_loop().create_task(_without_variables(start(flight)))
         self._flights[key] = flight
         flight.task.add_done_callback(partial(self._landed, key, flight))
         return flight
@@ -87,28 +87,34 @@ class Flights(Generic[Result]):
             del self._flights[key]
 
 
-async def _without_traces(work: Coroutine[Any, Any, Result]) -> Result:
+async def _without_variables(work: Coroutine[Any, Any, Result]) -> Result:
     """The result of the work; what it raises holds none of its variables.
 
     An exception's traceback holds the frames that it went through, with the arrays of the picture, and tasks
-    and exceptions hold each other: all of it would stay until the collector's oldest generation runs.
+    and exceptions hold each other: all of it would stay until the collector's oldest generation runs. Only a
+    failure that nobody foresaw keeps its traceback, for the log.
     """
     try:
         return await work
     except BaseException as error:
-        _clear_frames(error)
+        foreseen = isinstance(error, asyncio.CancelledError | NeuroCityError)
+        for found in _chain(error):
+            traceback.clear_frames(found.__traceback__)
+            if foreseen:
+                found.__traceback__ = None
         raise
 
 
-def _clear_frames(error: BaseException) -> None:
-    seen: set[int] = set()
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception, and those that led to it."""
+    chain: list[BaseException] = []
     left: list[BaseException | None] = [error]
     while left:
         found = left.pop()
-        if found is None or id(found) in seen:
+        if found is None or found in chain:
             continue
-        seen.add(id(found))
-        traceback.clear_frames(found.__traceback__)
+        chain.append(found)
         left += [found.__context__, found.__cause__]
         if isinstance(found, BaseExceptionGroup):
             left += found.exceptions
+    return chain

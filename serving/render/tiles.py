@@ -1,7 +1,7 @@
 """A picture in tiles of whole rows. A tile's rays are made when its turn comes, its light goes into place."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from neurocity.cameras import Camera
@@ -36,22 +36,24 @@ async def render_in_tiles(render_tile: RenderTile, camera: Camera, rows: int, at
     if rows >= height:
         return (await render_tile(camera)).as_image(height, width)
     whole = Light.empty(height * width)
-    starts = iter(range(0, height, rows))
-
-    async def work() -> None:
-        for first in starts:
-            last = min(height, first + rows)
-            part = await render_tile(rows_of(camera, first, last))
-            for target, values in zip(whole, part, strict=True):
-                target[first * width : last * width] = values
-
+    tiles = iter([(first, min(height, first + rows)) for first in range(0, height, rows)])
     if at_once == 1:
-        await work()
+        await _fill(whole, render_tile, camera, tiles)
         return whole.as_image(height, width)
     try:
         async with asyncio.TaskGroup() as workers:
             for _ in range(at_once):
-                workers.create_task(work())
+                workers.create_task(_fill(whole, render_tile, camera, tiles))
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return whole.as_image(height, width)
+
+
+async def _fill(
+    whole: Light, render_tile: RenderTile, camera: Camera, tiles: Iterator[tuple[int, int]]
+) -> None:
+    """Put tiles, given by their first row and the row behind their last, into place until none is left."""
+    for first, last in tiles:
+        part = await render_tile(rows_of(camera, first, last))
+        for target, values in zip(whole, part, strict=True):
+            target[first * camera.width : last * camera.width] = values
