@@ -49,21 +49,29 @@ def test_one_client_is_served_in_the_order_of_asking():
 
 def test_a_picture_is_finished_before_a_later_one_of_its_client():
     first, second = place(), place()
-    wanted = [("x", first, 1.0), ("y", second, 1.0), ("x", first, 1.0), ("y", second, 1.0)]
+    wanted = [("x", first, 1.0), ("y", second, 1.0)] * 2
     assert order(wanted) == "xxyy"
 
 
 def test_clients_take_turns():
-    wanted = [("m", place("many"), 1.0) for _ in range(6)] + [("o", place("one"), 1.0)] * 2
-    assert order(wanted) == "momommmm"
+    wanted = [("m", place("many"), 1.0) for _ in range(6)] + [("o", place("other"), 1.0) for _ in range(3)]
+    assert order(wanted)[:5] == "momom"
 
 
 def test_turns_are_shared_by_time():
     """One client's turns are three times as long, so it has a third as many."""
-    wanted = [("L", place("long"), 3.0) for _ in range(3)] + [("s", place("short"), 1.0) for _ in range(6)]
+    wanted = [("L", place("long"), 3.0) for _ in range(5)] + [("s", place("short"), 1.0) for _ in range(9)]
     given = order(wanted)
     assert sorted(given[:4]) == ["L", "s", "s", "s"]
     assert sorted(given[:8]) == ["L", "L", "s", "s", "s", "s", "s", "s"]
+
+
+def test_one_that_waits_for_a_single_picture_has_a_larger_share_and_not_all():
+    single = place("single")
+    wanted = [("m", place("many"), 1.0) for _ in range(6)] + [("s", single, 1.0)] * 24
+    given = order(wanted)
+    assert given[:9].count("s") == 8
+    assert given[:27].count("m") == 3
 
 
 def test_small_pictures_and_large_ones_take_turns_whoever_asks():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from neurocity.contract import SceneManifest
 
-TILE_SECONDS = 0.02
+TILE_SECONDS = 0.01
 """How long the rays of one tile take the engine, about: a small picture waits for one tile of a large one."""
 
 UNKNOWN_SECONDS_PER_PIXEL = 1e-6
@@ -34,11 +34,13 @@ class SceneCost:
 
     Both follow the tiles by normalised least mean squares (Haykin, Adaptive Filter Theory, chapter 7), in
     units in which small tiles tell the first and large ones the second.
+
+    least_tile_pixels: of a tile that loses little speed.
     """
 
     def __init__(self, manifest: SceneManifest, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._unit = max(LEAST_TILE_PIXELS, manifest.rays_per_call // CALL_SHARE)
+        self.least_tile_pixels = max(LEAST_TILE_PIXELS, manifest.rays_per_call // CALL_SHARE)
         speed = _profiled_speed(manifest)
         self.seconds_per_pixel = 1.0 / speed if speed else UNKNOWN_SECONDS_PER_PIXEL
         self.seconds_per_call = 0.0
@@ -57,18 +59,18 @@ class SceneCost:
     def tile_pixels(self) -> int:
         """Pixels that take `TILE_SECONDS`, within what is neither too slow nor too large."""
         wanted = TILE_SECONDS / self.seconds_per_pixel
-        return round(min(MOST_TILE_PIXELS, max(self._unit, wanted)))
+        return round(min(MOST_TILE_PIXELS, max(self.least_tile_pixels, wanted)))
 
     def measured(self, pixels: int, seconds: float) -> None:
         """Take the time that a tile took into account."""
         if 2 * pixels >= self.tile_pixels():
             self._measured_at = self._clock()
-        size = pixels / self._unit
+        size = pixels / self.least_tile_pixels
         error = seconds - self.seconds_per_call - pixels * self.seconds_per_pixel
         step = (WEIGHT if self._known else 1.0) * error / (1.0 + size * size)
         self.seconds_per_call = max(0.0, self.seconds_per_call + step)
         least = 1e-3 * seconds / pixels  # no correction makes pixels free
-        self.seconds_per_pixel = max(least, self.seconds_per_pixel + step * size / self._unit)
+        self.seconds_per_pixel = max(least, self.seconds_per_pixel + step * size / self.least_tile_pixels)
         self._known = True
 
 

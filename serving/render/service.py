@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from neurocity.cameras import Camera
+from neurocity.cameras import Camera, Rays
 from neurocity.contract import SceneManifest
 from neurocity.light import Light
 from neurocity.world import place_camera
@@ -31,6 +31,9 @@ from serving.render.turns import Turns, size_class
 SMALL_PIXELS = 2**16
 """Pixels whose rays, and whose numbers as npy, are made on the event loop: in half a millisecond each, which
 is as long as the way to another thread and back takes."""
+
+SMALL_COMPRESSED_PIXELS = 2**12
+"""Likewise pixels that are compressed, by the slowest of the formats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,6 @@ class _Job:
     options: RenderOptions
     cost: SceneCost
     reservation: Reservation
-
-    @property
-    def small(self) -> bool:
-        return self.camera.width * self.camera.height <= SMALL_PIXELS
 
 
 class RenderService:
@@ -167,17 +166,21 @@ class RenderService:
 
         async def render_tile(camera: Camera) -> Light:
             seconds = job.cost.seconds(camera.width * camera.height)
+            # A picture that waits holds its camera alone. One under way has a tile's rays ready, so that the
+            # engine does not wait for them.
+            rays = await self._rays(job, camera) if began else None
             async with self._turns.turn(job.reservation.place, seconds):
                 began.append(time.perf_counter())
-                light = await self._render_tile(job, camera, flight.deadline)
+                light = await self._render_tile(job, rays or await self._rays(job, camera), flight.deadline)
             job.reservation.done(seconds)
             return light
 
         rows = tile_rows(job.camera.width, job.camera.height, job.cost.tile_pixels())
-        light = await render_in_tiles(render_tile, job.camera, rows, self._engine.calls_at_once)
+        light = await render_in_tiles(render_tile, job.camera, rows, self._engine.calls_at_once + 1)
         rendered = time.perf_counter()
         make_image = partial(encode, light, job.manifest, job.options)
-        at_once = job.small and job.options.format == "npy"  # the others are compressed
+        most = SMALL_PIXELS if job.options.format == "npy" else SMALL_COMPRESSED_PIXELS
+        at_once = job.camera.width * job.camera.height <= most
         image = make_image() if at_once else await asyncio.to_thread(make_image)
         return Picture(
             image=image,
@@ -186,14 +189,16 @@ class RenderService:
             encode_ms=(time.perf_counter() - rendered) * 1e3,
         )
 
-    async def _render_tile(self, job: _Job, camera: Camera, deadline: float | None) -> Light:
-        """The light of a tile's pixels; the time that it takes counts for what comes."""
-        pixels = camera.width * camera.height
+    async def _rays(self, job: _Job, camera: Camera) -> Rays:
         make_rays = partial(camera.rays, radii=job.manifest.takes_ray_radii)
+        small = camera.width * camera.height <= SMALL_PIXELS
+        return make_rays() if small else await asyncio.to_thread(make_rays)
+
+    async def _render_tile(self, job: _Job, rays: Rays, deadline: float | None) -> Light:
+        """The light of a tile's rays; the time that it takes counts for what comes."""
         began = time.perf_counter()
-        rays = make_rays() if pixels <= SMALL_PIXELS else await asyncio.to_thread(make_rays)
         light = await self._engine.render(job.manifest.scene, rays, deadline)
-        job.cost.measured(pixels, time.perf_counter() - began)
+        job.cost.measured(len(rays), time.perf_counter() - began)
         return light
 
     def _cost(self, manifest: SceneManifest) -> SceneCost:

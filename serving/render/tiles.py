@@ -28,7 +28,7 @@ def rows_of(camera: Camera, first: int, last: int) -> Camera:
 
 
 async def render_in_tiles(render_tile: RenderTile, camera: Camera, rows: int, at_once: int) -> Light:
-    """The light [H, W] of a camera, by tiles of at most so many rows of which `at_once` are under way.
+    """The light [H, W] of a camera, by tiles of at most so many rows of which `at_once` are asked for.
 
     The first tile that fails ends the others and is raised.
     """

@@ -2,8 +2,9 @@
 
 Pictures are in three classes of size. The classes with waiting tiles take turns by time, so that a small
 picture never waits for more than a tile of a large one, and a large one never for all small ones. Inside a
-class, clients take turns by time (start-time fair queueing: Goyal, Vin and Cheng 1996). Inside a client's
-class, the picture that was asked for first is finished first, so that few are under way.
+class, clients take turns by time (start-time fair queueing: Goyal, Vin and Cheng 1996), and one that waits
+for a single picture, as people do, has a larger share. Inside a client's class, the picture that was asked
+for first is finished first, so that few are under way.
 """
 
 import asyncio
@@ -18,6 +19,9 @@ CLASS_TILES = (1, 16)
 """The most tiles of a picture of the first class and of the second; the third has the others."""
 
 CLASSES = len(CLASS_TILES) + 1
+
+SINGLE_SHARE = 8.0
+"""The share of a client that waits for one picture, in shares of one that waits for several."""
 
 
 def size_class(tiles: int) -> int:
@@ -76,7 +80,8 @@ class _FairQueue:
         entry = heapq.heappop(flow.waiting)
         self.waiting -= 1
         self._now = flow.given
-        flow.given += entry[2]
+        several = any(other[0] != entry[0] for other in flow.waiting)
+        flow.given += entry[2] if several else entry[2] / SINGLE_SHARE
         self._forget()
         return entry
 
