@@ -47,7 +47,7 @@ class Pictures:
 
 
 class Connection:
-    """One connection, kept from request to request. source: the address of this machine that it comes from."""
+    """One connection, kept from request to request. source: this machine's address that it comes from."""
 
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self._port, self._source = port, source

@@ -160,6 +160,52 @@ def test_others_are_served_while_one_render_hangs(client, engine):
     assert engine.cancelled.wait(5.0)
 
 
+@pytest.mark.parametrize("way", ["get", "post"])
+def test_a_clients_own_deadline_is_kept(client, engine, way):
+    engine.hangs = True
+    began = time.monotonic()
+    headers = {"X-Request-Timeout": "0.2"}
+    if way == "get":
+        response = client.get(LINK, headers=headers)
+    else:
+        look_at = {"eye": [3, 0, 0], "target": [0, 0, 0]}
+        body = {"camera": {"look_at": look_at}, "width": 4, "height": 4}
+        response = client.post("/v1/scenes/sphere/render", json=body, headers=headers)
+    assert response.status_code == 504
+    assert 0.2 <= time.monotonic() - began < 5.0
+    assert engine.cancelled.wait(5.0)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "inf", "nan"])
+def test_a_deadline_that_is_none_is_named(client, value):
+    response = client.get(LINK, headers={"X-Request-Timeout": value})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "X-Request-Timeout"
+
+
+def test_work_over_the_budget_is_refused_at_once(engine):
+    """With when to come again; equal work is no more work, and what is over gives its place to others."""
+    engine.hangs = True
+    with running_gateway(create_app(Settings(queue_seconds=2e-5), engine)) as client:
+        address = client.base_url.host, client.base_url.port
+        with socket.create_connection(address) as first, socket.create_connection(address) as equal:
+            for connection in (first, equal):
+                connection.sendall(f"GET {LINK} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert engine.started.wait(5.0)
+            began = time.monotonic()
+            response = client.get(OTHER_LINK)
+            assert time.monotonic() - began < 1.0
+            assert response.status_code == 503
+            assert response.json()["type"] == "urn:neurocity:problem:overloaded"
+            assert int(response.headers["retry-after"]) >= 1
+            assert client.get("/livez").status_code == 200
+            first.close()
+            assert not engine.cancelled.wait(0.2)
+        assert engine.cancelled.wait(5.0)
+        engine.hangs = False
+        wait_for(lambda: client.get(OTHER_LINK).status_code == 200)
+
+
 def test_a_given_engine_stays_its_owners(engine):
     with running_gateway(create_app(Settings(), engine)):
         pass

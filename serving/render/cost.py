@@ -14,9 +14,9 @@ UNKNOWN_SECONDS_PER_PIXEL = 1e-6
 LEAST_TILE_PIXELS = 4096
 """Smaller tiles cost speed: of ONNX Runtime 2 % at half of this, 9 % at a quarter."""
 
-CALL_SHARE = 4
+CALL_SHARE = 2
 """Nor is a tile smaller than this part of the manifest's `rays_per_call`, the size that was measured best:
-compiled kernels lose 5 % there, and 25 % at half of it."""
+compiled kernels lose about 5 % at a quarter of it, and 25 % at an eighth."""
 
 MOST_TILE_PIXELS = 2**20
 
@@ -30,27 +30,26 @@ FRESH_SECONDS = 60.0
 class SceneCost:
     """Moving averages of one scene on one engine. Begins with the speed in the manifest, where there is one.
 
-        seconds of a tile = seconds_per_call + pixels * seconds_per_pixel
+    Whole tiles tell the time of a pixel, in which that of a call is spread out. Smaller pictures tell what
+    they take above that, which is the time of a call. One line through both would go astray: on a busy
+    machine, small pictures would make large ones dear.
 
-    Both follow the tiles by normalised least mean squares (Haykin, Adaptive Filter Theory, chapter 7), in
-    units in which small tiles tell the first and large ones the second.
-
-    least_tile_pixels: of a tile that loses little speed.
+    least_tile_pixels: of a tile that costs little speed.
     """
 
     def __init__(self, manifest: SceneManifest, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.least_tile_pixels = max(LEAST_TILE_PIXELS, manifest.rays_per_call // CALL_SHARE)
         speed = _profiled_speed(manifest)
-        self.seconds_per_pixel = 1.0 / speed if speed else UNKNOWN_SECONDS_PER_PIXEL
-        self.seconds_per_call = 0.0
+        self._seconds_per_pixel = 1.0 / speed if speed else UNKNOWN_SECONDS_PER_PIXEL
+        self._seconds_per_call = 0.0
         self._known = speed is not None
         self._measured_at = -math.inf
 
     def seconds(self, pixels: int) -> float:
-        """What so many pixels take in tiles, whose number counts too."""
-        tiles = max(1, -(-pixels // self.tile_pixels()))
-        return tiles * self.seconds_per_call + pixels * self.seconds_per_pixel
+        """What a picture or a tile of so many pixels takes."""
+        of_pixels = pixels * self._seconds_per_pixel
+        return of_pixels if self._is_whole(pixels) else of_pixels + self._seconds_per_call
 
     def is_fresh(self) -> bool:
         """Whether a whole tile was measured lately. Else `seconds` is a guess; nobody is refused for it."""
@@ -58,20 +57,22 @@ class SceneCost:
 
     def tile_pixels(self) -> int:
         """Pixels that take `TILE_SECONDS`, within what is neither too slow nor too large."""
-        wanted = TILE_SECONDS / self.seconds_per_pixel
+        wanted = TILE_SECONDS / self._seconds_per_pixel
         return round(min(MOST_TILE_PIXELS, max(self.least_tile_pixels, wanted)))
 
     def measured(self, pixels: int, seconds: float) -> None:
         """Take the time that a tile took into account."""
-        if 2 * pixels >= self.tile_pixels():
-            self._measured_at = self._clock()
-        size = pixels / self.least_tile_pixels
-        error = seconds - self.seconds_per_call - pixels * self.seconds_per_pixel
-        step = (WEIGHT if self._known else 1.0) * error / (1.0 + size * size)
-        self.seconds_per_call = max(0.0, self.seconds_per_call + step)
-        least = 1e-3 * seconds / pixels  # no correction makes pixels free
-        self.seconds_per_pixel = max(least, self.seconds_per_pixel + step * size / self.least_tile_pixels)
+        if not self._is_whole(pixels):
+            rest = max(0.0, seconds - pixels * self._seconds_per_pixel)
+            self._seconds_per_call += WEIGHT * (rest - self._seconds_per_call)
+            return
+        weight = WEIGHT if self._known else 1.0
+        self._seconds_per_pixel += weight * (seconds / pixels - self._seconds_per_pixel)
         self._known = True
+        self._measured_at = self._clock()
+
+    def _is_whole(self, pixels: int) -> bool:
+        return 2 * pixels >= self.least_tile_pixels
 
 
 def _profiled_speed(manifest: SceneManifest) -> float | None:
