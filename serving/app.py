@@ -1,7 +1,7 @@
 """The application factory. Importing this module does nothing; all state is in the application it makes."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -11,7 +11,8 @@ from serving.access.keys import ApiKeys, read_lines
 from serving.access.links import SigningKeys
 from serving.drain import Drain
 from serving.engines.base import Engine, open_engine
-from serving.http import health, metrics, render, scenes
+from serving.http import health, render, scenes
+from serving.http import metrics as metrics_route
 from serving.http.openapi import install_openapi
 from serving.http.pages import docs_route, viewer_routes
 from serving.http.problems import install_error_handlers
@@ -22,7 +23,7 @@ from serving.middleware.head import Head
 from serving.middleware.other_sites import OtherSites
 from serving.middleware.request_log import RequestLog
 from serving.middleware.request_metrics import RequestMetrics
-from serving.render.service import RenderService
+from serving.render.service import RenderService, Stages
 from serving.settings import Settings
 from serving.state import Gateway
 from serving.telemetry.metrics import Metrics
@@ -46,10 +47,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = engine or await open_engine(chosen.engine, chosen)
-        service = RenderService(opened, chosen.limits())
+        metrics: Metrics = app.state.metrics
+        service = RenderService(opened, chosen.limits(), chosen.budget(), _counted_by(metrics))
+        metrics.watch(
+            "neurocity_queue_seconds_estimated", "Work that runs or waits.", service.reserved_seconds
+        )
         for scene in service.scenes():
             log.info("scene %s: engine %s (%s)", scene, *service.served_by(scene))
-        app.state.gateway = Gateway(service=service, settings=chosen, metrics=app.state.metrics)
+        app.state.gateway = Gateway(service=service, settings=chosen, metrics=metrics)
         try:
             yield
         finally:
@@ -68,7 +73,7 @@ def create_app(
     app.state.metrics = Metrics(app.version)
     install_error_handlers(app)
     install_openapi(app)
-    for module in (health, metrics, scenes, render):
+    for module in (health, metrics_route, scenes, render):
         app.include_router(module.router)
     app.router.routes += [docs_route(app), *viewer_routes()]
     app.add_middleware(RequestBody, limit=chosen.max_body_bytes, seconds=chosen.request_timeout_seconds)
@@ -80,6 +85,14 @@ def create_app(
     app.add_middleware(RequestLog)
     app.add_middleware(Head)
     return app
+
+
+def _counted_by(metrics: Metrics) -> Callable[[Stages], None]:
+    def count(made: Stages) -> None:
+        seconds = {"queue": made.queue, "compute": made.compute, "encode": made.encode}
+        metrics.made(made.scene, made.engine, made.pixels, seconds)
+
+    return count
 
 
 def _authorise(app: FastAPI, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from neurocity.errors import (
     NeuroCityError,
     SceneNotFoundError,
 )
+from serving.render.admission import OverloadedError
 from serving.render.cancel import RenderCancelledError
 from serving.render.options import RequestError
 
@@ -102,6 +103,9 @@ STATUSES: dict[type[Exception], Status] = {
         1,
         "the engine is not available now; " + _LOG,
     ),
+    OverloadedError: Status(
+        503, "overloaded", "The engine is not available or has too much work; try again after Retry-After", 1
+    ),
     DeadlineExceededError: Status(504, "deadline-exceeded", "The render did not end in time"),
 }
 """Exception -> status. Other exceptions are failures of the gateway itself, `INTERNAL_ERROR`."""
@@ -117,3 +121,11 @@ INTERNAL_ERROR = Status(500, "internal-error", "The gateway failed; its log says
 def status_of(error: Exception) -> Status | None:
     """The status of the nearest class of `error` that is in the table; None when there is none."""
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
+
+
+def retry_after_seconds(error: Exception) -> int | None:
+    """When the same request is worth another try: as the error itself says, else as its status does."""
+    if isinstance(error, OverloadedError):
+        return error.retry_after_seconds
+    status = status_of(error)
+    return None if status is None else status.retry_after_seconds

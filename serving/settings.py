@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from neurocity.resources import available_memory
 from serving.engines.base import ENGINES, EngineOptions
+from serving.render.admission import Budget
 from serving.render.options import Limits
 from serving.telemetry.logs import LogFormat
 
@@ -85,6 +87,23 @@ class Settings(BaseSettings, EngineOptions):
     render_timeout_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Time after which a render is given up (status 504)."""
 
+    queue_seconds: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    """Seconds of the engine's work that may run and wait, in each of three classes of size; over it, 503."""
+
+    memory_bytes: int = Field(default=0, ge=0)
+    """Memory for pictures that are being made; 0 for half of what the process may use."""
+
+    cache_bytes: int = Field(default=64 * 2**20, ge=0)
+    """Memory for encoded pictures that are kept; 0 keeps none."""
+
     def limits(self) -> Limits:
         """What one picture may take."""
         return Limits(max_pixels=self.max_pixels, max_side=self.max_side)
+
+    def budget(self) -> Budget:
+        """What the gateway takes on."""
+        return Budget(
+            queue_seconds=self.queue_seconds,
+            memory_bytes=self.memory_bytes or available_memory() // 2,
+            cache_bytes=self.cache_bytes,
+        )

@@ -20,6 +20,7 @@ from serving.engines.rays import render_canaries
 from serving.settings import Settings
 
 LINK = "/v1/scenes/sphere/render.png?eye=3,0,0&target=0,0,0&width=4&height=4"
+OTHER_LINK = "/v1/scenes/sphere/render.png?eye=0,3,0&target=0,0,0&width=4&height=4"
 
 
 class ScriptedEngine:
@@ -27,6 +28,7 @@ class ScriptedEngine:
 
     name = "scripted"
     formats = ("onnx",)
+    calls_at_once = 2
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -58,8 +60,8 @@ class ScriptedEngine:
         del scene
         return asked_for(self.name)
 
-    async def ready(self):
-        await render_canaries(self)
+    async def ready(self, scenes=None):
+        await render_canaries(self, scenes)
 
     async def close(self):
         self.closed = True
@@ -72,7 +74,7 @@ def engine():
 
 @pytest.fixture
 def client(engine):
-    with running_gateway(create_app(Settings(), engine)) as client:
+    with running_gateway(create_app(Settings(cache_bytes=0), engine)) as client:
         yield client
 
 
@@ -112,6 +114,7 @@ def test_readiness_is_a_real_render_and_liveness_is_not(client, engine, caplog):
     assert client.get("/readyz").json() == {"status": "ready", "scenes": ["sphere"]}
     engine.started.clear()
     engine.failure = EngineError("values are not finite")
+    wait_for(lambda: client.get("/readyz").status_code == 503)  # an answer holds for a second
     response = client.get("/readyz")
     assert engine.started.is_set()
     assert response.status_code == 503
@@ -153,10 +156,56 @@ def test_others_are_served_while_one_render_hangs(client, engine):
         connection.sendall(f"GET {LINK} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert engine.started.wait(5.0)
         engine.hangs = False
-        assert client.get(LINK).status_code == 200
+        assert client.get(OTHER_LINK).status_code == 200
         assert client.get("/livez").status_code == 200
         assert not engine.cancelled.is_set()
     assert engine.cancelled.wait(5.0)
+
+
+@pytest.mark.parametrize("way", ["get", "post"])
+def test_a_clients_own_deadline_is_kept(client, engine, way):
+    engine.hangs = True
+    began = time.monotonic()
+    headers = {"X-Request-Timeout": "0.2"}
+    if way == "get":
+        response = client.get(LINK, headers=headers)
+    else:
+        look_at = {"eye": [3, 0, 0], "target": [0, 0, 0]}
+        body = {"camera": {"look_at": look_at}, "width": 4, "height": 4}
+        response = client.post("/v1/scenes/sphere/render", json=body, headers=headers)
+    assert response.status_code == 504
+    assert 0.2 <= time.monotonic() - began < 5.0
+    assert engine.cancelled.wait(5.0)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "inf", "nan"])
+def test_a_deadline_that_is_none_is_named(client, value):
+    response = client.get(LINK, headers={"X-Request-Timeout": value})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "X-Request-Timeout"
+
+
+def test_work_over_the_budget_is_refused_at_once(engine):
+    """With when to come again; equal work is no more work, and what is over gives its place to others."""
+    engine.hangs = True
+    with running_gateway(create_app(Settings(queue_seconds=2e-5), engine)) as client:
+        address = client.base_url.host, client.base_url.port
+        with socket.create_connection(address) as first, socket.create_connection(address) as equal:
+            for connection in (first, equal):
+                connection.sendall(f"GET {LINK} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert engine.started.wait(5.0)
+            began = time.monotonic()
+            response = client.get(OTHER_LINK)
+            assert time.monotonic() - began < 1.0
+            assert response.status_code == 503
+            assert response.json()["type"] == "urn:neurocity:problem:overloaded"
+            assert int(response.headers["retry-after"]) >= 1
+            assert client.get("/livez").status_code == 200
+            first.close()
+            assert not engine.cancelled.wait(0.2)
+        assert engine.cancelled.wait(5.0)
+        engine.hangs = False
+        wait_for(lambda: client.get(OTHER_LINK).status_code == 200)
 
 
 def test_a_given_engine_stays_its_owners(engine):

@@ -1,19 +1,25 @@
 """The render service without HTTP: pictures, radii, deadline and cancellation."""
 
 import asyncio
+import gc
 import io
 import time
+import weakref
+from dataclasses import replace
 
 import analytic_scene
 import numpy as np
 import pytest
 
-from neurocity.errors import DeadlineExceededError, EngineError, SceneNotFoundError
+from neurocity.errors import CameraError, DeadlineExceededError, EngineError, SceneNotFoundError
+from neurocity.lenses import Lens
+from neurocity.light import Light
 from serving.engines.base import EngineOptions
 from serving.engines.onnxruntime_engine import OnnxRuntimeEngine
+from serving.render.admission import Budget, OverloadedError
 from serving.render.cancel import Cancel, RenderCancelledError
 from serving.render.options import Limits, RenderOptions, RequestError
-from serving.render.service import PictureRequest, RenderService
+from serving.render.service import Picture, PictureRequest, RenderService
 
 LIMITS = Limits(max_pixels=1000, max_side=100)
 ENDLESS = 10**12
@@ -27,25 +33,26 @@ def repository(tmp_path_factory):
     return analytic_scene.write_repository(repository, "onnx", scene="endless", idle_loops=ENDLESS)
 
 
-def with_service(repository, use):
+def with_service(repository, use, budget=None):
     """The result of `use(service)` on an engine of that repository."""
 
     async def session():
         engine = await OnnxRuntimeEngine.open(EngineOptions(repository=repository, threads=1))
         try:
-            return await use(RenderService(engine, LIMITS))
+            return await use(RenderService(engine, LIMITS, budget))
         finally:
             await engine.close()
 
     return asyncio.run(session())
 
 
-def request(scene=analytic_scene.SCENE, camera=None, **options):
+def request(scene=analytic_scene.SCENE, camera=None, client="", **options):
     """A request for exact numbers, unless another format is wanted."""
     return PictureRequest(
         scene=scene,
         camera=camera or analytic_scene.camera(),
         options=RenderOptions(**{"format": "npy", **options}),
+        client=client,
     )
 
 
@@ -124,3 +131,129 @@ def test_cancel_passes_results_and_errors():
     assert asyncio.run(Cancel().run(work())) == 7
     with pytest.raises(EngineError, match="broken"):
         asyncio.run(Cancel().run(fails()))
+
+
+def test_a_picture_in_tiles_is_the_picture(repository, monkeypatch):
+    """In many tiles, of which two are on their way, and beside others; to the bit."""
+    monkeypatch.setattr("serving.render.cost.LEAST_TILE_PIXELS", 1)
+    monkeypatch.setattr("serving.render.cost.TILE_SECONDS", 1e-9)
+    monkeypatch.setattr("serving.render.cost.CALL_SHARE", 10**6)
+    cameras = [analytic_scene.camera(24, height) for height in (16, 17, 23)]
+
+    async def use(service):
+        wanted = [request(camera=camera, output="depth") for camera in cameras]
+        pictures = await asyncio.gather(*(service.render(item, Cancel()) for item in wanted))
+        engine = service._engine
+        lights = [await engine.render(analytic_scene.SCENE, camera.rays(), None) for camera in cameras]
+        assert service.reserved_seconds() == 0.0
+        return pictures, lights
+
+    pictures, lights = with_service(repository, use)
+    for picture, light, camera in zip(pictures, lights, cameras, strict=True):
+        expected = light.depth.reshape(camera.height, camera.width)
+        np.testing.assert_array_equal(np.load(io.BytesIO(picture.image.data)), expected)
+
+
+def test_equal_pictures_are_made_once_and_kept(repository):
+    async def use(service):
+        made = await asyncio.gather(*(service.render(request(), Cancel()) for _ in range(20)))
+        made.append(await service.render(request(client="somebody else"), Cancel()))
+        other = await service.render(request(format="png"), Cancel())
+        return {id(picture) for picture in made}, id(other)
+
+    same, other = with_service(repository, use)
+    assert len(same) == 1
+    assert other not in same
+
+
+def test_failures_are_not_kept(repository):
+    async def use(service):
+        for _ in range(2):
+            with pytest.raises(DeadlineExceededError):
+                await service.render(request("endless"), Cancel.after(0.1))
+        assert service.reserved_seconds() == 0.0
+
+    with_service(repository, use)
+
+
+def test_a_burst_reserves_no_more_than_the_budget_and_the_rest_is_refused_at_once(repository):
+    """In one tick, before anything was rendered."""
+    budget = Budget(queue_seconds=1e-3)  # a picture of 384 pixels is taken for 0.4 ms until one was rendered
+
+    async def use(service):
+        cameras = [analytic_scene.camera(24, 16, 30.0 + number) for number in range(100)]
+        tasks = [asyncio.create_task(service.render(request(camera=c), Cancel())) for c in cameras]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        reserved = service.reserved_seconds()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return reserved, results
+
+    reserved, results = with_service(repository, use, budget)
+    refused = [result for result in results if isinstance(result, OverloadedError)]
+    assert 0 < reserved <= budget.queue_seconds
+    assert 90 < len(refused) < 100
+    assert all(isinstance(result, Picture | OverloadedError) for result in results)
+
+
+def test_who_leaves_gives_back_what_was_reserved(repository):
+    async def use(service):
+        cancels = [Cancel() for _ in range(5)]
+        cameras = [analytic_scene.camera(24, 16, 30.0 + number) for number in range(5)]
+        tasks = [
+            asyncio.create_task(service.render(request("endless", camera), cancel))
+            for camera, cancel in zip(cameras, cancels, strict=True)
+        ]
+        await asyncio.sleep(0.1)
+        assert service.reserved_seconds() > 0
+        for cancel in cancels:
+            cancel.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, RenderCancelledError) for result in results)
+        await service.render(request(), Cancel.after(5.0))
+        return service.reserved_seconds()
+
+    assert with_service(repository, use) == 0.0
+
+
+def test_a_picture_whose_camera_cannot_be_placed_reserves_nothing(repository):
+    """As one whose turn comes, and fails there."""
+    blind = replace(analytic_scene.camera(), lens=Lens("OPENCV", (-0.9, 0.0, 0.0, 0.0, 0.0)), fl_x=3.0)
+
+    async def use(service):
+        with pytest.raises(CameraError, match="no ray"):
+            await service.render(request(camera=blind), Cancel())
+        return service.reserved_seconds()
+
+    assert with_service(repository, use) == 0.0
+
+
+def test_pictures_that_nobody_waits_for_leave_no_memory(repository, monkeypatch):
+    """Without the garbage collector, in the middle of their tiles."""
+    monkeypatch.setattr("serving.render.cost.LEAST_TILE_PIXELS", 100)
+    wholes = []
+    empty = Light.empty.__func__
+
+    def watched(cls, rays):
+        light = empty(cls, rays)
+        if rays > 500:
+            wholes.append(weakref.ref(light.rgb))
+        return light
+
+    monkeypatch.setattr(Light, "empty", classmethod(watched))
+
+    async def use(service):
+        for number in range(8):
+            cancel = Cancel()
+            asyncio.get_running_loop().call_later(0.05, cancel.cancel)
+            with pytest.raises(RenderCancelledError):
+                await service.render(request("endless", analytic_scene.camera(30, 30, 30 + number)), cancel)
+            await asyncio.sleep(0.02)
+        return [whole() is None for whole in wholes]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert with_service(repository, use) == [True] * 8
+    finally:
+        gc.enable()

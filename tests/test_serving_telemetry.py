@@ -118,7 +118,7 @@ def test_metrics_count_answers_and_pictures(client, engine):
         assert client.get(LINK).status_code == 200
     client.head("/livez")
     engine.failure = EngineUnavailableError("gone")
-    client.get(LINK)
+    client.get(f"{LINK}&fov=40")
     with socket.create_connection((client.base_url.host, client.base_url.port), timeout=5) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
         assert b" 400 " in connection.recv(100)
@@ -130,8 +130,11 @@ def test_metrics_count_answers_and_pictures(client, engine):
     assert found["http_requests_total", render, "GET", "503"] == 1
     assert found["http_requests_total", "/livez", "HEAD", "200"] == 1
     assert found["http_request_duration_seconds_count", render, "GET"] == 4
-    assert found["neurocity_pixels_total", "scripted", "sphere"] == 3 * 16
-    assert found["neurocity_render_seconds_count", "scripted", "sphere", "compute"] == 3
+    # Three were asked for, and are one picture.
+    assert found["neurocity_pixels_total", "scripted", "sphere"] == 16
+    for stage in ("queue", "compute", "encode"):
+        assert found["neurocity_render_seconds_count", "scripted", "sphere", stage] == 1
+    assert found["neurocity_queue_seconds_estimated",] == 0
     assert found["http_active_requests",] == 1  # the one that asks
     assert found["neurocity_rejected_total", "engine-unavailable"] == 1
     assert ("process_resident_memory_bytes",) in found

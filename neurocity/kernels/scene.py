@@ -11,8 +11,9 @@ import numpy as np
 from neurocity.cameras import Rays
 from neurocity.errors import ManifestError
 from neurocity.kernels.rays import LightPointers, RayPointers
-from neurocity.kernels.work import Work, available_threads
+from neurocity.kernels.work import Work
 from neurocity.light import Light
+from neurocity.resources import available_processors
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def open_scene(data: SceneData) -> KernelScene:
 def render_rays(
     scene: KernelScene, rays: Rays, *, threads: int = 0, work: Work | None = None
 ) -> Light | None:
-    """The light of float32 rays; None if `work` stopped it. threads: 0 for one a core of this process."""
+    """The light of float32 rays; None if `work` stopped it. threads: 0 for one a processor it may use."""
     light = Light.empty(len(rays))
     whole = Rays(*map(np.ascontiguousarray, rays.arrays()), width=rays.width)
-    done = scene.render(whole, light, threads=threads or available_threads(), work=work)
+    done = scene.render(whole, light, threads=threads or available_processors(), work=work)
     return light if done else None

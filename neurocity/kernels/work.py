@@ -12,6 +12,7 @@ from functools import cache
 
 from neurocity.errors import EngineError
 from neurocity.kernels.library import function
+from neurocity.resources import available_processors
 
 STOPPED = 1
 _FAILURES = {-1: "out of memory", -2: "an argument is not what the kernel takes"}
@@ -46,11 +47,6 @@ def call(
     return STOPPED not in statuses
 
 
-def available_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _on_threads(run: Callable[[], int], others: int) -> list[int]:
     futures = [_pool().submit(run) for _ in range(others)]
     statuses = [run()]
@@ -60,7 +56,7 @@ def _on_threads(run: Callable[[], int], others: int) -> list[int]:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(available_threads(), thread_name_prefix="kernels")
+    return ThreadPoolExecutor(available_processors(), thread_name_prefix="kernels")
 
 
 # A forked process has none of its parent's threads.

@@ -5,7 +5,7 @@ that has not got the device or whose package is not installed; the reason that `
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Self, cast
 
 from neurocity.cameras import Rays
@@ -29,6 +29,7 @@ class AutoEngine:
 
     def __init__(self, engines: Mapping[str, InProcessEngine], choices: Mapping[str, Served]) -> None:
         self._engines = engines
+        self.calls_at_once = max(engine.calls_at_once for engine in engines.values())
         self._choices = choices
         self._manifests = {scene: engines[choices[scene].engine].scenes()[scene] for scene in choices}
 
@@ -67,9 +68,9 @@ class AutoEngine:
         find_scene(self._manifests, scene)
         return await self._engines[self._choices[scene].engine].render(scene, rays, deadline)
 
-    async def ready(self) -> None:
+    async def ready(self, scenes: Collection[str] | None = None) -> None:
         """See `Engine.ready`."""
-        await render_canaries(self)
+        await render_canaries(self, scenes)
 
     async def close(self) -> None:
         """See `Engine.close`."""

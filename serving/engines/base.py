@@ -9,7 +9,7 @@ One conformance suite (`tests/test_every_engine.py`) runs on all engines.
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -39,10 +39,10 @@ class EngineOptions(BaseModel):
     """Where in-process engines compute; an absent device is an error, never a fallback."""
 
     threads: int = Field(default=0, ge=0)
-    """Threads inside one call of an in-process engine; 0 lets its library choose."""
+    """Threads inside one call of an in-process engine; 0 for one a processor that the process may use."""
 
     concurrent_calls: int = Field(default=1, ge=1)
-    """Calls that an in-process engine runs at the same time; further ones wait in order."""
+    """Calls that an in-process engine runs at the same time; further ones wait."""
 
 
 class Served(NamedTuple):
@@ -57,10 +57,12 @@ class Engine(Protocol):
 
     name: of the engine in `ENGINES`.
     formats: export formats that it renders, the preferred first. An engine in this process opens that alone.
+    calls_at_once: calls of `render` that are worth having under way at the same time.
     """
 
     name: str
     formats: tuple[str, ...]
+    calls_at_once: int
 
     @classmethod
     async def open(cls, options: EngineOptions) -> "Engine":
@@ -94,8 +96,11 @@ class Engine(Protocol):
         finite outputs of the right shapes.
         """
 
-    async def ready(self) -> None:
-        """Return when each scene has rendered a ray just now; raises EngineUnavailableError otherwise."""
+    async def ready(self, scenes: Collection[str] | None = None) -> None:
+        """Return when each of these scenes, by default all, has rendered a ray just now.
+
+        Raises EngineUnavailableError otherwise.
+        """
 
     async def close(self) -> None:
         """Release threads, sessions and connections. The engine cannot be used afterwards."""

@@ -37,6 +37,7 @@ class InProcessEngine(ABC):
     def __init__(self, versions: Mapping[str, Version], options: EngineOptions) -> None:
         self._manifests = {scene: version.manifest for scene, version in versions.items()}
         self._programs = {scene: self._open(version, options) for scene, version in versions.items()}
+        self.calls_at_once = options.concurrent_calls
         self._threads = ThreadPoolExecutor(options.concurrent_calls, thread_name_prefix=self.name)
 
     @abstractmethod
@@ -89,9 +90,9 @@ class InProcessEngine(ABC):
         inputs = graph_inputs(manifest, rays)
         return await render_in_tiles(render_tile, inputs, len(rays) if whole else manifest.rays_per_call)
 
-    async def ready(self) -> None:
+    async def ready(self, scenes: Collection[str] | None = None) -> None:
         """See `Engine.ready`."""
-        await render_canaries(self)
+        await render_canaries(self, scenes)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -116,16 +117,17 @@ class InProcessEngine(ABC):
         """
         left = seconds_left(deadline)
         future = self._threads.submit(call)
+        result = asyncio.wrap_future(future)
+        result.add_done_callback(_look_at)
         try:
-            async with asyncio.timeout(left) as limit:
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            if limit.expired():
-                raise DeadlineExceededError("the render did not end before its deadline") from None
-            raise
+            # No `asyncio.timeout`: it holds its task, and so an ended render's arrays.
+            done, _ = await asyncio.wait({result}, timeout=left)
         finally:
             if not future.done() and not future.cancel() and abandon is not None:
                 abandon()
+        if not done:
+            raise DeadlineExceededError("the render did not end before its deadline")
+        return result.result()
 
     def _checked(self, scene: str, inputs: Inputs, call: Call) -> Light:
         try:
@@ -133,6 +135,12 @@ class InProcessEngine(ABC):
         except Exception as error:  # an artefact may raise anything
             raise EngineError(f"scene {scene!r}: {self.library} failed: {error}") from error
         return check_light(scene, len(next(iter(inputs.values()))), light)
+
+
+def _look_at(result: "asyncio.Future[Light]") -> None:
+    """Ask for a failure, so that asyncio does not report one of a call that was abandoned."""
+    if not result.cancelled():
+        result.exception()
 
 
 def find_versions(repository: Path, format_name: str, precision: str) -> dict[str, Version]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import numpy as np
 
@@ -60,6 +60,9 @@ async def render_in_tiles(
             for target, values in zip(whole, part, strict=True):
                 target[tile] = values
 
+    if at_once == 1:
+        await work()
+        return whole
     try:
         async with asyncio.TaskGroup() as workers:
             for _ in range(at_once):
@@ -86,12 +89,14 @@ def check_light(scene: str, rays: int, light: Light) -> Light:
     return light
 
 
-async def render_canaries(engine: Engine) -> None:
-    """Render a ray of each scene: what only says that it is ready is not believed.
+async def render_canaries(engine: Engine, scenes: Collection[str] | None = None) -> None:
+    """Render a ray of each of these scenes, by default of all: what says that it is ready is not believed.
 
     Raises EngineUnavailableError for the first scene that fails.
     """
     for scene, manifest in engine.scenes().items():
+        if scenes is not None and scene not in scenes:
+            continue
         try:
             await engine.render(scene, canary_ray(manifest), time.monotonic() + CANARY_TIMEOUT_SECONDS)
         except EngineError as error:

@@ -8,6 +8,7 @@ from typing import Any
 from neurocity.errors import MissingDependencyError
 from neurocity.light import Float32
 from neurocity.model_repository import Version
+from neurocity.resources import available_processors
 from serving.engines.base import EngineOptions
 from serving.engines.in_process import Call, InProcessEngine
 from serving.engines.rays import Inputs
@@ -23,8 +24,7 @@ class TorchScriptEngine(InProcessEngine):
     def __init__(self, versions: Mapping[str, Version], options: EngineOptions) -> None:
         self._torch = import_torch(options.device)
         self._device = options.device
-        if options.threads:
-            self._torch.set_num_threads(options.threads)
+        self._torch.set_num_threads(options.threads or available_processors())
         super().__init__(versions, options)
 
     def load(self, version: Version, options: EngineOptions) -> Any:

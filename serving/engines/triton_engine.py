@@ -11,7 +11,7 @@ begins again with the one that took its place, so that no picture mixes two; new
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ class TritonEngine:
         self._url = url
         self._client = client
         self._take(models)
+        self.calls_at_once = max(model.window for model in models.values())
 
     @classmethod
     async def open(cls, options: EngineOptions) -> "TritonEngine":
@@ -72,10 +73,10 @@ class TritonEngine:
                 if model.version == before.version:
                     raise
 
-    async def ready(self) -> None:
+    async def ready(self, scenes: Collection[str] | None = None) -> None:
         """See `Engine.ready`; the server is asked first what it has now."""
         await self._refresh()
-        await render_canaries(self)
+        await render_canaries(self, scenes)
 
     async def close(self) -> None:
         """See `Engine.close`."""

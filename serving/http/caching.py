@@ -4,36 +4,27 @@ A picture follows from its request, the artefact and the program, so its tag is 
 """
 
 import hashlib
-import struct
 from importlib.metadata import version
 
 import numpy as np
 from fastapi import Request, Response
 
-from neurocity.cameras import Camera
 from neurocity.contract import SceneManifest
 from serving.render.images import MEDIA_TYPES
-from serving.render.options import RenderOptions
 from serving.scope import API_KEY, HEAD_ONLY
 
 _PROGRAM = f"neurocity {version('neurocity')} pillow {version('pillow')} numpy {np.__version__}"
 
 
-def picture_etag(manifest: SceneManifest, engine: str, camera: Camera, options: RenderOptions) -> str:
-    """The strong ETag of a picture: equal for requests that give the same bytes, in whatever form they came.
+def picture_etag(manifest: SceneManifest, engine: str, key: str) -> str:
+    """The strong ETag of the picture of that `picture_key`.
 
-    Artefact, engine and program stand in it, since another one may round the last bit of a pixel otherwise;
-    so do the scene's own facts, which the artefact's digest does not cover.
+    Engine and program stand in it, since another one may round the last bit of a pixel otherwise; so do the
+    scene's own facts, which the key does not cover.
     """
     info = manifest.info
-    facts = (_PROGRAM, engine, manifest.artefact.sha256, manifest.version, info.background, info.origin)
-    lens = camera.lens.model, camera.lens.params
-    asked = (options.output, options.format, options.background, options.quality, lens)
-    digest = hashlib.sha256(repr((facts, asked)).encode())
-    numbers = camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy
-    digest.update(struct.pack("<2q4d", *numbers))
-    digest.update((camera.camera_to_world + 0.0).tobytes())  # -0.0 and 0.0 are one place
-    return f'"{digest.hexdigest()[:32]}"'
+    facts = (_PROGRAM, engine, info.background, info.origin, key)
+    return f'"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}"'
 
 
 def cache_headers(request: Request, etag: str, cache_control: str) -> dict[str, str]:

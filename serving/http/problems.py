@@ -17,6 +17,7 @@ from serving.errors import (
     MalformedBodyError,
     Status,
     UnsupportedMediaTypeError,
+    retry_after_seconds,
     status_of,
 )
 from serving.http.fields import path_of
@@ -66,7 +67,7 @@ async def _known_problem(request: Request, error: Exception) -> Response:
         return _response(request, status, detail, [FieldError(field=error.field, message=detail)])
     if status.code >= INTERNAL_ERROR.code:
         log.warning("problem=%s detail=%r", status.slug, detail)
-    seconds = status.retry_after_seconds
+    seconds = retry_after_seconds(error)
     headers = None if seconds is None else {"Retry-After": str(seconds)}
     return _response(request, status, status.public_detail or detail, headers=headers)
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from neurocity.errors import (
     CameraError,
     DeadlineExceededError,
     EngineError,
-    EngineUnavailableError,
     SceneNotFoundError,
 )
 from serving.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
@@ -20,9 +19,12 @@ from serving.http.fields import in_body
 from serving.http.problems import problem_responses
 from serving.http.query import Extension, RenderQuery
 from serving.http.schemas import EXAMPLES, RenderRequest
+from serving.render.admission import OverloadedError
 from serving.render.cancel import Cancel
 from serving.render.images import MEDIA_TYPES
+from serving.render.picture_key import picture_key
 from serving.render.service import PictureRequest
+from serving.scope import client_of
 from serving.state import Gateway, GatewayOfApp
 
 IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -45,10 +47,21 @@ IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
         SceneNotFoundError,
         RequestValidationError,
         EngineError,
-        EngineUnavailableError,
+        OverloadedError,
         DeadlineExceededError,
     ),
 }
+
+RequestTimeout = Annotated[
+    float | None,
+    Header(
+        alias="X-Request-Timeout",
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that the client waits; what cannot be made in time is refused at once.",
+    ),
+]
+"""The type of a route's parameter that receives the client's own deadline."""
 
 router = APIRouter(prefix="/v1/scenes", tags=["render"])
 
@@ -68,9 +81,13 @@ async def render(
     ],
     request: Request,
     gateway: GatewayOfApp,
+    timeout: RequestTimeout = None,
 ) -> Response:
     """An image of the scene from the camera in the body."""
-    return await _answer(gateway, request, scene, body, lambda name: in_body(name, body, body.camera))
+    patience = _patience(gateway, timeout)
+    return await _answer(
+        gateway, request, scene, body, patience, lambda name: in_body(name, body, body.camera)
+    )
 
 
 @router.get(
@@ -85,35 +102,47 @@ async def render_link(
     query: Annotated[RenderQuery, Query()],
     request: Request,
     gateway: GatewayOfApp,
+    timeout: RequestTimeout = None,
 ) -> Response:
     """The same as the POST form with a `look_at` camera, as a link."""
     gateway.service.scene(scene)  # that a scene is unknown is said before what else is wrong
     wanted = query.to_request(extension)
-    return await _answer(gateway, request, scene, wanted, lambda name: query.parameter(("camera", name)))
+    patience = _patience(gateway, timeout)
+    return await _answer(
+        gateway, request, scene, wanted, patience, lambda name: query.parameter(("camera", name))
+    )
+
+
+def _patience(gateway: Gateway, timeout: float | None) -> float:
+    """Seconds that a render may take: the client's own, if they are fewer than the gateway's."""
+    longest = gateway.settings.render_timeout_seconds
+    return longest if timeout is None else min(timeout, longest)
 
 
 async def _answer(
-    gateway: Gateway, request: Request, scene: str, wanted: RenderRequest, locate: Callable[[str], str]
+    gateway: Gateway,
+    request: Request,
+    scene: str,
+    wanted: RenderRequest,
+    patience: float,
+    locate: Callable[[str], str],
 ) -> Response:
     """The image as an HTTP response; `locate` tells what the client calls a field of the camera."""
     manifest = gateway.service.check(scene, wanted.width, wanted.height)
     try:
         camera = wanted.camera.to_camera(wanted.width, wanted.height, manifest.info.up)
-        served = gateway.service.served_by(scene).engine
         options = wanted.to_options()
-        kept = cache_headers(
-            request, picture_etag(manifest, served, camera, options), gateway.settings.cache_control
-        )
+        served = gateway.service.served_by(scene).engine
+        etag = picture_etag(manifest, served, picture_key(manifest, camera, options))
+        kept = cache_headers(request, etag, gateway.settings.cache_control)
         if known := answer_without_render(request, options.format, manifest.version, kept):
             return known
-        cancel = Cancel.after(gateway.settings.render_timeout_seconds)
-        picture = PictureRequest(scene=scene, camera=camera, options=options)
+        cancel = Cancel.after(patience)
+        picture = PictureRequest(scene=scene, camera=camera, options=options, client=client_of(request.scope))
         async with cancelled_on_disconnect(request.receive, cancel):
             made = await gateway.service.render(picture, cancel)
     except CameraError as error:
         raise CameraError(str(error), locate(error.field)) from None
-    pixels = camera.width * camera.height
-    gateway.metrics.made(scene, served, pixels, {"compute": made.render_ms, "encode": made.encode_ms})
     headers = {
         **kept,
         "X-Scene-Version": str(made.scene_version),

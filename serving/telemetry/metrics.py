@@ -56,10 +56,10 @@ class Metrics:
         """Count an answer that is a problem, or a connection that was refused; reason: the problem's slug."""
         self._rejected(reason).inc()
 
-    def made(self, scene: str, engine: str, pixels: int, milliseconds: dict[str, float]) -> None:
-        """Count a picture of that many pixels; milliseconds: stage (compute, encode) -> the time it took."""
-        for stage, took in milliseconds.items():
-            self._stages(scene, engine, stage).observe(took / 1e3)
+    def made(self, scene: str, engine: str, pixels: int, seconds: dict[str, float]) -> None:
+        """Count a picture of that many pixels; seconds: stage (queue, compute, encode) -> its time."""
+        for stage, took in seconds.items():
+            self._stages(scene, engine, stage).observe(took)
         self._pixels(scene, engine).inc(pixels)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Callable[..., Counter]:

@@ -1,0 +1,172 @@
+"""How much work the gateway takes on: seconds of the engine, and bytes, reserved in the step that looks.
+
+Each class of size (see `turns`) has a budget of seconds for what runs and what waits. A client may have up to
+`SHARE` times what is free of it (dynamic thresholds: Choudhury and Hahne 1998), so that one that floods never
+takes the place of others. An empty class takes anything.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from itertools import count
+
+from neurocity.errors import DeadlineExceededError, NeuroCityError
+from serving.render.turns import CLASSES, Place
+
+SHARE = 2.0
+"""One client alone may have two thirds of a budget, two clients four fifths together."""
+
+BYTES_PER_PIXEL = 64
+"""What a picture takes while it is made and encoded: 53 to 57 were measured, by the format."""
+
+
+class OverloadedError(NeuroCityError):
+    """The gateway has as much work as it takes on; the same request will be met later.
+
+    retry_after_seconds: when there will be room for it, about.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = max(1, math.ceil(retry_after_seconds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a gateway takes on.
+
+    queue_seconds: of the engine's work, running or waiting, in each class of size.
+    memory_bytes: for pictures that are being made. cache_bytes: for encoded pictures.
+    """
+
+    queue_seconds: float = 3.0
+    memory_bytes: int = 2**30
+    cache_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A picture that somebody asks for: whose, its class, its pixels and the seconds that it will take.
+
+    certain: whether the seconds were measured lately.
+    """
+
+    client: Hashable
+    size_class: int
+    pixels: int
+    seconds: float
+    certain: bool
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return self.pixels * BYTES_PER_PIXEL
+
+
+class Reservation:
+    """A share of the budget, until `release`. seconds: what is left of it."""
+
+    def __init__(self, admission: "Admission", work: Work, number: int) -> None:
+        self.place = Place(work.size_class, work.client, number)
+        self._admission = admission
+        self.seconds, self._bytes = work.seconds, work.bytes
+
+    def done(self, seconds: float) -> None:
+        """Give back what a finished tile has taken."""
+        given = min(seconds, self.seconds)
+        self.seconds -= given
+        self._admission.give_back(self.place, given, 0)
+
+    def release(self) -> None:
+        """Give back what is left; later calls do nothing."""
+        self._admission.give_back(self.place, self.seconds, self._bytes)
+        self.seconds, self._bytes = 0.0, 0
+
+
+class Admission:
+    """Reserves work within a budget. Used from one event loop.
+
+    at_once: tiles that the engine renders at the same time.
+    """
+
+    def __init__(self, budget: Budget, at_once: int) -> None:
+        self._budget = budget
+        self._at_once = at_once
+        self._seconds: list[defaultdict[Hashable, float]] = [defaultdict(float) for _ in range(CLASSES)]
+        self._bytes = 0
+        self._numbers = count()
+
+    def reserved_seconds(self) -> float:
+        """Work that is running or waiting."""
+        return sum(self._total(number) for number in range(CLASSES))
+
+    def reserve(self, work: Work, seconds_left: float | None) -> Reservation:
+        """A share for the work, at once. seconds_left: until its deadline, or None.
+
+        Raises OverloadedError when it must come again later, and DeadlineExceededError when it takes longer
+        than its deadline allows even alone.
+        """
+        self._check_room(work)
+        self._check_deadline(work, seconds_left)
+        if self._bytes and self._bytes + work.bytes > self._budget.memory_bytes:
+            wait = self._wait(self._total(work.size_class), work.size_class)
+            raise OverloadedError(
+                f"pictures under way take {self._bytes // 2**20} MiB, this one {work.bytes // 2**20} more; "
+                f"the limit is {self._budget.memory_bytes // 2**20}",
+                wait,
+            )
+        self._seconds[work.size_class][work.client] += work.seconds
+        self._bytes += work.bytes
+        return Reservation(self, work, next(self._numbers))
+
+    def give_back(self, place: Place, seconds: float, size: int) -> None:
+        """For `Reservation` alone."""
+        clients = self._seconds[place.size_class]
+        clients[place.client] -= seconds
+        if clients[place.client] < 1e-9:  # what rounding leaves
+            del clients[place.client]
+        self._bytes -= size
+
+    def _check_room(self, work: Work) -> None:
+        """Raise OverloadedError unless the class is empty, or the client's part of what is free is enough."""
+        total = self._total(work.size_class)
+        mine = self._seconds[work.size_class].get(work.client, 0.0)
+        free = self._budget.queue_seconds - total
+        if total and (mine + work.seconds > SHARE * free or work.seconds > free):
+            # All shrink alike while they are rendered: down to this total, it would have been admitted.
+            enough = (SHARE * self._budget.queue_seconds - work.seconds) / (SHARE + mine / total)
+            enough = max(0.0, min(enough, self._budget.queue_seconds - work.seconds))
+            wait = self._wait(total - enough, work.size_class)
+            raise OverloadedError(
+                f"the gateway has {total:.1f} s of such work, of which {mine:.1f} s are this client's; "
+                f"there is no room for {work.seconds:.2g} s more before {max(1, math.ceil(wait))} s",
+                wait,
+            )
+
+    def _check_deadline(self, work: Work, seconds_left: float | None) -> None:
+        if seconds_left is None:
+            return
+        own = work.seconds / self._at_once if work.certain else 0.0
+        if own > seconds_left:
+            raise DeadlineExceededError(
+                f"{work.pixels} pixels takes {own:.1f} s, its deadline leaves {seconds_left:.1f} s; "
+                "ask for fewer pixels or give it more time"
+            )
+        clients = self._seconds[work.size_class]
+        share = clients.get(work.client, 0.0) + work.seconds
+        before = sum(min(other, share) for client, other in clients.items() if client != work.client)
+        wait = self._wait(before + clients.get(work.client, 0.0), work.size_class)
+        if wait + own > seconds_left:
+            raise OverloadedError(
+                f"the picture's turn would end in {wait + own:.1f} s, its deadline leaves {seconds_left:.1f}",
+                wait + own - seconds_left,
+            )
+
+    def _total(self, size_class: int) -> float:
+        return sum(self._seconds[size_class].values())
+
+    def _wait(self, seconds: float, size_class: int) -> float:
+        """How long the engine takes for so much work of a class, beside the other classes."""
+        others = sum(bool(clients) for number, clients in enumerate(self._seconds) if number != size_class)
+        return seconds * (1 + others) / self._at_once

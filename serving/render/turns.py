@@ -1,0 +1,155 @@
+"""Whose tile the engine renders next.
+
+Pictures are in three classes of size. The classes with waiting tiles take turns by time, so that a small
+picture never waits for more than a tile of a large one, and a large one never for all small ones. Inside a
+class, clients take turns by time (start-time fair queueing: Goyal, Vin and Cheng 1996), and one that waits
+for a single picture, as people do, has a larger share. Inside a client's class, the picture that was asked
+for first is finished first, so that few are under way.
+"""
+
+import asyncio
+import heapq
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+CLASS_TILES = (1, 16)
+"""The most tiles of a picture of the first class and of the second; the third has the others."""
+
+CLASSES = len(CLASS_TILES) + 1
+
+SINGLE_SHARE = 8.0
+"""The share of a client that waits for one picture, in shares of one that waits for several."""
+
+
+def size_class(tiles: int) -> int:
+    """The class of a picture of so many tiles."""
+    return bisect_left(CLASS_TILES, tiles)
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the tiles of one picture wait. number: of the picture, in the order of asking."""
+
+    size_class: int
+    client: Hashable
+    number: int
+
+
+_Entry = tuple[int, int, float, "asyncio.Future[None]"]
+"""Sorts what waits in one flow: number of the picture, number of the entry; then seconds, and who is told."""
+
+
+@dataclass
+class _Flow:
+    """What waits of one client, and the engine's seconds that it was given, on the scale of its rivals."""
+
+    given: float = 0.0
+    waiting: list[_Entry] = field(default_factory=list)
+
+
+class _FairQueue:
+    """Flows of which the one that was given least is the next."""
+
+    def __init__(self) -> None:
+        self._flows: dict[Hashable, _Flow] = {}
+        self._now = 0.0
+        self.waiting = 0
+
+    def add(self, key: Hashable, entry: _Entry) -> None:
+        flow = self._flows.setdefault(key, _Flow())
+        if not flow.waiting:  # who was away does not catch up
+            flow.given = max(flow.given, self._now)
+        heapq.heappush(flow.waiting, entry)
+        self.waiting += 1
+
+    def discard(self, key: Hashable, entry: _Entry) -> None:
+        """Take out what nobody waits for any more."""
+        waiting = self._flows[key].waiting
+        waiting.remove(entry)
+        heapq.heapify(waiting)
+        self.waiting -= 1
+        self._forget()
+
+    def pop(self) -> _Entry:
+        """What is next, charged to its flow."""
+        waiting = [flow for flow in self._flows.values() if flow.waiting]
+        flow = min(waiting, key=lambda flow: flow.given)
+        entry = heapq.heappop(flow.waiting)
+        self.waiting -= 1
+        self._now = flow.given
+        several = any(other[0] != entry[0] for other in flow.waiting)
+        flow.given += entry[2] if several else entry[2] / SINGLE_SHARE
+        self._forget()
+        return entry
+
+    def _forget(self) -> None:
+        """Drop flows that would come back as new ones, so that they do not become ever more."""
+        if not self.waiting:
+            self._now = max(flow.given for flow in self._flows.values())
+        self._flows = {
+            key: flow for key, flow in self._flows.items() if flow.waiting or flow.given > self._now
+        }
+
+
+class Turns:
+    """Gives out `at_once` turns at the same time; see the module's text. Used from one event loop."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = at_once
+        self._queues = [_FairQueue() for _ in range(CLASSES)]
+        self._given = [0.0] * CLASSES
+        self._now = 0.0
+        self._entries = count()
+
+    @asynccontextmanager
+    async def turn(self, place: Place, seconds: float) -> AsyncIterator[None]:
+        """Inside the `async with`, it is this picture's turn. seconds: that the turn takes, about.
+
+        Who is cancelled while it waits has left the queue.
+        """
+        await self._take(place, seconds)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def waiting(self) -> int:
+        """Tiles that wait."""
+        return sum(queue.waiting for queue in self._queues)
+
+    async def _take(self, place: Place, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        number, queue = place.size_class, self._queues[place.size_class]
+        if not queue.waiting:
+            self._given[number] = max(self._given[number], self._now)
+        entry = (place.number, next(self._entries), seconds, future)
+        queue.add(place.client, entry)
+        self._hand_out()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                queue.discard(place.client, entry)
+            else:  # it was given a turn in the same moment
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        self._free += 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._free:
+            waiting = [number for number, queue in enumerate(self._queues) if queue.waiting]
+            if not waiting:
+                return
+            number = min(waiting, key=self._given.__getitem__)
+            *_, seconds, future = self._queues[number].pop()
+            self._now = self._given[number]
+            self._given[number] += seconds
+            if not future.done():  # else it has left, in this moment
+                self._free -= 1
+                future.set_result(None)

@@ -1,0 +1,143 @@
+"""What is taken on: seconds and bytes, reserved in the step that looks; when others may come again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurocity.errors import DeadlineExceededError
+from serving.render.admission import BYTES_PER_PIXEL, Admission, Budget, OverloadedError, Work
+
+BUDGET = Budget(queue_seconds=3.0, memory_bytes=2**20)
+
+
+def work(seconds=0.1, client="a", size_class=0, pixels=10, certain=True):
+    return Work(client=client, size_class=size_class, pixels=pixels, seconds=seconds, certain=certain)
+
+
+def admitted(admission, **changes):
+    """How many equal pieces of work are taken on at once, and the error of the next."""
+    for number in range(10_000):
+        try:
+            admission.reserve(work(**changes), None)
+        except OverloadedError as error:
+            return number, error
+    raise AssertionError("all were taken on")
+
+
+def test_a_burst_of_one_client_never_reserves_more_than_its_part():
+    admission = Admission(BUDGET, 1)
+    number, _ = admitted(admission, seconds=0.03)
+    assert admission.reserved_seconds() == pytest.approx(0.03 * number)
+    assert 0.6 * BUDGET.queue_seconds < admission.reserved_seconds() <= 2 / 3 * BUDGET.queue_seconds + 0.03
+
+
+def test_there_is_room_for_others_beside_one_that_floods():
+    admission = Admission(BUDGET, 1)
+    admitted(admission, seconds=0.03)
+    assert admitted(admission, seconds=0.03, client="b")[0] > 10
+    assert admitted(admission, seconds=0.03, client="c")[0] > 3
+    assert admission.reserved_seconds() <= BUDGET.queue_seconds
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.floats(1e-4, 2.9)), max_size=60))
+def test_no_class_reserves_more_than_the_budget(asked):
+    """But for a picture that is alone in its class, and with all given back nothing is left."""
+    admission = Admission(BUDGET, 1)
+    taken, refused = [], []
+    for client, size_class, seconds in asked:
+        try:
+            taken.append(admission.reserve(work(seconds, client, size_class), None))
+        except OverloadedError as error:
+            refused.append(error)
+    assert all(error.retry_after_seconds >= 1 for error in refused)
+    assert all(admission._total(number) <= BUDGET.queue_seconds for number in range(3))
+    for reservation in taken:
+        reservation.release()
+        reservation.release()
+    assert admission.reserved_seconds() == 0.0
+    assert admission._bytes == 0
+
+
+def test_an_empty_class_takes_anything():
+    admission = Admission(BUDGET, 1)
+    admission.reserve(work(50.0, size_class=2), None)
+    with pytest.raises(OverloadedError):
+        admission.reserve(work(0.5, size_class=2), None)
+    admission.reserve(work(0.01, size_class=0), None)
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_whoever_comes_again_when_told_is_admitted(at_once):
+    """Work is done at the engine's speed, in order; a second earlier there was no room."""
+    admission = Admission(Budget(queue_seconds=48.0, memory_bytes=2**30), at_once)
+    running = [admission.reserve(work(6.0), None) for _ in range(6)]
+    with pytest.raises(OverloadedError) as refused:
+        admission.reserve(work(6.0), None)
+    finish(running, at_once * (refused.value.retry_after_seconds - 1))
+    with pytest.raises(OverloadedError):
+        admission.reserve(work(6.0), None)
+    finish(running, at_once)
+    admission.reserve(work(6.0), None)
+
+
+def finish(running, seconds):
+    """Do so much of the work, the first of it first."""
+    while seconds > 0:
+        part = min(seconds, running[0].seconds)
+        running[0].done(part)
+        seconds -= part
+        if not running[0].seconds:
+            running.pop(0).release()
+
+
+def test_other_classes_make_the_wait_longer():
+    waits = []
+    for others in (0, 2):
+        admission = Admission(BUDGET, 1)
+        for number in range(others):
+            admission.reserve(work(size_class=number + 1), None)
+        admission.reserve(work(30.0), None)
+        with pytest.raises(
+            OverloadedError, match=r"has 30\.0 s of such work, of which 30\.0 s are this"
+        ) as refused:
+            admission.reserve(work(0.5), None)
+        waits.append(refused.value.retry_after_seconds)
+    assert waits[0] == pytest.approx(29, abs=1)
+    assert waits[1] == pytest.approx(3 * waits[0], abs=3)
+
+
+def test_what_cannot_be_done_before_its_deadline_is_refused():
+    admission = Admission(BUDGET, 1)
+    admission.reserve(work(1.0), None)
+    with pytest.raises(OverloadedError, match=r"turn would end in 1\.5 s, its deadline leaves 1\.2"):
+        admission.reserve(work(0.5), 1.2)
+    with pytest.raises(DeadlineExceededError, match=r"takes 0\.5 s, its deadline leaves 0\.4 s; ask"):
+        admission.reserve(work(0.5), 0.4)
+    admission.reserve(work(0.5), 1.6)
+
+
+def test_a_guess_alone_refuses_nobody():
+    Admission(BUDGET, 1).reserve(work(100.0, certain=False), 1.0)
+
+
+def test_a_client_that_has_nothing_waits_for_its_turn_alone():
+    """Clients take turns: of a flood, only as much comes before."""
+    admission = Admission(BUDGET, 1)
+    admitted(admission, seconds=0.1, client="flood")
+    admission.reserve(work(0.1, client="one"), 0.25)
+    with pytest.raises(OverloadedError):
+        admission.reserve(work(0.1, client="flood"), 0.25)
+
+
+def test_memory_is_part_of_the_budget():
+    admission = Admission(BUDGET, 1)
+    pixels = BUDGET.memory_bytes // BYTES_PER_PIXEL // 2
+    first, second = (admission.reserve(work(1e-6, pixels=pixels), None) for _ in range(2))
+    with pytest.raises(OverloadedError, match="pictures under way take 1 MiB"):
+        admission.reserve(work(1e-6), None)
+    first.done(1e-6)
+    with pytest.raises(OverloadedError):  # it is being encoded
+        admission.reserve(work(1e-6), None)
+    first.release()
+    admission.reserve(work(1e-6), None)
+    second.release()

@@ -1,0 +1,85 @@
+"""What a picture costs: from the manifest at first, then from what tiles took."""
+
+from dataclasses import replace
+
+import analytic_scene
+import pytest
+
+from serving.render.cost import (
+    CALL_SHARE,
+    FRESH_SECONDS,
+    LEAST_TILE_PIXELS,
+    MOST_TILE_PIXELS,
+    TILE_SECONDS,
+    UNKNOWN_SECONDS_PER_PIXEL,
+    SceneCost,
+)
+
+
+def cost(profile=None, rays_per_call=4096):
+    """The cost of a scene, and a list whose last number is the time."""
+    now = [0.0]
+    manifest = replace(
+        analytic_scene.manifest("onnx", b""), profile=profile or {}, rays_per_call=rays_per_call
+    )
+    return SceneCost(manifest, lambda: now[-1]), now
+
+
+def test_the_manifests_speed_is_the_first_guess():
+    assert cost({"rays_per_second": 1e5})[0].seconds(50_000) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("speed", [None, 0, -1.0, float("nan"), float("inf"), "fast", [1]])
+def test_a_speed_that_is_none_is_not_believed(speed):
+    guess = cost({"rays_per_second": speed})[0].seconds(1000)
+    assert guess == pytest.approx(1000 * UNKNOWN_SECONDS_PER_PIXEL)
+
+
+def test_one_tile_teaches_a_scene_of_unknown_speed():
+    scene, _ = cost()
+    scene.measured(4096, 0.08)
+    assert scene.seconds(4096) == pytest.approx(0.08)
+
+
+def test_it_learns_the_time_of_a_pixel_and_of_a_small_call():
+    scene, _ = cost({"rays_per_second": 1e7})
+    for _ in range(100):
+        scene.measured(64, 0.003)
+        scene.measured(4096, 0.04)
+    assert scene.seconds(64) == pytest.approx(0.003, rel=0.05)
+    assert scene.seconds(3000) == pytest.approx(0.04 * 3000 / 4096, rel=0.05)
+    assert scene.seconds(10**6) == pytest.approx(0.04 * 10**6 / 4096, rel=0.05)
+
+
+def test_small_pictures_do_not_make_large_ones_dear():
+    scene, _ = cost({"rays_per_second": 5e6}, rays_per_call=65536)
+    for _ in range(50):
+        scene.measured(64, 0.02)  # on a busy machine
+    assert scene.seconds(64) == pytest.approx(0.02, rel=0.05)
+    assert scene.seconds(10**6) == pytest.approx(0.2)
+
+
+def test_a_hiccup_is_forgotten():
+    scene, _ = cost({"rays_per_second": 1e5})
+    scene.measured(4096, 5.0)
+    for _ in range(50):
+        scene.measured(4096, 0.041)
+    assert scene.seconds(4096) == pytest.approx(0.041, rel=0.1)
+
+
+def test_tiles_take_their_time_within_bounds():
+    assert cost({"rays_per_second": 1e6})[0].tile_pixels() == pytest.approx(TILE_SECONDS * 1e6)
+    assert cost({"rays_per_second": 1.0})[0].tile_pixels() == LEAST_TILE_PIXELS
+    assert cost({"rays_per_second": 1.0}, 65536)[0].tile_pixels() == 65536 // CALL_SHARE
+    assert cost({"rays_per_second": 1e12})[0].tile_pixels() == MOST_TILE_PIXELS
+
+
+def test_only_whole_tiles_that_were_measured_lately_are_certain():
+    scene, now = cost({"rays_per_second": 1e5})
+    assert not scene.is_fresh()
+    scene.measured(64, 0.001)
+    assert not scene.is_fresh()
+    scene.measured(4096, 0.04)
+    assert scene.is_fresh()
+    now.append(FRESH_SECONDS)
+    assert not scene.is_fresh()
