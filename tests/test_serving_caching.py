@@ -28,7 +28,8 @@ def engine():
 
 @pytest.fixture
 def client(engine):
-    with running_gateway(create_app(Settings(cache_control="public, max-age=60", cache_bytes=0), engine)) as client:
+    settings = Settings(cache_control="public, max-age=60", cache_bytes=0)
+    with running_gateway(create_app(settings, engine)) as client:
         yield client
 
 
