@@ -204,7 +204,7 @@ async def overload(bench: Bench, capacity: float) -> None:
     """Requests that come at random, at multiples of the capacity, whatever becomes of them."""
     first = 0.0
     for factor in bench.arguments.factors:
-        memory, tasks = bench.memory(), []
+        memory, cpu, tasks = bench.memory(), bench.cpu(), []
         chance = random.Random(1)
         began, at = time.perf_counter(), 0.0
         while at < bench.arguments.seconds:
@@ -216,6 +216,7 @@ async def overload(bench: Bench, capacity: float) -> None:
         in_time = len(ok([task.result() for task in tasks if task.done()]))
         elapsed = time.perf_counter() - began
         answers = await asyncio.gather(*tasks)
+        each = (bench.cpu() - cpu) / max(1, len(ok(answers))) * 1e3
         recovered = await recovery(bench)
         admitted = [answer.seconds for answer in ok(answers)]
         p95 = percentile(admitted, 95)
@@ -223,7 +224,7 @@ async def overload(bench: Bench, capacity: float) -> None:
         refused = [answer for answer in answers if answer.status == REFUSED]
         print(
             f"{factor:g} x capacity: sent {len(answers)}, statuses {statuses(answers)}; goodput "
-            f"{in_time / elapsed / capacity:.2f} of capacity; admitted p50 / p95 {in_ms(admitted)}, p95 x"
+            f"{in_time / elapsed / capacity:.2f} of capacity, {each:.1f} CPU ms each; admitted p50 / p95 {in_ms(admitted)}, p95 x"
             f"{p95 / first:.2f}; refused p50 / p95 {in_ms(answer.seconds for answer in refused)}; memory "
             f"{memory:.0f} -> {bench.memory():.0f} MiB; quick again after {recovered:.2f} s",
             flush=True,
@@ -247,8 +248,8 @@ async def burst(bench: Bench) -> None:
     refused = [answer.seconds for answer in answers if answer.status == REFUSED]
     last = max((answer.seconds for answer in ok(answers)), default=math.nan)
     print(
-        f"burst of 100 of {side}x{side}: statuses {statuses(answers)}; refused p50 / p95 {in_ms(refused)}; the "
-        f"last admitted one took {last:.2f} s, the budget is {bench.arguments.queue_seconds:g} s"
+        f"burst of 100 of {side}x{side}: statuses {statuses(answers)}; refused p50 / p95 {in_ms(refused)}; "
+        f"the last admitted one took {last:.2f} s, the budget is {bench.arguments.queue_seconds:g} s"
     )
     await retry_after(bench)
 

@@ -169,9 +169,11 @@ class RenderService:
             # A picture that waits holds its camera alone. One under way has a tile's rays ready, so that the
             # engine does not wait for them.
             rays = await self._rays(job, camera) if began else None
-            async with self._turns.turn(job.reservation.place, seconds):
-                began.append(time.perf_counter())
-                light = await self._render_tile(job, rays or await self._rays(job, camera), flight.deadline)
+            async with self._turns.turn(job.reservation.place, seconds) as turn_began:
+                began.append(turn_began)
+                rays = rays or await self._rays(job, camera)
+                light = await self._engine.render(job.manifest.scene, rays, flight.deadline)
+                job.cost.measured(len(rays), time.perf_counter() - turn_began)
             job.reservation.done(seconds)
             return light
 
@@ -193,13 +195,6 @@ class RenderService:
         make_rays = partial(camera.rays, radii=job.manifest.takes_ray_radii)
         small = camera.width * camera.height <= SMALL_PIXELS
         return make_rays() if small else await asyncio.to_thread(make_rays)
-
-    async def _render_tile(self, job: _Job, rays: Rays, deadline: float | None) -> Light:
-        """The light of a tile's rays; the time that it takes counts for what comes."""
-        began = time.perf_counter()
-        light = await self._engine.render(job.manifest.scene, rays, deadline)
-        job.cost.measured(len(rays), time.perf_counter() - began)
-        return light
 
     def _cost(self, manifest: SceneManifest) -> SceneCost:
         key = manifest.scene, self.served_by(manifest.scene).engine, manifest.artefact.sha256
