@@ -173,12 +173,14 @@ async def loop_of(
 
     async def client(number: int) -> None:
         connection = Connection(bench.port, sources[number % len(sources)])
-        while time.perf_counter() < end:
-            answer = await connection.post(bench.pictures.path, bench.pictures.body(side))
-            answers.append(answer)
-            if answer.status != OK:
-                await asyncio.sleep(0.05)
-        connection.close()
+        try:
+            while time.perf_counter() < end:
+                answer = await connection.post(bench.pictures.path, bench.pictures.body(side))
+                answers.append(answer)
+                if answer.status != OK:
+                    await asyncio.sleep(0.05)
+        finally:
+            connection.close()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     return answers
@@ -221,11 +223,11 @@ async def overload(bench: Bench, capacity: float) -> None:
         admitted = [answer.seconds for answer in ok(answers)]
         p95 = percentile(admitted, 95)
         first = first or p95
-        refused = [answer for answer in answers if answer.status == REFUSED]
+        refused = [answer.seconds for answer in answers if answer.status == REFUSED]
         print(
             f"{factor:g} x capacity: sent {len(answers)}, statuses {statuses(answers)}; goodput "
-            f"{in_time / elapsed / capacity:.2f} of capacity, {each:.1f} CPU ms each; admitted p50 / p95 {in_ms(admitted)}, p95 x"
-            f"{p95 / first:.2f}; refused p50 / p95 {in_ms(answer.seconds for answer in refused)}; memory "
+            f"{in_time / elapsed / capacity:.2f} of capacity, {each:.1f} CPU ms each; admitted p50 / p95 "
+            f"{in_ms(admitted)}, p95 x{p95 / first:.2f}; refused p50 / p95 {in_ms(refused)}; memory "
             f"{memory:.0f} -> {bench.memory():.0f} MiB; quick again after {recovered:.2f} s",
             flush=True,
         )
@@ -297,19 +299,17 @@ async def many_beside_one(bench: Bench) -> None:
 async def small_beside_large(bench: Bench) -> None:
     """8x8 pictures of the same client beside large ones."""
     alone = await loop_of(bench, 8, 1, bench.arguments.seconds / 5, ADDRESSES[:1])
-    large = [
-        asyncio.create_task(ask_once(bench.port, bench.pictures, bench.arguments.large)) for _ in range(2)
-    ]
-    await asyncio.sleep(0.2)
+    seconds = bench.arguments.seconds
+    large = asyncio.create_task(loop_of(bench, bench.arguments.large, 2, seconds, ADDRESSES[:1]))
+    await asyncio.sleep(0.1)
     beside: list[Answer] = []
-    connection, end = Connection(bench.port), time.perf_counter() + bench.arguments.seconds
-    while time.perf_counter() < end and not all(task.done() for task in large):
+    connection, end = Connection(bench.port), time.perf_counter() + seconds - 0.1
+    while time.perf_counter() < end:
         beside.append(await connection.post(bench.pictures.path, bench.pictures.body(8)))
         await asyncio.sleep(0.01)
     connection.close()
-    for task in large:
-        task.cancel()
-    await asyncio.gather(*large, return_exceptions=True)
+    large.cancel()
+    await asyncio.gather(large, return_exceptions=True)
     waits = [answer.seconds - statistics.median(a.seconds for a in alone) for answer in ok(beside)]
     tiles = percentile(waits, 95) / bench.tile_seconds
     most = max(waits, default=math.nan) / bench.tile_seconds
@@ -350,9 +350,9 @@ async def departed(bench: Bench) -> None:
 
 async def equal(bench: Bench) -> None:
     """A hundred ask for the same picture at once."""
-    body = bench.pictures.body(2 * bench.arguments.size, number=10**6)
+    body = bench.pictures.body(bench.arguments.large, number=10**6)
     one = bench.cpu()
-    await ask_once(bench.port, bench.pictures, 2 * bench.arguments.size)
+    await ask_once(bench.port, bench.pictures, bench.arguments.large)
     one, cpu = bench.cpu() - one, bench.cpu()
     connections = [Connection(bench.port) for _ in range(100)]
     answers = await asyncio.gather(*(item.post(bench.pictures.path, body) for item in connections))
