@@ -14,11 +14,12 @@ from functools import partial
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import SceneManifest
 from neurocity.light import Light
+from neurocity.resources import available_processors
 from neurocity.world import place_camera
 from serving.engines.base import Engine, Served, find_scene
 from serving.render.admission import Admission, Budget, Reservation, Work
 from serving.render.cancel import Cancel
-from serving.render.cost import SceneCost
+from serving.render.cost import EncodingCost, SceneCost
 from serving.render.flights import Flight, Flights
 from serving.render.images import EncodedImage, encode
 from serving.render.options import Limits, RenderOptions
@@ -81,6 +82,7 @@ class RenderService:
         self._engine = engine
         self._limits = limits
         self._costs: dict[tuple[str, str, str], SceneCost] = {}
+        self._encoding = EncodingCost()
         self._admission = Admission(chosen, engine.calls_at_once)
         self._turns = Turns(engine.calls_at_once)
         self._flights = Flights[Picture]()
@@ -142,11 +144,12 @@ class RenderService:
         camera = place_camera(request.camera, manifest.info)
         cost = self._cost(manifest)
         pixels = camera.width * camera.height
+        encoding = self._encoding.seconds(request.options.format, pixels)
         work = Work(
             client=request.client,
             size_class=size_class(count_tiles(camera.width, camera.height, cost.tile_pixels())),
             pixels=pixels,
-            seconds=cost.seconds(pixels),
+            seconds=cost.seconds(pixels) + encoding / available_processors(),
             certain=cost.is_fresh(),
         )
         left = None if flight.deadline is None else flight.deadline - time.monotonic()
@@ -184,11 +187,13 @@ class RenderService:
         most = SMALL_PIXELS if job.options.format == "npy" else SMALL_COMPRESSED_PIXELS
         at_once = job.camera.width * job.camera.height <= most
         image = make_image() if at_once else await asyncio.to_thread(make_image)
+        encoding = time.perf_counter() - rendered
+        self._encoding.measured(job.options.format, job.camera.width * job.camera.height, encoding)
         return Picture(
             image=image,
             scene_version=job.manifest.version,
             render_ms=(rendered - began[0]) * 1e3,
-            encode_ms=(time.perf_counter() - rendered) * 1e3,
+            encode_ms=encoding * 1e3,
         )
 
     async def _rays(self, job: _Job, camera: Camera) -> Rays:
