@@ -37,7 +37,6 @@ _DIRECTIONS_BLOCK = 2**14
 _INTRINSICS = ("width", "height", "fl_x", "fl_y", "cx", "cy")
 
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
-_LAST_ROW = np.array([0.0, 0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,7 +296,7 @@ def look_at(eye: Sequence[float], target: Sequence[float], up: Sequence[float]) 
             f"target {tuple(towards)} coincides with eye, so the view has no direction", "target"
         )
     back /= np.linalg.norm(back)
-    right = _cross(upwards, back)
+    right = np.cross(upwards, back)
     if np.linalg.norm(right) < 1e-6 * max(float(np.linalg.norm(upwards)), 1e-6):
         raise CameraError(f"up {tuple(upwards)} is zero or parallel to the viewing direction", "up")
     right /= np.linalg.norm(right)
@@ -338,13 +337,8 @@ def orbit(
 
 def _pose(right: Array, back: Array, position: Array) -> Array:
     pose = np.eye(4)
-    pose[:3] = np.stack([right, _cross(back, right), back, position], -1)
+    pose[:3] = np.stack([right, np.cross(back, right), back, position], -1)
     return pose
-
-
-def _cross(a: Array, b: Array) -> Array:
-    """The cross product of two vectors [3]; for one pair, numpy's takes six times as long."""
-    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
 def _vector(value: Sequence[float], name: str) -> Array:
@@ -365,8 +359,8 @@ def _checked_pose(matrix: npt.ArrayLike) -> Array:
         raise CameraError(f"camera_to_world has shape {pose.shape}, expected (4, 4)", wrong)
     if not np.isfinite(pose).all():
         raise CameraError("camera_to_world has a value that is not finite", wrong)
-    if abs(pose[3] - _LAST_ROW).max() > ROTATION_TOLERANCE:
-        transposed = np.allclose(pose[:, 3], _LAST_ROW, atol=ROTATION_TOLERANCE)
+    if not np.allclose(pose[3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE):
+        transposed = np.allclose(pose[:, 3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE)
         hint = "; the matrix looks transposed (column-major)" if transposed else ""
         raise CameraError(
             f"camera_to_world's last row is {pose[3].tolist()}, expected [0, 0, 0, 1]{hint}", wrong
