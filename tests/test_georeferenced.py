@@ -16,6 +16,7 @@ from gateway_server import running_gateway
 from georeferenced import OFFSET, write_copy
 from training_states import differences, state
 
+from export.cli import main as export_main
 from export.job.job import Job
 from export.job.run import run_job
 from neurocity.cameras import Camera
@@ -147,6 +148,13 @@ def test_the_manifest_carries_the_origin_and_the_proof_on_photographs(
     assert manifest.info == load_checkpoint(runs["there"][1]).info
     assert manifest.info.origin == tuple(OFFSET)
     assert abs(manifest.parity["photographs"]["loss_db"]) < 0.05
+
+
+def test_the_origin_of_a_checkpoint_is_told_to_the_metre(
+    runs: dict[str, tuple[Path, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_main(["inspect", str(runs["there"][1])]) == 0
+    assert "origin: 500000 5400000 0\n" in capsys.readouterr().out
 
 
 def test_a_run_is_not_resumed_on_data_at_another_place(
