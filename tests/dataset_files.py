@@ -53,14 +53,22 @@ def write_transforms(root: Path, document: dict[str, Any] | None = None, *, chan
     return root
 
 
-def write_blender(root: Path, splits: tuple[str, ...] = ("train", "val", "test"), channels: int = 4) -> Path:
-    """The Blender synthetic layout with three frames in each split, 0.8 radians wide."""
+def write_blender(
+    root: Path,
+    splits: tuple[str, ...] = ("train", "val", "test"),
+    channels: int = 4,
+    *,
+    angle: float = 0.8,
+) -> Path:
+    """The Blender synthetic layout with three frames in each split, `angle` radians wide."""
     for k, split in enumerate(splits):
         entries = frames(3, f"./{split}", "")
         for i, frame in enumerate(entries):
             frame["transform_matrix"] = pose(3 * k + i).tolist()
             write_image(root / f"{frame['file_path']}.png", pixels(10 * k + i, channels))
-        (root / f"transforms_{split}.json").write_text(json.dumps({"camera_angle_x": 0.8, "frames": entries}))
+        (root / f"transforms_{split}.json").write_text(
+            json.dumps({"camera_angle_x": angle, "frames": entries})
+        )
     return root
 
 
