@@ -12,7 +12,7 @@ from neurocity.data.colmap_model import read_model
 from neurocity.data.colmap_records import ColmapCamera, ColmapImage
 from neurocity.data.files import Found
 from neurocity.data.images import probe
-from neurocity.data.names import printable
+from neurocity.data.names import printable, quoted
 from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Frame, naming
@@ -59,10 +59,26 @@ def read(reading: Reading) -> Capture:
                     mask_path=_mask(found[image.name], folders.masks, reading),
                 )
             )
+    _remark_on_unregistered(list(found.values()), reading)
     masked = sum(frame.mask_path is not None for frame in frames)
     if 0 < masked < len(frames):
         reading.remark(f"{masked} of {len(frames)} images have a mask in masks/, the others are whole")
     return Capture(splits={"train": tuple(frames)}, up=_mean_up(frames, folder), points=model.points)
+
+
+def _remark_on_unregistered(found: Sequence[Found], reading: Reading) -> None:
+    registered = {image.path for image in found}
+    others = [
+        path
+        for folder in sorted({path.parent for path in registered})
+        for path in reading.files.pictures(folder)
+        if path not in registered and not path.name.startswith("dynamic_mask_")
+    ]
+    if others:
+        reading.remark(
+            f"{len(others)} of {len(others) + len(registered)} images are not registered in the model and "
+            f"are left out: {quoted([path.name for path in others])}"
+        )
 
 
 def _mask(image: Found, folders: Sequence[Path], reading: Reading) -> Path | None:
