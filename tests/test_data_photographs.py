@@ -427,3 +427,27 @@ def test_what_is_not_read_is_said(tmp_path):
     scene = load_scene(tmp_path)
     assert len(scene.splits["val"]) == 12
     assert any("there is what is not read: transforms.json" in remark for remark in scene.remarks)
+
+
+def test_blanks_brackets_and_accents(tmp_path):
+    names = [f"Straße (oben)/IMG [{i:04}] é.png" for i in range(12)]
+    write_capture(tmp_path / "a", {"frames": named([f"images/{name}" for name in names])})
+    write_colmap(tmp_path / "b", names)
+    for root in (tmp_path / "a", tmp_path / "b"):
+        write_photographs(root / "images", names)
+        check_pixels(load_scene(root))
+
+
+def test_a_trailing_comma_is_refused_with_its_line(tmp_path):
+    write_capture(tmp_path)
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=1).replace("\n}", ",\n}"))
+    lines = len(path.read_text().splitlines())
+    found = re.search(r"transforms.json: line (\d+): not valid JSON", error_of(tmp_path))
+    assert lines - 1 <= int(found[1]) <= lines
+
+
+def test_a_file_is_no_folder_of_a_dataset(tmp_path):
+    write_capture(tmp_path)
+    message = error_of(tmp_path / "transforms.json")
+    assert message.endswith(f"transforms.json: is not a folder, expected the folder of a dataset, {tmp_path}")
