@@ -250,6 +250,14 @@ def test_full_images_win_over_reduced_ones_and_the_smallest_reduced_are_read(tmp
     assert load_scene(tmp_path, downscale=4).held_out[0].downscale == 4
 
 
+def test_another_dataset_beside_this_one_is_not_a_reduced_one(tmp_path):
+    for name in ("scene", "scene_2"):
+        write_capture(tmp_path / name)
+        write_photographs(tmp_path / name, numbered())
+    (tmp_path / "scene/images/0003.png").unlink()
+    assert "scene_2" not in error_of(tmp_path / "scene", downscale=2)
+
+
 def test_images_of_another_size_than_their_camera_scale_its_intrinsics(tmp_path):
     names = [f"{i:04}.png" for i in range(12)]
     write_colmap(tmp_path, names, "PINHOLE 95 71 79 79.5 47.5 35.5")

@@ -107,7 +107,7 @@ def _posed(image: ColmapImage, camera: ColmapCamera) -> Camera:
 def _camera_to_world(image: ColmapImage) -> npt.NDArray[np.float64]:
     """The inverse of [R(qvec) | tvec], with OpenGL axes. A zero quaternion gives what `Camera` refuses."""
     norm = np.linalg.norm(image.qvec)
-    w, x, y, z = np.array(image.qvec) / norm if norm > 0 else np.full(4, np.nan)
+    w, x, y, z = np.array(image.qvec) / norm if 0 < norm < np.inf else np.full(4, np.nan)
     rotation = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -117,7 +117,8 @@ def _camera_to_world(image: ColmapImage) -> npt.NDArray[np.float64]:
     )
     pose = np.eye(4)
     pose[:3, :3] = rotation.T
-    pose[:3, 3] = -rotation.T @ image.tvec
+    with np.errstate(invalid="ignore"):
+        pose[:3, 3] = -rotation.T @ image.tvec
     return opencv_to_opengl(pose)
 
 

@@ -11,7 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurocity.data.names import NOT_READ, READ, name_key, name_stem, path_parts, places, some, spellings
+from neurocity.data.names import (
+    NOT_READ,
+    OF_IMAGES,
+    READ,
+    name_key,
+    name_stem,
+    path_parts,
+    places,
+    some,
+    spellings,
+)
 from neurocity.errors import DataError
 
 
@@ -144,8 +154,8 @@ class Files:
 
     def _reduced_folders(self, base: Path, parts: Sequence[str]) -> Iterator[tuple[int, Path, Sequence[str]]]:
         """N, folder and what is below it, of each folder NAME_N that lies beside a folder NAME of `parts`."""
-        # `base` itself is `images` where names are relative to it.
-        for index in range(-1, len(parts) - 1):
+        # `base` itself may be `images`; another dataset beside this one is none of its folders.
+        for index in range(-1 if name_key(base.name) in OF_IMAGES else 0, len(parts) - 1):
             parent = base.parent if index < 0 else self._folder_at(base, parts[:index])
             name = base.name if index < 0 else parts[index]
             if parent is None or not name:

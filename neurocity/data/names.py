@@ -21,7 +21,7 @@ NOT_READ = (
 _ENCODINGS = ("gb18030", "cp949", "shift_jis", "big5", "cp1252")
 """What names that are not UTF-8 are tried in, in this order; one counts when its name is there."""
 
-_OF_IMAGES = ("images", "image", "imgs", "img", "rgb", "color", "input", "photos")
+OF_IMAGES = ("images", "image", "imgs", "img", "rgb", "color", "input", "photos", "masks")
 """Folders that say nothing of which images lie in them."""
 
 _SHOWN = 5
@@ -59,11 +59,11 @@ def spellings(name: str) -> list[str]:
     """`name` as it may have been meant: with slashes, in another encoding, without percent signs."""
     possible = [name.replace("\\", "/")]
     if printable(name) != name:
-        raw = name.encode("utf-8", "surrogateescape")
         for encoding in _ENCODINGS:
             try:
+                raw = name.encode("utf-8", "surrogateescape")
                 possible.append(raw.decode(encoding).replace("\\", "/"))
-            except UnicodeDecodeError:
+            except UnicodeError:
                 continue
     if "%" in name:
         possible.append(unquote(possible[0]))
@@ -88,7 +88,7 @@ def places(bases: Sequence[Path], spelling: str) -> Iterator[tuple[Path, list[st
         rest = parts[dropped:]
         for base in bases:
             before = name_key(parts[dropped - 1])
-            if dropped == 0 or absolute or len(rest) > 1 or before in (name_key(base.name), *_OF_IMAGES):
+            if dropped == 0 or absolute or len(rest) > 1 or before in (name_key(base.name), *OF_IMAGES):
                 yield base, rest
 
 
