@@ -42,17 +42,17 @@ def find_images(
         _remark_on(reading, name, file, bases)
     if len(found) < len(names):
         missing = [name for name in names if name not in found]
-        _refuse_reduced(reading, missing, bases, f"{label} {printable(missing[0])!r}")
+        skips = reading.missing == "skip" and bool(found)
+        if not skips:
+            _refuse_reduced(reading, missing, bases, label)
         if optional and not found:
             return found
-        if reading.missing == "skip" and found:
-            reading.remark(
-                f"{label.rpartition(': ')[0]}: {len(missing)} of {len(names)} frames are left out, "
-                "their images are missing: "
-                f"{quoted(missing)}"
-            )
-        else:
+        if not skips:
             raise DataError(_missing(reading, missing, len(names), bases, label))
+        reading.remark(
+            f"{label.rpartition(': ')[0]}: {len(missing)} of {len(names)} frames are left out, their images "
+            f"are missing: {quoted(missing)}"
+        )
     return found
 
 
@@ -123,15 +123,16 @@ def _remark_on(reading: Reading, name: str, found: Found, bases: Sequence[Path])
 
 
 def _refuse_reduced(reading: Reading, missing: list[str], bases: Sequence[Path], label: str) -> None:
-    reduced = reading.files.reduced(bases, missing[0])
-    if not reduced:
+    reduced = ((name, reading.files.reduced(bases, name)) for name in missing)
+    name, found = next(((name, found) for name, found in reduced if found), ("", {}))
+    if not found:
         return
-    folders = " and ".join(f"{reduced[factor].path.parent}" for factor in sorted(reduced))
+    folders = " and ".join(str(found[factor].path.parent) for factor in sorted(found))
     raise ReducedImagesError(
-        f"{label}: {bases[0] / printable(missing[0])}: image is missing, but it is in {folders}; with "
-        f"{' or '.join(f'--downscale {factor}' for factor in sorted(reduced))} (downscale={min(reduced)} in "
+        f"{label} {printable(name)!r}: {bases[0] / printable(name)}: image is missing, but it is in {folders}; "
+        f"with {' or '.join(f'--downscale {factor}' for factor in sorted(found))} (downscale={min(found)} in "
         f"Python) it is read from there; got --downscale {reading.downscale}",
-        downscale=min(reduced),
+        downscale=min(found),
     )
 
 
