@@ -26,7 +26,7 @@ processor = $(shell $(bin)/python -c 'from neurocity.kernels import library; pri
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-build serve triton test check kernels check-kernels clean-demo
+.PHONY: help demo demo-build serve triton test test-slow check kernels check-kernels clean-demo
 
 help:
 	@echo 'make demo        make a city, train it, export it and serve it at http://127.0.0.1:$(DEMO_PORT)/'
@@ -34,7 +34,8 @@ help:
 	@echo 'make demo-build  the same without serving it'
 	@echo 'make serve       serve what the demo built'
 	@echo 'make triton      start a Triton server on what the demo built'
-	@echo 'make test        run all tests (ARGS="-k camera" selects)'
+	@echo 'make test        run the tests (ARGS="-k camera" selects)'
+	@echo 'make test-slow   run those that compile or export for long: each family in each format'
 	@echo 'make check       lint, formatting, types, import rules, Dockerfile'
 	@echo 'make kernels     compile the kernels again where their sources have changed'
 	@echo 'make check-kernels  test the kernels with checks of addresses and undefined behaviour'
@@ -50,8 +51,8 @@ serve: $(exported) .venv/installed-$(HARDWARE)
 triton: $(exported) .venv/installed-$(HARDWARE),triton-server
 	$(bin)/python -m serving.tritonserver --repository $(models)
 
-test: .venv/installed-$(HARDWARE),dev kernels
-	$(bin)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+test test-slow: .venv/installed-$(HARDWARE),dev kernels
+	$(bin)/pytest -n auto --dist loadfile --no-loadscope-reorder -m '$(if $(filter test,$@),not slow,slow)' $(ARGS)
 
 check: .venv/installed-$(HARDWARE),dev
 	$(bin)/ruff check .

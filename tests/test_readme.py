@@ -152,7 +152,12 @@ def run_make(words, request):
         with Image.open(request.getfixturevalue("demo_folder") / "city.png") as picture:
             assert picture.size == (32, 32)
         return
-    program = {"test": "pytest", "check": "lint-imports", "triton": "serving.tritonserver"}[target]
+    program = {
+        "test": "pytest",
+        "test-slow": "pytest",
+        "check": "lint-imports",
+        "triton": "serving.tritonserver",
+    }[target]
     planned = subprocess.run(
         make("--dry-run", target), cwd=REPOSITORY, capture_output=True, text=True, check=True
     )

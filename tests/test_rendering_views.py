@@ -5,6 +5,7 @@ import torch
 
 from neurocity.data.datasets import ViewBatch
 from neurocity.rendering import views
+from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.render import RayRender
 from neurocity.rendering.views import over_background, render_rays
 from neurocity.training.views import render_view
@@ -35,6 +36,24 @@ def test_rays_are_rendered_in_calls_and_stay_in_order(number: int, monkeypatch: 
     assert torch.equal(render.opacity, origins[:, 1])
     assert sum(model.calls) == number
     assert max(model.calls) <= 8
+
+
+class RecorderByKernel(Recorder):
+    def render_compiled(self, ray_origins: torch.Tensor, ray_directions: torch.Tensor) -> RayRender:
+        return self(ray_origins, ray_directions)
+
+
+def test_a_kernel_takes_more_rays_a_call_where_it_applies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "RAYS_PER_CALL", 8)
+    monkeypatch.setattr(views, "RAYS_PER_KERNEL_CALL", 32)
+    origins, directions = torch.rand(2, 40, 3)
+    model = RecorderByKernel()
+    render = render_rays(model, origins, directions)
+    assert model.calls == [32, 8]
+    assert torch.equal(render.rgb, directions * 0.5)
+    with without_kernels():
+        render_rays(model, origins, directions)
+    assert model.calls[2:] == [8] * 5
 
 
 @pytest.mark.parametrize("needs_ray_radii", [False, True])

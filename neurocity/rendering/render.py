@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -40,3 +40,11 @@ class RaysToLight(Protocol):
 
     def __call__(self, *rays: Tensor) -> RayRender:
         """Origins [R, 3], directions [R, 3] and, where they are needed, radii [R, 1] -> their render."""
+
+
+@runtime_checkable
+class RenderedByKernel(Protocol):
+    """A model that one call of a kernel renders, where kernels apply."""
+
+    def render_compiled(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """The light of rays [R, 3], [R, 3]."""
