@@ -128,10 +128,11 @@ def _refuse_reduced(reading: Reading, missing: list[str], bases: Sequence[Path],
     if not found:
         return
     folders = " and ".join(str(found[factor].path.parent) for factor in sorted(found))
+    options = " or ".join(f"--downscale {factor}" for factor in sorted(found))
     raise ReducedImagesError(
         f"{label} {printable(name)!r}: {bases[0] / printable(name)}: image is missing, but it is in "
-        f"{folders}; with {' or '.join(f'--downscale {factor}' for factor in sorted(found))} (downscale={min(found)} in "
-        f"Python) it is read from there; got --downscale {reading.downscale}",
+        f"{folders}; with {options} (downscale={min(found)} in Python) it is read from there, got "
+        f"--downscale {reading.downscale}",
         downscale=min(found),
     )
 
