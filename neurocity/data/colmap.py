@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera, opencv_to_opengl
+from neurocity.data.calibrated import mean_up
 from neurocity.data.colmap_model import ColmapCamera, ColmapImage, read_model
 from neurocity.data.images import probe
 from neurocity.data.reading import Reading
@@ -43,7 +44,7 @@ def read(reading: Reading) -> Capture:
                 raise DataError(f"its camera {image.camera_id} is not in the model")
             camera = model.cameras[image.camera_id]
             frames.append(_frame(root / "images" / image.name, image, camera, reading.downscale))
-    return Capture(splits=hold_out(frames), up=_mean_up(frames, folder), points=model.points)
+    return Capture(splits=hold_out(frames), up=mean_up(frames, folder), points=model.points)
 
 
 def _model_folder(root: Path) -> Path | None:
@@ -91,12 +92,3 @@ def _camera_to_world(image: ColmapImage) -> npt.NDArray[np.float64]:
     pose[:3, :3] = rotation.T
     pose[:3, 3] = -rotation.T @ image.tvec
     return opencv_to_opengl(pose)
-
-
-def _mean_up(frames: list[Frame], folder: Path) -> tuple[float, float, float]:
-    """The mean up axis; where up axes cancel because cameras look down, the mean of where they look from."""
-    axes = np.stack([frame.camera.camera_to_world[:3, :3] for frame in frames]).mean(0)
-    up = axes[:, 1] if np.linalg.norm(axes[:, 1]) >= 0.1 else axes[:, 2]
-    if np.linalg.norm(up) < 1e-6:
-        raise DataError(f"{folder}: up cannot be estimated, the cameras' axes cancel each other")
-    return (float(up[0]), float(up[1]), float(up[2]))
