@@ -90,7 +90,7 @@ class TransformsDocument:
         """`transform_matrix` as 4x4; a 3x4 gets its last row. Raises DataError when there is none."""
         value = frame.get("transform_matrix")
         if value is None:
-            raw = "; `rot_mat` (raw MatrixCity), with its rotation scaled by 0.01, is not read"
+            raw = "; `rot_mat` (raw MatrixCity) is read where every frame has it"
             raise DataError(f"has no pose, expected `transform_matrix`{raw * ('rot_mat' in frame)}")
         if isinstance(value, list) and len(value) == 3:
             return np.vstack([self.array("`transform_matrix`", value, (3, 4)), (0.0, 0.0, 0.0, 1.0)])
