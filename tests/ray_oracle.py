@@ -28,7 +28,11 @@ def all_frames(scene: Scene) -> dict[str, Frame]:
 
 
 def rotation(axis: tuple[float, float, float], angle: float) -> np.ndarray:
-    """The 3x3 rotation by `angle` (radians) around `axis`, by Rodrigues' formula."""
-    x, y, z = np.array(axis) / np.linalg.norm(axis)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    """The 3x3 rotation by `angle` (radians) around `axis`: the series of the matrix exponential."""
+    x, y, z = angle * np.array(axis) / np.linalg.norm(axis)
+    generator = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    result, power = np.eye(3), np.eye(3)
+    for n in range(1, 30):
+        power = power @ generator / n
+        result = result + power
+    return result

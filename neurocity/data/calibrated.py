@@ -1,19 +1,20 @@
 """What readers of calibrated cameras share: the frame of a camera and an image, and the cameras' up."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from neurocity.cameras import Camera
-from neurocity.data.images import probe
-from neurocity.data.scene import Frame
+from neurocity.data.images import find_image, probe
+from neurocity.data.reading import Reading
+from neurocity.data.scene import Frame, naming
 from neurocity.errors import DataError
 
+_SHOWN = 3
 
-def calibrated_frame(
-    name: str, image_path: Path, camera: Camera, downscale: int, mask_path: Path | None = None
-) -> Frame:
+
+def calibrated_frame(name: str, image_path: Path, camera: Camera, downscale: int) -> Frame:
     """The frame of `camera`, which has the image size of its calibration.
 
     An image of another size, but of the same shape up to rounding, scales the intrinsics per axis.
@@ -33,8 +34,40 @@ def calibrated_frame(
         camera=camera.resized(image.width, image.height).downscaled(downscale),
         has_alpha=image.has_alpha,
         downscale=downscale,
-        mask_path=mask_path,
     )
+
+
+def calibrated_frames(
+    reading: Reading, source: Path, folders: Sequence[Path], cameras: Mapping[str, Camera]
+) -> list[Frame]:
+    """The frames of `cameras`, by the names of their images as `source` has them.
+
+    An image is looked for in each of `folders`, with and without the folders and the extension of its name.
+    Raises DataError, which counts and names them, when images are missing, and as `calibrated_frame` does.
+    """
+    found = {name: path for name in cameras if (path := _find(folders, name))}
+    if missing := [name for name in cameras if name not in found]:
+        named = ", ".join(map(repr, missing[:_SHOWN])) + ", ..." * (len(missing) > _SHOWN)
+        places = " and ".join(map(str, folders))
+        raise DataError(
+            f"{source}: {len(missing)} of {len(cameras)} images are missing ({named}), looked for in {places}"
+        )
+    frames = []
+    for name, path in found.items():
+        with naming(f"{source}: image {name!r}"):
+            frames.append(calibrated_frame(name, path, cameras[name], reading.downscale))
+    return frames
+
+
+def _find(folders: Sequence[Path], name: str) -> Path | None:
+    spelt = name.replace("\\", "/")
+    for folder in folders:
+        for candidate in (spelt, PurePosixPath(spelt).name):
+            try:
+                return find_image(folder / candidate)
+            except DataError:
+                continue
+    return None
 
 
 def _same_shape(calibrated: tuple[int, int], actual: tuple[int, int]) -> bool:
