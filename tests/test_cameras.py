@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from neurocity.cameras import Camera, look_at, opencv_to_opengl, opengl_to_opencv, orbit
 from neurocity.contract import View
 from neurocity.errors import CameraError
-from neurocity.lenses import Lens
+from neurocity.lenses import Lens, brown_lens
 
 LENSES = {
     "pinhole": Lens(),
@@ -16,6 +16,8 @@ LENSES = {
     "pincushion": Lens("OPENCV", (0.2, 0.05, -0.003, 0.001, 0.0)),
     "folding": Lens("OPENCV", (-0.25, 0.0, 0.0, 0.0, 0.0)),
     "fisheye": Lens("OPENCV_FISHEYE", (0.1, -0.02, 0.003, -0.001)),
+    "brown": Lens("BROWN", (-0.2, 0.1, 0.003, -0.002, 0.02, -0.03, 0.01)),
+    "brown fisheye": Lens("BROWN_FISHEYE", (0.1, -0.02, 0.003, -0.002, 0.003, -0.001, -0.01)),
     "equidistant": Lens("OPENCV_FISHEYE", (0.0, 0.0, 0.0, 0.0)),
 }
 
@@ -70,6 +72,41 @@ def test_known_answer_of_opencv_distortion():
     np.testing.assert_allclose(lens.project(np.array([[1.0, 0.5, 2.0]])), [[x, y]], rtol=1e-14)
 
 
+def brown_by_hand(x, y, params):
+    k1, k2, p1, p2, k3, k4, skew = params
+    r2 = x * x + y * y
+    radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3 + k4 * r2**4
+    bent_x = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+    bent_y = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    return bent_x + skew * bent_y, bent_y
+
+
+def test_known_answers_of_brown_lenses():
+    direction = np.array([[1.0, 0.5, 2.0]])
+    lens = LENSES["brown"]
+    np.testing.assert_allclose(lens.project(direction), [brown_by_hand(0.5, 0.25, lens.params)], rtol=1e-14)
+    lens = LENSES["brown fisheye"]
+    theta, radius = np.arctan2(np.sqrt(1.25), 2.0), np.sqrt(1.25)
+    bent = brown_by_hand(theta / radius, 0.5 * theta / radius, lens.params)
+    np.testing.assert_allclose(lens.project(direction), [bent], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "fisheye", "expected"),
+    [
+        ({"k1": 0.0, "skew": 0.0}, False, Lens()),
+        ({"k1": 0.1, "k3": 0.3, "p2": 0.2}, False, Lens("OPENCV", (0.1, 0.0, 0.0, 0.2, 0.3))),
+        ({"k1": 0.1, "k4": 0.4}, False, Lens("BROWN", (0.1, 0.0, 0.0, 0.0, 0.0, 0.4, 0.0))),
+        ({"skew": 0.01}, False, Lens("BROWN", (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01))),
+        ({}, True, Lens("OPENCV_FISHEYE", (0.0, 0.0, 0.0, 0.0))),
+        ({"k1": 0.1, "k4": 0.4}, True, Lens("OPENCV_FISHEYE", (0.1, 0.0, 0.0, 0.4))),
+        ({"k1": 0.1, "p1": 0.2}, True, Lens("BROWN_FISHEYE", (0.1, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0))),
+    ],
+)
+def test_the_simplest_brown_lens(coefficients, fisheye, expected):
+    assert brown_lens(coefficients, fisheye=fisheye) == expected
+
+
 def test_known_answer_of_the_equidistant_fisheye():
     # 90 degrees to the right of the axis lies pi / 2 from the principal point.
     lens = LENSES["equidistant"]
@@ -99,7 +136,7 @@ def test_pixels_to_rays_to_pixels(name):
 )
 def test_lens_round_trip_wherever_the_lens_sees(name, scale, share, phi):
     lens = Lens(LENSES[name].model, tuple(scale * value for value in LENSES[name].params))
-    fisheye = lens.model == "OPENCV_FISHEYE"
+    fisheye = lens.is_fisheye
     theta = share * (np.pi if fisheye else 1.2)
     radius = theta if fisheye else np.tan(theta)
     direction = np.array([[np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]])
@@ -109,11 +146,11 @@ def test_lens_round_trip_wherever_the_lens_sees(name, scale, share, phi):
         np.testing.assert_allclose(lens.unproject(plane), direction, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["barrel", "pincushion", "fisheye"])
+@pytest.mark.parametrize("name", ["barrel", "pincushion", "fisheye", "brown", "brown fisheye"])
 def test_jacobian_and_limit_agree_with_finite_differences(name):
     lens = LENSES[name]
     step = 1e-6
-    if lens.model == "OPENCV":
+    if lens.model != "OPENCV_FISHEYE":
         points = np.random.default_rng(0).uniform(-0.8, 0.8, (20, 2))
         _, jacobian = lens._distort(points)
         for axis in range(2):

@@ -169,7 +169,10 @@ def changed(**values):
     [
         (changed(projection_type="spherical"), "image '00.jpg.png': camera 'v2 brown': .*'spherical' is not"),
         (changed(projection_type="dual", focal=1.0), "'dual' is not supported, .*opensfm undistort"),
-        (changed(projection_type="fisheye62", k5=0.01, p1=0.0, p2=0.0), "'fisheye62': k5 = 0.01 .*opensfm undistort"),
+        (
+            changed(projection_type="fisheye62", k5=0.01, p1=0.0, p2=0.0),
+            "'fisheye62': k5 = 0.01 .*opensfm undistort",
+        ),
         (changed(k4=0.1), "'brown': k4 = 0.1 is not supported .*opensfm undistort"),
         (changed(focal_x="long"), "camera 'v2 brown': `focal_x` is 'long'"),
         (changed(width=0), "`width` is 0.0, expected a whole number"),
