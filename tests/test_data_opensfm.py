@@ -25,7 +25,16 @@ CAMERAS = {
     },
     "fisheye62": {
         **{"focal_x": 0.6, "focal_y": 0.62, "c_x": 0.02, "c_y": -0.01},
-        **{"k1": -0.05, "k2": 0.01, "k3": 0.002, "k4": -0.001, "k5": 0.0, "k6": 0.0, "p1": 0.0, "p2": 0.0},
+        **{
+            "k1": -0.05,
+            "k2": 0.01,
+            "k3": 0.002,
+            "k4": -0.001,
+            "k5": 0.0,
+            "k6": 0.0,
+            "p1": 0.004,
+            "p2": -0.003,
+        },
     },
 }
 
@@ -76,13 +85,14 @@ def project(index, model, size=(WIDTH, HEIGHT)):
             r = np.hypot(x, y)
             theta = np.arctan2(r, z)
             d = 1 + k[0] * theta**2 + k[1] * theta**4 + k[2] * theta**6 + k[3] * theta**8
-            u, v = d * theta * x / r, d * theta * y / r
+            x, y = theta * x / r, theta * y / r
+            r2 = theta**2
         else:
             x, y = x / z, y / z
             r2 = x**2 + y**2
             d = 1 + k[0] * r2 + k[1] * r2**2 + k[2] * r2**3
-            u = d * x + 2 * p1 * x * y + p2 * (r2 + 2 * x**2)
-            v = d * y + 2 * p2 * x * y + p1 * (r2 + 2 * y**2)
+        u = d * x + 2 * p1 * x * y + p2 * (r2 + 2 * x**2)
+        v = d * y + 2 * p2 * x * y + p1 * (r2 + 2 * y**2)
         u = camera.get("focal", camera.get("focal_x")) * u + camera.get("c_x", 0.0)
         v = camera.get("focal", camera.get("focal_y")) * v + camera.get("c_y", 0.0)
         return np.stack([u, v], 1) * max(size) + 0.5 * np.array(size)
@@ -170,7 +180,7 @@ def changed(**values):
         (changed(projection_type="spherical"), "image '00.jpg.png': camera 'v2 brown': .*'spherical' is not"),
         (changed(projection_type="dual", focal=1.0), "'dual' is not supported, .*opensfm undistort"),
         (
-            changed(projection_type="fisheye62", k5=0.01, p1=0.0, p2=0.0),
+            changed(projection_type="fisheye62", k5=0.01),
             "'fisheye62': k5 = 0.01 .*opensfm undistort",
         ),
         (changed(k4=0.1), "'brown': k4 = 0.1 is not supported .*opensfm undistort"),

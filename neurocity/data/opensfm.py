@@ -19,19 +19,24 @@ from neurocity.data.calibrated import calibrated_frames
 from neurocity.data.json_file import read_json
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Frame, hold_out, naming
-from neurocity.errors import CameraError, DataError
-from neurocity.lenses import Lens, lens_of
+from neurocity.errors import DataError
+from neurocity.lenses import Lens, brown_lens
 
 _FILES = ("reconstruction.json", "opensfm/reconstruction.json")
 LOOKS_FOR = f"{' or '.join(_FILES)} (OpenSfM, OpenDroneMap)"
 
 Array = npt.NDArray[np.float64]
 
-_LENSES = {
-    **dict.fromkeys(("perspective", "simple_radial", "radial", "brown"), "OPENCV"),
-    **dict.fromkeys(("fisheye", "fisheye_opencv", "fisheye62"), "OPENCV_FISHEYE"),
+_COEFFICIENTS = {
+    "perspective": ("k1", "k2"),
+    "simple_radial": ("k1",),
+    "radial": ("k1", "k2"),
+    "brown": ("k1", "k2", "k3", "p1", "p2"),
+    "fisheye": ("k1", "k2"),
+    "fisheye_opencv": ("k1", "k2", "k3", "k4"),
+    "fisheye62": ("k1", "k2", "k3", "k4", "p1", "p2"),
 }
-"""The lens by `projection_type`; its coefficients have OpenCV's names and meaning."""
+"""Those that may differ from zero, by `projection_type`; they have OpenCV's names and meaning."""
 
 _UNDISTORT = "run `opensfm undistort` and give its folder `undistorted`"
 
@@ -134,16 +139,19 @@ def _camera(shot: Any, cameras: Mapping[str, Any]) -> Camera:
 
 def _lens(camera: dict[str, Any]) -> Lens:
     projection = camera.get("projection_type", "perspective")
-    if projection not in _LENSES:
+    if projection not in _COEFFICIENTS:
         raise DataError(
-            f"`projection_type` {projection!r} is not supported, supported: {', '.join(_LENSES)}; "
+            f"`projection_type` {projection!r} is not supported, supported: {', '.join(_COEFFICIENTS)}; "
             f"{_UNDISTORT}"
         )
     values = {key: _number(camera, key) for key in camera if re.fullmatch(r"[kps]\d+", key)}
-    try:
-        return lens_of(_LENSES[projection], values)
-    except CameraError as error:
-        raise DataError(f"`projection_type` {projection!r}: {error}; {_UNDISTORT}") from None
+    for key, value in values.items():
+        if value != 0.0 and key not in _COEFFICIENTS[projection]:
+            raise DataError(
+                f"`projection_type` {projection!r}: {key} = {value} is not supported, supported: "
+                f"{', '.join(_COEFFICIENTS[projection])}; {_UNDISTORT}"
+            )
+    return brown_lens(values, fisheye=projection.startswith("fisheye"))
 
 
 def _rotation(vector: Array) -> Array:
