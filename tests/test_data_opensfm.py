@@ -183,7 +183,7 @@ def changed(**values):
             changed(projection_type="fisheye62", k5=0.01),
             "'fisheye62': k5 = 0.01 .*opensfm undistort",
         ),
-        (changed(k4=0.1), "'brown': k4 = 0.1 is not supported .*opensfm undistort"),
+        (changed(k4=0.1), "'brown': k4 = 0.1 is not supported, .*opensfm undistort"),
         (changed(focal_x="long"), "camera 'v2 brown': `focal_x` is 'long'"),
         (changed(width=0), "`width` is 0.0, expected a whole number"),
         (changed(k1=float("nan")), "camera 'v2 brown'.*finite"),

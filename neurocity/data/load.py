@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from neurocity.data import blender, colmap, llff, matrixcity, opensfm, transforms
+from neurocity.data import blender, colmap, llff, matrixcity, metashape, opensfm, transforms
 from neurocity.data.bounds import checked_bounds, estimate_bounds
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Scene
 from neurocity.errors import DataError
 
-_READERS = (matrixcity, blender, transforms, colmap, llff, opensfm)
+_READERS = (matrixcity, blender, transforms, colmap, llff, opensfm, metashape)
 """Layouts in the order in which they are looked for."""
 
 
