@@ -22,7 +22,7 @@ def load_scene(
     bounds: Sequence[float] | None = None,
     unbounded: bool | None = None,
 ) -> Scene:
-    """Read the dataset in folder `path`: Blender synthetic, transforms.json or COLMAP.
+    """Read the dataset in folder `path`, in one of the layouts of `_READERS`.
 
     Images are not decoded, but for the first where an alpha channel leaves open whether the scene is bounded.
 

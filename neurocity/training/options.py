@@ -20,7 +20,8 @@ class DataOptions:
     path: Annotated[
         Path, arg(name="data", metavar="FOLDER", help_behavior_hint="(required without --config)")
     ]
-    """Folder of the dataset: Blender synthetic, transforms.json (nerfstudio, instant-ngp) or COLMAP."""
+    """Folder of the dataset: Blender synthetic, transforms.json (nerfstudio, instant-ngp), COLMAP, LLFF,
+    MatrixCity, Agisoft Metashape, or OpenSfM and OpenDroneMap."""
     downscale: int = 1
     """Divide image sizes by this whole number, with area filtering."""
     bounds: Annotated[
