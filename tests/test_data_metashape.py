@@ -183,6 +183,13 @@ def test_the_adjusted_calibration_counts(tmp_path):
     assert_rays_hit_their_pixels(frames["DSC_00"].camera, project(0, "frame"))
 
 
+def test_a_calibration_without_a_type_is_of_the_sensors(tmp_path):
+    plain = sensor("radial fisheye").replace('<calibration type="fisheye" class="adjusted">', "<calibration>")
+    write(tmp_path, chunk([camera(i) for i in range(3)], plain))
+    frames = all_frames(load_scene(photographs(tmp_path, extension=".png")))
+    assert_rays_hit_their_pixels(frames["DSC_00"].camera, project(0, "radial fisheye"))
+
+
 def test_the_region_says_where_the_content_is(tmp_path):
     component = f'<component id="0">{WORLD}{REGION}</component>'
     write(tmp_path, chunk([camera(i) for i in range(3)], components=component))

@@ -20,7 +20,7 @@ from neurocity.errors import DataError
 Array = npt.NDArray[np.float64]
 
 _START = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<document\b[^>/]*>\s*<chunk\b", re.DOTALL
+    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<document\b[^>]*>\s*<chunk\b", re.DOTALL
 )
 _HEAD = 4096
 
@@ -210,7 +210,8 @@ def read_sensor(chunk: Chunk, sensor_id: str) -> Sensor:
     calibrations = sensor.findall("calibration")
     adjusted = [element for element in calibrations if element.get("class") == "adjusted"]
     calibration = next(iter(adjusted + calibrations), None)
-    kind = sensor.get("type", "frame") if calibration is None else calibration.get("type", "frame")
+    kind = None if calibration is None else calibration.get("type")
+    kind = kind or sensor.get("type", "frame")
     if kind not in _FISHEYE:
         raise DataError(
             f"{where}: type {kind!r} is not supported, supported: {', '.join(_FISHEYE)}; {UNDISTORT}"
