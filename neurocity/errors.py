@@ -9,6 +9,14 @@ class DataError(NeuroCityError):
     """A dataset, camera file or image is missing, corrupt or inconsistent; names the file and the frame."""
 
 
+class ReducedImagesError(DataError):
+    """A dataset's images are there in `images_N/` alone; `downscale` is the N that reads them."""
+
+    def __init__(self, message: str, downscale: int) -> None:
+        super().__init__(message)
+        self.downscale = downscale
+
+
 class CameraError(NeuroCityError):
     """A pose, an intrinsic or a lens is not usable (not finite, not a rotation, out of range).
 

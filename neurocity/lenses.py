@@ -239,7 +239,8 @@ def lens_of(model: str, coefficients: Mapping[str, float]) -> Lens:
         if value != 0.0 and name not in allowed:
             raise CameraError(
                 f"{name} = {value} is not supported with camera model {model}, which takes "
-                f"{', '.join(allowed) or 'no distortion'}",
+                f"{', '.join(allowed) or 'no distortion'}; undistort the images first, or export a lens "
+                "without it (OPENCV with k1 k2 p1 p2 k3, called Brown 3 in RealityCapture)",
                 "lens",
             )
     params = tuple(coefficients.get(name, 0.0) for name in LENS_PARAMETERS[family])

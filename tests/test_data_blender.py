@@ -32,7 +32,10 @@ def test_poses_intrinsics_and_pixels(tmp_path):
 
 
 def test_missing_val_or_test_are_fine_and_missing_train_is_not(tmp_path):
-    assert set(load_scene(write_blender(tmp_path / "a", ("train",))).splits) == {"train"}
+    scene = load_scene(write_blender(tmp_path / "a", ("train",)))
+    assert [frame.name for frame in scene.held_out] == ["train/000"]
+    assert [frame.name for frame in scene.splits["train"]] == ["train/001", "train/002"]
+    assert scene.remarks == ("the dataset holds no frames out; every eighth by name is, 1 of 3",)
     scene = load_scene(write_blender(tmp_path / "b", ("train", "val")))
     assert scene.held_out == scene.splits["val"]
     with pytest.raises(DataError, match=r"transforms_train.json is missing"):

@@ -206,15 +206,15 @@ def test_malformed_text_names_file_and_line(tmp_path):
 
 
 def test_missing_files_and_images(tmp_path):
-    assert "points3D.bin and points3D.txt are missing" in broken(
-        tmp_path / "a", "points3D.bin", lambda path: path.unlink()
+    assert "images.bin and images.txt are missing" in broken(
+        tmp_path / "a", "images.bin", lambda path: path.unlink()
     )
     root = write(tmp_path / "b", reconstruction())
     (root / "images/left side/8.png").unlink()
     with pytest.raises(DataError, match=r"image 'left side/8.png': .*missing"):
         load_scene(root)
-    write_image(root / "images/left side/8.png", pixels(size=(6, 4)))
-    with pytest.raises(DataError, match=r"8.png is 6x4 pixels, its camera 4 has 12x8"):
+    write_image(root / "images/left side/8.png", pixels(size=(6, 6)))
+    with pytest.raises(DataError, match=r"8.png is 6x6 pixels, its camera 4 has 12x8"):
         load_scene(root)
 
 

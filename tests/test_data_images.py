@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from neurocity.data.images import find_image, probe, read_mask, read_rgba
+from neurocity.data.images import probe, read_rgba
 from neurocity.errors import DataError
 
 
@@ -102,7 +102,7 @@ def test_missing_corrupt_and_truncated_images_are_named(tmp_path):
     with pytest.raises(DataError, match=r"a.png: image is missing"):
         read_rgba(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
-    for read in (read_rgba, read_mask, probe):
+    for read in (read_rgba, probe):
         with pytest.raises(DataError, match=r"b.png: image cannot be read"):
             read(tmp_path / "b.png")
     for name in ("c.png", "c.jpg"):
@@ -121,24 +121,3 @@ def test_damaged_png_data_is_an_error(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"c.png: image cannot be read"):
         read_rgba(path)
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp", "frame_0.5.png"])
-def test_images_are_found_without_extension(tmp_path, name):
-    path = write_image(tmp_path / name)
-    assert find_image(tmp_path / name) == path
-    assert find_image(tmp_path / name.rpartition(".")[0]) == path
-
-
-def test_an_image_that_is_nowhere_is_named_with_what_was_tried(tmp_path):
-    with pytest.raises(DataError, match=r"r_0: image is missing \(also tried with .png, .jpg"):
-        find_image(tmp_path / "r_0")
-
-
-def test_masks_are_true_where_not_zero_and_shrink_conservatively(tmp_path):
-    mask = np.full((4, 4), 255, np.uint8)
-    mask[0, 3] = 0
-    mask[3, 0] = 1
-    path = write_image(tmp_path / "m.png", mask)
-    np.testing.assert_array_equal(read_mask(path), mask != 0)
-    np.testing.assert_array_equal(read_mask(path, 2), [[True, False], [True, True]])

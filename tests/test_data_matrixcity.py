@@ -88,6 +88,20 @@ def test_blocks_without_a_test_set_hold_out_every_eighth(tmp_path):
     assert len(scene.splits["train"]) == 8
 
 
+def test_blocks_whose_images_are_not_fetched_are_left_out_and_said(tmp_path):
+    for block in ("train/block_1", "train/block_2", "test/block_1_test"):
+        write_block(tmp_path, block)
+    for image in (tmp_path / "train/block_2").glob("*.png"):
+        image.unlink()
+    scene = load_scene(tmp_path)
+    assert {frame.name[:13] for frame in scene.splits["train"]} == {"train/block_1"}
+    assert any("train/block_2" in remark and "left out" in remark for remark in scene.remarks)
+    for image in tmp_path.rglob("*.png"):
+        image.unlink()
+    with pytest.raises(DataError, match="no image is there of 3 blocks"):
+        load_scene(tmp_path)
+
+
 def test_files_beside_each_other_are_read_and_all_poses_are_not(tmp_path):
     write_block(tmp_path, "", count=2)
     write_block(tmp_path, "", count=3, name="transforms_origin.json")

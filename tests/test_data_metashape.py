@@ -145,7 +145,7 @@ def test_labels_find_their_photographs(tmp_path, label, file):
     write(tmp_path, chunk([camera(0, name), camera(1)]))
     write_image(tmp_path / file)
     write_image(tmp_path / "images/DSC_01.png")
-    assert sorted(all_frames(load_scene(tmp_path))) == sorted([name, "DSC_01"])
+    assert sorted(all_frames(load_scene(tmp_path))) == sorted([name.replace("\\", "/"), "DSC_01"])
 
 
 def test_groups_are_read_and_name_labels_that_repeat(tmp_path):
@@ -250,12 +250,27 @@ def test_bad_values_are_named(tmp_path, old, new, message):
         load_scene(tmp_path)
 
 
-def test_missing_photographs_are_counted(tmp_path):
+def test_missing_photographs_are_counted_or_skipped(tmp_path):
     photographs(write(tmp_path, chunk([camera(i) for i in range(6)])), count=2, extension=".png")
-    with pytest.raises(
-        DataError, match=r"cameras.xml: 4 of 6 images are missing \('DSC_02', .*'DSC_04', \.\.\.\)"
-    ):
+    with pytest.raises(DataError, match=r"cameras.xml: image 'DSC_02': .*missing.*and 1 more \(4 of 6\)"):
         load_scene(tmp_path)
+    assert sorted(all_frames(load_scene(tmp_path, missing="skip"))) == ["DSC_00", "DSC_01"]
+
+
+def test_exported_masks_and_smaller_photographs_in_their_folder(tmp_path):
+    write(tmp_path, chunk([camera(i) for i in range(3)]))
+    photographs(tmp_path, folder="images_2", extension=".JPG.png", size=(6, 4))
+    mask = np.full((HEIGHT, WIDTH), 255, dtype=np.uint8)
+    mask[:2] = 0
+    write_image(tmp_path / "masks/DSC_01_mask.png", mask)
+    for path in (tmp_path / "images_2").iterdir():
+        path.rename(path.with_name(path.name.replace(".JPG", "")))
+    with pytest.raises(DataError, match="--downscale 2"):
+        load_scene(tmp_path)
+    frames = all_frames(load_scene(tmp_path, downscale=2))
+    assert_rays_hit_their_pixels(frames["DSC_02"].camera, project(2, "frame", size=(6, 4)))
+    np.testing.assert_array_equal(frames["DSC_01"].load_mask(), np.arange(4)[:, None] >= 1 + np.zeros((1, 6)))
+    assert frames["DSC_00"].load_mask() is None
 
 
 def test_a_file_with_nothing_aligned(tmp_path):

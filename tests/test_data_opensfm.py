@@ -203,14 +203,14 @@ def test_bad_values_are_named(tmp_path, change, message):
         load_scene(tmp_path)
 
 
-def test_missing_images_are_counted(tmp_path):
+def test_missing_images_are_counted_or_skipped(tmp_path):
     write(tmp_path, reconstruction(count=6))
-    for i in range(5):
+    for i in range(3):
         (tmp_path / f"images/{i:02}.jpg.png").unlink()
-    with pytest.raises(
-        DataError, match=r"5 of 6 images are missing \('00.jpg.png', .*'02.jpg.png', \.\.\.\)"
-    ):
+    with pytest.raises(DataError, match=r"image '00.jpg.png': .*missing.*'02.jpg.png' \(3 of 6\)"):
         load_scene(tmp_path)
+    scene = load_scene(tmp_path, missing="skip")
+    assert sorted(all_frames(scene)) == ["03.jpg.png", "04.jpg.png", "05.jpg.png"]
 
 
 def test_truncated_files_are_named_and_other_json_is_left_alone(tmp_path):

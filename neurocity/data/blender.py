@@ -8,9 +8,10 @@ from pathlib import Path
 
 from neurocity.data.bounds import declared_boxes
 from neurocity.data.documents import TransformsDocument
-from neurocity.data.frames import read_frames
+from neurocity.data.frames import read_frames, sparse_points, up_of
+from neurocity.data.intrinsics import has_own_calibration
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Capture
+from neurocity.data.scene import Capture, Frame
 from neurocity.errors import DataError
 
 LOOKS_FOR = "transforms_train.json (Blender synthetic)"
@@ -25,19 +26,33 @@ def detect(root: Path) -> bool:
 
 
 def read(reading: Reading) -> Capture:
-    """Raises DataError when the train split is missing (others may be) or a file is not as expected."""
+    """Raises DataError when the train split is missing (others may be) or a file is not as expected.
+
+    A val or test split of which no image is there is left out, with a remark: add-ons of Blender write the
+    poses of views that are yet to be rendered.
+    """
     files = _split_files(reading.root)
     if "train" not in files:
         raise DataError(f"{reading.root}: transforms_train.json is missing, the other split files are there")
     documents = {split: TransformsDocument.read(path) for split, path in files.items()}
-    splits = {split: tuple(read_frames(doc, reading).values()) for split, doc in documents.items()}
-    synthetic = all("fl_x" not in doc.data and "fl_x" not in doc.frames[0] for doc in documents.values())
-    bounds, inner_bounds = declared_boxes(documents["train"])
+    splits: dict[str, tuple[Frame, ...]] = {}
+    for split, document in documents.items():
+        frames = read_frames(document, reading, optional=split != "train")
+        if frames:
+            splits[split] = tuple(frames.values())
+        else:
+            reading.remark(
+                f"{document.path}: its {len(document.frames)} poses are left out, no image is there"
+            )
+    train = documents["train"]
+    synthetic = not any(map(has_own_calibration, documents.values()))
+    bounds, inner_bounds = declared_boxes(train)
     return Capture(
         splits=splits,
-        up=(0.0, 0.0, 1.0),
+        up=up_of(train),
         bounds=_BOUNDS if synthetic and bounds is None else bounds,
         inner_bounds=inner_bounds,
+        points=sparse_points(train, reading),
         synthetic=synthetic,
     )
 

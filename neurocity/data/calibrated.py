@@ -1,80 +1,57 @@
-"""What readers of calibrated cameras share: the frame of a camera and an image, and the cameras' up."""
+"""What readers of calibrated cameras share: frames of cameras and images, masks, and the cameras' up."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from neurocity.cameras import Camera
-from neurocity.data.images import find_image, probe
+from neurocity.data.files import Found
+from neurocity.data.images import probe
+from neurocity.data.names import printable
+from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Frame, naming
 from neurocity.errors import DataError
-
-_SHOWN = 3
-
-
-def calibrated_frame(name: str, image_path: Path, camera: Camera, downscale: int) -> Frame:
-    """The frame of `camera`, which has the image size of its calibration.
-
-    An image of another size, but of the same shape up to rounding, scales the intrinsics per axis.
-    Raises DataError when the image is missing, corrupt or of another shape.
-    """
-    image = probe(image_path)
-    if not _same_shape((camera.width, camera.height), (image.width, image.height)):
-        turned = _same_shape((camera.height, camera.width), (image.width, image.height))
-        raise DataError(
-            f"{image_path} is {image.width}x{image.height} pixels, its camera was calibrated for "
-            f"{camera.width}x{camera.height}; use the images that were calibrated, or smaller ones of the "
-            f"same shape{'; these look turned (EXIF orientation), turn them back' if turned else ''}"
-        )
-    return Frame(
-        name=name,
-        image_path=image_path,
-        camera=camera.resized(image.width, image.height).downscaled(downscale),
-        has_alpha=image.has_alpha,
-        downscale=downscale,
-    )
 
 
 def calibrated_frames(
     reading: Reading, source: Path, folders: Sequence[Path], cameras: Mapping[str, Camera]
 ) -> list[Frame]:
-    """The frames of `cameras`, by the names of their images as `source` has them.
+    """The frames of `cameras`, each of its calibration's size, by the names that `source` has for images.
 
-    An image is looked for in each of `folders`, with and without the folders and the extension of its name.
-    Raises DataError, which counts and names them, when images are missing, and as `calibrated_frame` does.
+    Images are looked for in `folders`, masks in `masks` in the reading's folder.
+    Raises DataError as `find_images` and `make_frame` do.
     """
-    found = {name: path for name in cameras if (path := _find(folders, name))}
-    if missing := [name for name in cameras if name not in found]:
-        named = ", ".join(map(repr, missing[:_SHOWN])) + ", ..." * (len(missing) > _SHOWN)
-        places = " and ".join(map(str, folders))
-        raise DataError(
-            f"{source}: {len(missing)} of {len(cameras)} images are missing ({named}), looked for in {places}"
-        )
     frames = []
-    for name, path in found.items():
-        with naming(f"{source}: image {name!r}"):
-            frames.append(calibrated_frame(name, path, cameras[name], reading.downscale))
+    for name, found in find_images(reading, list(cameras), folders, label=f"{source}: image").items():
+        with naming(f"{source}: image {printable(name)!r}"):
+            frames.append(
+                make_frame(
+                    reading,
+                    found,
+                    cameras[name],
+                    probe(found.path),
+                    stated_by="its camera was calibrated for",
+                    mask_path=find_mask(found, (reading.root / "masks",), reading),
+                )
+            )
+    masked = sum(frame.mask_path is not None for frame in frames)
+    if 0 < masked < len(frames):
+        reading.remark(f"{masked} of {len(frames)} images have a mask in masks/, the others are whole")
     return frames
 
 
-def _find(folders: Sequence[Path], name: str) -> Path | None:
-    spelt = name.replace("\\", "/")
-    for folder in folders:
-        for candidate in (spelt, PurePosixPath(spelt).name):
-            try:
-                return find_image(folder / candidate)
-            except DataError:
-                continue
+def find_mask(image: Found, folders: Sequence[Path], reading: Reading) -> Path | None:
+    """The mask of an image: `NAME.png` (COLMAP, OpenSfM) or `NAME_mask.png` (Metashape).
+
+    COLMAP's and OpenSfM's have NAME's own extension before.
+    """
+    stem = Path(image.name).with_suffix("").as_posix()
+    for name in (f"{image.name}.png", image.name, f"{stem}_mask.png"):
+        if found := reading.files.find(folders, name, downscale=reading.downscale):
+            return found.path
     return None
-
-
-def _same_shape(calibrated: tuple[int, int], actual: tuple[int, int]) -> bool:
-    """Whether one factor, with sides rounded by less than a pixel, makes `actual` of `calibrated`."""
-    low = max((a - 1) / c for a, c in zip(actual, calibrated, strict=True))
-    high = min((a + 1) / c for a, c in zip(actual, calibrated, strict=True))
-    return actual == calibrated or low < high
 
 
 def mean_up(frames: Sequence[Frame], label: Path) -> tuple[float, float, float]:

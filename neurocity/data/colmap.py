@@ -1,4 +1,4 @@
-"""Reader of COLMAP datasets: a sparse model, and its images in `images/`."""
+"""Reader of COLMAP datasets: a sparse model, its images in `images/`, and masks in `masks/`."""
 
 from pathlib import Path
 
@@ -6,23 +6,24 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera, opencv_to_opengl
-from neurocity.data.calibrated import mean_up
-from neurocity.data.colmap_model import ColmapCamera, ColmapImage, read_model
+from neurocity.data.calibrated import find_mask, mean_up
+from neurocity.data.colmap_folders import LOOKS_FOR, find_folders, has_model
+from neurocity.data.colmap_model import read_model
+from neurocity.data.colmap_records import ColmapCamera, ColmapImage
 from neurocity.data.images import probe
+from neurocity.data.names import printable
+from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Capture, Frame, hold_out, naming
+from neurocity.data.scene import Capture, naming
 from neurocity.errors import DataError
 from neurocity.lenses import lens_of
-
-_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")
-LOOKS_FOR = f"cameras.bin or cameras.txt in {', '.join(_FOLDERS)} (COLMAP)"
 
 _CALIBRATION = ("f", "fx", "fy", "cx", "cy")
 
 
 def detect(root: Path) -> bool:
     """Whether `root` has a sparse model in one of the usual places."""
-    return _model_folder(root) is not None
+    return has_model(root)
 
 
 def read(reading: Reading) -> Capture:
@@ -30,50 +31,51 @@ def read(reading: Reading) -> Capture:
 
     Only registered images are frames. Up is the mean of the cameras' up axes, as in nerfstudio.
     """
-    root = reading.root
-    folder = _model_folder(root)
-    if folder is None:
-        raise DataError(f"{root}: no sparse model; looked for {LOOKS_FOR}")
-    model = read_model(folder)
+    folders = find_folders(reading)
+    if folders is None:
+        raise DataError(f"{reading.root}: no sparse model; looked for {LOOKS_FOR}")
+    folder = folders.model
+    model = read_model(folder, reading)
     if not model.images:
         raise DataError(f"{folder}: the model has no registered images")
+    found = find_images(
+        reading, [image.name for image in model.images], folders.images, label=f"{folder}: image"
+    )
     frames = []
     for image in model.images:
-        with naming(f"{folder}: image {image.name!r}"):
+        if image.name not in found:
+            continue
+        with naming(f"{folder}: image {printable(image.name)!r}"):
             if image.camera_id not in model.cameras:
                 raise DataError(f"its camera {image.camera_id} is not in the model")
-            camera = model.cameras[image.camera_id]
-            frames.append(_frame(root / "images" / image.name, image, camera, reading.downscale))
-    return Capture(splits=hold_out(frames), up=mean_up(frames, folder), points=model.points)
+            frames.append(
+                make_frame(
+                    reading,
+                    found[image.name],
+                    _posed(image, model.cameras[image.camera_id]),
+                    probe(found[image.name].path),
+                    stated_by=f"its camera {image.camera_id} has",
+                    mask_path=find_mask(found[image.name], folders.masks, reading),
+                )
+            )
+    masked = sum(frame.mask_path is not None for frame in frames)
+    if 0 < masked < len(frames):
+        reading.remark(f"{masked} of {len(frames)} images have a mask in masks/, the others are whole")
+    return Capture(splits={"train": tuple(frames)}, up=mean_up(frames, folder), points=model.points)
 
 
-def _model_folder(root: Path) -> Path | None:
-    candidates = (root / folder for folder in _FOLDERS)
-    return next(
-        (f for f in candidates if (f / "cameras.bin").is_file() or (f / "cameras.txt").is_file()), None
-    )
-
-
-def _frame(path: Path, image: ColmapImage, camera: ColmapCamera, downscale: int) -> Frame:
-    info = probe(path)
-    if (info.width, info.height) != (camera.width, camera.height):
-        raise DataError(
-            f"{path} is {info.width}x{info.height} pixels, its camera {image.camera_id} has "
-            f"{camera.width}x{camera.height}; use the images that the model was made from, with downscale"
-        )
+def _posed(image: ColmapImage, camera: ColmapCamera) -> Camera:
+    """The camera of an image, at the size that the model has."""
     focal = camera.params.get("f", 0.0)
-    posed = Camera(
+    return Camera(
         camera_to_world=_camera_to_world(image),
         width=camera.width,
         height=camera.height,
         fl_x=camera.params.get("fx", focal),
         fl_y=camera.params.get("fy", focal),
-        cx=camera.params["cx"],
-        cy=camera.params["cy"],
+        cx=camera.params.get("cx", 0.5 * camera.width),
+        cy=camera.params.get("cy", 0.5 * camera.height),
         lens=lens_of(camera.model, {k: v for k, v in camera.params.items() if k not in _CALIBRATION}),
-    ).downscaled(downscale)
-    return Frame(
-        name=image.name, image_path=path, camera=posed, has_alpha=info.has_alpha, downscale=downscale
     )
 
 

@@ -1,10 +1,9 @@
 """JSON files of poses (`transforms*.json`), parsed; errors name the file and the frame.
 
-A value may stand at top level, for all frames, or in every frame. nerfstudio lets the top level win and
-instant-ngp the frame, so two different values for one frame are an error here.
+A value may stand at top level, for all frames, or in every frame. Where both say it the frame's counts, as in
+instant-ngp: cameras with autofocus write the first frame's at top level, and each frame its own.
 """
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -14,13 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurocity.data.json_file import read_json
+from neurocity.data.names import printable
+from neurocity.data.reading import Reading
 from neurocity.errors import DataError
 
 _ALL_OR_NONE = (
     *("w", "h", "fl_x", "fl_y", "x_fov", "y_fov", "camera_angle_x", "camera_angle_y", "cx", "cy"),
-    "camera_model",
-    "mask_path",
+    *("fx", "fy", "K", "camera_model"),
 )
+
+
+_LAST_ROW = (0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,7 @@ class TransformsDocument:
     @classmethod
     def read(cls, path: Path) -> "TransformsDocument":
         """Raises DataError when `path` is not JSON, has no frames, or frames without or with equal names."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read ({error})") from None
+        data = read_json(path)
         frames = data.get("frames") if isinstance(data, dict) else None
         if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
             raise DataError(f"{path}: expected an object with a list `frames` of objects")
@@ -57,24 +56,24 @@ class TransformsDocument:
 
     def label(self, frame: dict[str, Any]) -> str:
         """How an error names a frame: file and `file_path`."""
-        return f"{self.path}: frame {frame['file_path']!r}"
+        return f"{self.path}: frame {printable(frame['file_path'])!r}"
 
     def get(self, key: str, frame: dict[str, Any]) -> Any:
-        """The value of `key` for `frame`, or None. Raises DataError when top level and frame disagree.
+        """The value of `key` for `frame`, its own or else that of the top level, or None.
 
         Neither this nor what follows says which frame it is: `read_frames` does, with `label`.
         """
-        shared, own = self.data.get(key), frame.get(key)
-        if shared is not None and own is not None and shared != own:
-            raise DataError(
-                f"`{key}` is {own!r} here and {shared!r} at top level; programs "
-                "disagree on which one counts, so remove one of them"
-            )
-        return shared if own is None else own
+        own = frame.get(key)
+        return self.data.get(key) if own is None else own
 
     def number(self, key: str, frame: dict[str, Any]) -> float | None:
         """`get` for a finite number. Raises DataError when it is something else."""
-        value = self.get(key, frame)
+        return self.number_in(key, {key: self.get(key, frame)})
+
+    @staticmethod
+    def number_in(key: str, level: dict[str, Any]) -> float | None:
+        """The finite number `key` of a frame or of the top level, or None. Raises DataError as `number`."""
+        value = level.get(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -86,15 +85,31 @@ class TransformsDocument:
         value = self.data.get(key)
         return None if value is None else self.array(f"{self.path}: `{key}`", value, shape)
 
-    def pose(self, frame: dict[str, Any]) -> npt.NDArray[np.float64]:
-        """`transform_matrix` as 4x4; a 3x4 gets its last row. Raises DataError when there is none."""
+    def pose(self, frame: dict[str, Any], reading: Reading) -> npt.NDArray[np.float64]:
+        """`transform_matrix` as 4x4 with [0, 0, 0, 1] as its last row; a 3x4 gets it.
+
+        Where the last row is [0, 0, 0, w], which instant-ngp does not look at, it is replaced, and that is
+        remarked; a rotation that is scaled by w as well is divided by it. Raises DataError without a pose.
+        """
         value = frame.get("transform_matrix")
         if value is None:
             raw = "; `rot_mat` (raw MatrixCity) is read where every frame has it"
             raise DataError(f"has no pose, expected `transform_matrix`{raw * ('rot_mat' in frame)}")
         if isinstance(value, list) and len(value) == 3:
-            return np.vstack([self.array("`transform_matrix`", value, (3, 4)), (0.0, 0.0, 0.0, 1.0)])
-        return self.array("`transform_matrix`", value, (4, 4))
+            return np.vstack([self.array("`transform_matrix`", value, (3, 4)), _LAST_ROW])
+        pose = self.array("`transform_matrix`", value, (4, 4))
+        last = pose[3, 3]
+        if not pose[3, :3].any() and np.isfinite(last) and abs(last - 1.0) > 1e-3:
+            homogeneous = np.allclose(np.linalg.norm(pose[:3, :3], axis=0), abs(last), rtol=1e-3, atol=0.0)
+            reading.count(
+                "poses end in a row that is not [0, 0, 0, 1]; "
+                + (
+                    "they are divided by its last number" if homogeneous else "the other three rows are taken"
+                ),
+                f"{pose[3].tolist()} of {printable(frame['file_path'])!r}",
+            )
+            return np.vstack([pose[:3] / last if homogeneous else pose[:3], _LAST_ROW])
+        return pose
 
     @staticmethod
     def array(label: str, value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:

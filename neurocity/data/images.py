@@ -1,4 +1,4 @@
-"""Image files as arrays: uint8 RGBA with straight alpha, and boolean masks, downscaled on request."""
+"""Image files as arrays, uint8 RGBA with straight alpha, downscaled on request; errors say what is wrong."""
 
 import struct
 import zlib
@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 
+from neurocity.data.names import NOT_READ
 from neurocity.errors import DataError
-
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""What is tried, in this order and in both cases, for an image that is named without extension."""
 
 _CORRUPT = (
     OSError,
@@ -28,6 +26,19 @@ _CORRUPT = (
 )
 
 
+_MAGIC = (
+    (4, b"ftyphe", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypcrx", "CR3 (raw)"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+)
+"""Place, first bytes and name of formats that are not read, whatever the file is called."""
+
+
 @dataclass(frozen=True)
 class ImageInfo:
     """What an image file's header says."""
@@ -37,20 +48,16 @@ class ImageInfo:
     has_alpha: bool
 
 
-def find_image(path: Path) -> Path:
-    """`path` itself, or with one of `EXTENSIONS` added. Raises DataError when there is no such file."""
-    if path.is_file():
-        return path
-    tried = [path.with_name(path.name + suffix) for suffix in (*EXTENSIONS, *map(str.upper, EXTENSIONS))]
-    if found := next((candidate for candidate in tried if candidate.is_file()), None):
-        return found
-    raise DataError(f"{path}: image is missing (also tried with {', '.join(EXTENSIONS)})")
-
-
 def probe(path: Path) -> ImageInfo:
     """Size and alpha from the header, without decoding pixels. Raises DataError when missing or no image."""
-    with _opened(path) as image:
+    with opened(path) as image:
         return ImageInfo(image.width, image.height, image.has_transparency_data)
+
+
+def exif_orientation(path: Path) -> int:
+    """EXIF orientation 1 to 8; 1 where the file states none. From 5 on, width and height change places."""
+    with opened(path) as image:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def read_rgba(path: Path, downscale: int = 1) -> npt.NDArray[np.uint8]:
@@ -60,7 +67,7 @@ def read_rgba(path: Path, downscale: int = 1) -> npt.NDArray[np.uint8]:
     at the lower and right edge that fill no block are left out. Gray, palette, CMYK and 16-bit images become
     8-bit RGB. Raises DataError on missing, corrupt or truncated files and on images of 32 bits a channel.
     """
-    with _opened(path) as stored:
+    with opened(path) as stored:
         transparent = stored.has_transparency_data
         image = _eight_bits(stored, path).convert("RGBA" if transparent else "RGB")
     if downscale > 1 and transparent:
@@ -69,17 +76,6 @@ def read_rgba(path: Path, downscale: int = 1) -> npt.NDArray[np.uint8]:
         width, height = (size // downscale * downscale for size in image.size)
         image = image.crop((0, 0, width, height)).reduce(downscale)
     return np.array(image.convert("RGBA"))
-
-
-def read_mask(path: Path, downscale: int = 1) -> npt.NDArray[np.bool_]:
-    """True where the mask image is not zero, bool [H, W]. A downscaled pixel is True if all its block is.
-
-    Raises DataError as `read_rgba` does.
-    """
-    with _opened(path) as image:
-        image.load()
-        mask = np.asarray(image if image.mode.startswith("I") else image.convert("L")) != 0
-    return _blocks(mask, downscale).all((1, 3))
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
@@ -91,7 +87,7 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     return image
 
 
-def _blocks(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
+def blocks(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
     """[H, W, ...] as [H / factor, factor, W / factor, factor, ...], without what fills no block."""
     height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
     whole = pixels[: height * factor, : width * factor]
@@ -101,14 +97,14 @@ def _blocks(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 def _average_rgba(rgba: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
     """Block averages of premultiplied colours, in float so that faint pixels keep their colour."""
     alpha = rgba[..., 3:].astype(np.float32) / 255.0
-    premultiplied = _blocks(rgba[..., :3] * alpha, factor).mean((1, 3))
-    coverage = _blocks(alpha, factor).mean((1, 3))
+    premultiplied = blocks(rgba[..., :3] * alpha, factor).mean((1, 3))
+    coverage = blocks(alpha, factor).mean((1, 3))
     colors = np.divide(premultiplied, coverage, out=np.zeros_like(premultiplied), where=coverage > 0)
     return np.rint(np.concatenate([colors, 255.0 * coverage], -1)).clip(0, 255).astype(np.uint8)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """An open image; whatever Pillow raises inside becomes a DataError that names the file."""
     try:
         with Image.open(path) as image:
@@ -116,4 +112,25 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise DataError(f"{path}: image is missing") from None
     except _CORRUPT as error:
+        if reason := _not_read(path):
+            raise DataError(f"{path}: {reason}") from None
         raise DataError(f"{path}: image cannot be read, it is corrupt or truncated ({error})") from error
+
+
+def _not_read(path: Path) -> str:
+    """Why a file that is no picture, or none that is read, cannot be opened; empty when it is damaged."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return ""
+    if not head:
+        return "the image file is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the image; fetch it with git lfs pull"
+    kind = next((name for place, magic, name in _MAGIC if head[place:].startswith(magic)), None)
+    if kind is None and path.suffix.lower() in NOT_READ:
+        kind = path.suffix[1:].upper()
+    if kind is None:
+        return ""
+    return f"the image is {kind}, which is not read; convert the images to PNG or JPEG, under the same names"

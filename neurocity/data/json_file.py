@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from neurocity.data.text import read_text
 from neurocity.errors import DataError
 
 
 def read_json(path: Path) -> Any:
-    """The value in `path`, UTF-8 with or without byte order mark. Raises DataError when it is not JSON."""
+    """The value in `path`, whatever byte order mark it starts with. Raises DataError when it is not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from None
     except (OSError, UnicodeDecodeError) as error:

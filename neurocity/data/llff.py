@@ -5,6 +5,7 @@ farthest depth that the image shows. Columns of the matrix are the camera's down
 centre, and image height, width and focal length in pixels. The principal point is the image's centre.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ import numpy.typing as npt
 
 from neurocity.cameras import Camera
 from neurocity.data.bounds import checked_bounds
-from neurocity.data.calibrated import calibrated_frame, mean_up
-from neurocity.data.images import EXTENSIONS
+from neurocity.data.calibrated import mean_up
+from neurocity.data.files import Found
+from neurocity.data.images import probe
+from neurocity.data.names import READ, printable
+from neurocity.data.photographs import make_frame
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Bounds, Capture, Frame, hold_out, naming
-from neurocity.errors import DataError
+from neurocity.data.scene import Bounds, Capture, Frame, naming
+from neurocity.errors import DataError, ReducedImagesError
 
 FILE = "poses_bounds.npy"
 LOOKS_FOR = f"{FILE} (LLFF)"
@@ -39,8 +43,8 @@ def read(reading: Reading) -> Capture:
     """
     path = reading.root / FILE
     rows = _rows(path)
-    folder, downscale = _image_folder(reading)
-    images = sorted(file for file in folder.iterdir() if file.suffix.lower() in EXTENSIONS)
+    folder, reduction = _image_folder(reading)
+    images = sorted(file for file in folder.iterdir() if file.suffix.lower() in READ)
     if len(images) != len(rows):
         raise DataError(
             f"{path}: has {len(rows)} poses, {folder} has {len(images)} images; they belong together by "
@@ -49,13 +53,16 @@ def read(reading: Reading) -> Capture:
     reading.remark(f"{FILE} knows one focal length and no lens: principal points are the images' centres")
     frames = []
     for row, image in zip(rows, images, strict=True):
-        with naming(f"{path}: image {image.name!r}"):
-            frames.append(calibrated_frame(image.name, image, _camera(row), downscale))
+        with naming(f"{path}: image {printable(image.name)!r}"):
+            found = Found(image, image.name, reduction)
+            frames.append(
+                make_frame(reading, found, _camera(row), probe(image), stated_by="its pose was made for")
+            )
     bounds, inner_bounds = _boxes(frames, rows[:, 15:])
     if bounds is None:
         reading.remark(f"{FILE} has depths that are no depths; bounds come from the cameras alone")
     return Capture(
-        splits=hold_out(frames), up=mean_up(frames, path), bounds=bounds, inner_bounds=inner_bounds
+        splits={"train": tuple(frames)}, up=mean_up(frames, path), bounds=bounds, inner_bounds=inner_bounds
     )
 
 
@@ -75,19 +82,26 @@ def _rows(path: Path) -> Array:
 
 
 def _image_folder(reading: Reading) -> tuple[Path, int]:
-    """The folder to read images from, and by how much they are still to be downscaled.
+    """The folder to read images from, and how many times smaller than the calibration they are.
 
-    That is `images`, or, where it is absent, `images_N` when downscale is N.
+    That is `images`, or, where it is absent, the `images_N` of the largest N that divides downscale.
     """
     folder = reading.root / "images"
     if folder.is_dir():
-        return folder, reading.downscale
-    smaller = reading.root / f"images_{reading.downscale}"
-    if smaller.is_dir():
-        return smaller, 1
-    beside = sorted(other.name for other in reading.root.glob("images_*") if other.is_dir())
-    advice = f"; {', '.join(beside)} is there: pass the number as downscale" if beside else ""
-    raise DataError(f"{folder}: folder of images is missing{advice}")
+        return folder, 1
+    names = [re.fullmatch(r"images_([1-9]\d*)", name) for name in reading.files.folders(reading.root)]
+    numbers = sorted(int(match[1]) for match in names if match)
+    if not numbers:
+        raise DataError(f"{folder}: folder of images is missing")
+    fitting = [number for number in numbers if reading.downscale % number == 0]
+    if not fitting:
+        raise ReducedImagesError(
+            f"{folder}: folder of images is missing; with "
+            f"{' or '.join(f'--downscale {number}' for number in numbers)} they are read from "
+            f"{' or '.join(f'images_{number}' for number in numbers)}; got --downscale {reading.downscale}",
+            downscale=numbers[0],
+        )
+    return reading.root / f"images_{fitting[-1]}", fitting[-1]
 
 
 def _camera(row: Array) -> Camera:

@@ -16,7 +16,7 @@ from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames
 from neurocity.data.json_file import read_json
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Capture, Frame, hold_out
+from neurocity.data.scene import Capture, Frame
 from neurocity.errors import DataError
 
 LOOKS_FOR = "transforms.json with `rot_mat`, in the folder or in those of its blocks (MatrixCity)"
@@ -42,23 +42,28 @@ def read(reading: Reading) -> Capture:
     """Raises DataError, naming file and frame, when a file is missing or not as expected.
 
     Blocks in `test`, and files and folders whose names end in `_test`, are held out; with no such block, or
-    no other, every eighth frame is.
+    no other, every eighth frame is. A block of which no image is there is left out, with a remark: the
+    poses of all blocks come with the dataset, images are fetched by block.
     """
     root = reading.root
     train: list[Frame] = []
     test: list[Frame] = []
-    for path in _files(root):
+    files = _files(root)
+    for path in files:
+        frames = _frames(path, reading, optional=len(files) > 1)
+        if not frames:
+            reading.remark(f"{path}: this block is left out, none of its images is there")
         place = path.relative_to(root)
         held_out = (
             place.parts[0] == "test" or place.parent.name.endswith("_test") or path.stem.endswith("_test")
         )
-        (test if held_out else train).extend(_frames(path, reading))
+        (test if held_out else train).extend(frames)
     if (root / "train_dense").is_dir():
         reading.remark("`train_dense` is not read beside `train`; give its folder to train on it")
-    return Capture(
-        splits={"train": tuple(train), "test": tuple(test)} if train and test else hold_out(train + test),
-        up=(0.0, 0.0, 1.0),
-    )
+    if not train and not test:
+        raise DataError(f"{root}: no image is there of {len(files)} blocks; unpack the archives of images")
+    splits = {"train": tuple(train), "test": tuple(test)} if train else {"train": tuple(test)}
+    return Capture(splits=splits, up=(0.0, 0.0, 1.0))
 
 
 def _files(root: Path) -> list[Path]:
@@ -84,7 +89,7 @@ def _is_raw(path: Path) -> bool:
     return b'"rot_mat"' in content and b'"transform_matrix"' not in content
 
 
-def _frames(path: Path, reading: Reading) -> list[Frame]:
+def _frames(path: Path, reading: Reading, *, optional: bool) -> list[Frame]:
     """The frames of one file, their names with the path of its folder from the root."""
     data = read_json(path)
     entries = data.get("frames") if isinstance(data, dict) else None
@@ -99,7 +104,7 @@ def _frames(path: Path, reading: Reading) -> list[Frame]:
     document = TransformsDocument(path, data, frames)
     return [
         replace(frame, name=(block / frame.name).as_posix())
-        for frame in read_frames(document, reading).values()
+        for frame in read_frames(document, reading, optional=optional).values()
     ]
 
 

@@ -27,7 +27,7 @@ from neurocity.data.metashape_model import (
     read_similarity,
 )
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Bounds, Capture, Frame, hold_out, naming
+from neurocity.data.scene import Bounds, Capture, Frame, naming
 from neurocity.errors import DataError
 from neurocity.lenses import Lens, brown_lens
 
@@ -64,14 +64,16 @@ def read(reading: Reading) -> Capture:
             if camera.sensor_id not in sensors:
                 sensors[camera.sensor_id] = read_sensor(chunk, camera.sensor_id)
             posed[camera.name] = _camera(sensors[camera.sensor_id], similarity.pose(camera.camera_to_chunk))
-    folders = [folder for folder in (reading.root / "images", reading.root) if folder.is_dir()]
-    frames = calibrated_frames(reading, path, folders, posed)
+    frames = calibrated_frames(reading, path, (reading.root / "images", reading.root), posed)
     corners = read_region(path, component)
     if corners is None:
         corners = read_region(path, chunk.element)
     bounds, inner_bounds = (None, None) if corners is None else _boxes(similarity.point(corners), frames)
     return Capture(
-        splits=hold_out(frames), up=_up(frames, path, reading), bounds=bounds, inner_bounds=inner_bounds
+        splits={"train": tuple(frames)},
+        up=_up(frames, path, reading),
+        bounds=bounds,
+        inner_bounds=inner_bounds,
     )
 
 

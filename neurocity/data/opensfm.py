@@ -7,7 +7,6 @@ image's centre. World z points upwards.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from neurocity.cameras import Camera, opencv_to_opengl
 from neurocity.data.calibrated import calibrated_frames
 from neurocity.data.json_file import read_json
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Capture, Frame, hold_out, naming
+from neurocity.data.scene import Capture, naming
 from neurocity.errors import DataError
 from neurocity.lenses import Lens, brown_lens
 
@@ -64,13 +63,12 @@ def read(reading: Reading) -> Capture:
     for name in sorted(shots):
         with naming(f"{path}: image {name!r}"):
             posed[name] = _camera(shots[name], cameras)
-    # OpenDroneMap's folder `opensfm`, given by itself, has its images beside it.
-    images = [folder / "images" for folder in (reading.root, path.parent, path.parent.parent)]
-    frames = calibrated_frames(
-        reading, path, [folder for folder in images if folder.is_dir()] or images[:1], posed
-    )
+    folders = [reading.root / "images"]
+    if reading.root.name == "opensfm":  # OpenDroneMap's, given by itself: images are beside it
+        folders.append(reading.root.parent / "images")
+    frames = calibrated_frames(reading, path, folders, posed)
     return Capture(
-        splits=hold_out(_with_mask(frame, reading.root) for frame in frames),
+        splits={"train": tuple(frames)},
         up=(0.0, 0.0, 1.0),
         points=_points(path, reconstruction, reading),
     )
@@ -160,12 +158,6 @@ def _rotation(vector: Array) -> Array:
     x, y, z = vector / angle if angle > 0 else vector
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
-
-
-def _with_mask(frame: Frame, root: Path) -> Frame:
-    """`frame` with OpenSfM's mask of it, `masks/NAME.png`, where there is one."""
-    mask = root / "masks" / f"{frame.name}.png"
-    return replace(frame, mask_path=mask) if mask.is_file() else frame
 
 
 def _points(path: Path, reconstruction: dict[str, Any], reading: Reading) -> Array | None:

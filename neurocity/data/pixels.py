@@ -20,14 +20,15 @@ def load_pixels(
     Returns rgba, uint8 [P, 4] with straight alpha; starts, int64 [V + 1], where frame v has the row-major
     pixels starts[v] to starts[v + 1]; and what is trainable, bool [P], False where a mask excludes the pixel,
     or None when no frame has a mask.
-    Raises DataError, naming file and frame, on an image that is missing, corrupt or of another size.
+    Raises DataError, naming file and frame, on an image that is missing, corrupt or of another size, and when
+    masks leave nothing to train on.
     """
     if not frames:
         raise DataError("no frames to load, expected at least one")
     sizes = [frame.camera.width * frame.camera.height for frame in frames]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     rgba = np.empty((starts[-1], 4), dtype=np.uint8)
-    masked = any(frame.mask_path is not None for frame in frames)
+    masked = any(frame.mask_paths for frame in frames)
     trainable = np.ones(starts[-1], dtype=np.bool_) if masked else None
 
     def load_view(view: int) -> None:
@@ -39,6 +40,11 @@ def load_pixels(
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         list(pool.map(load_view, range(len(frames))))  # raises what a view raised
+    if trainable is not None and not trainable.any():
+        raise DataError(
+            f"{frames[0].mask_paths[0]}: the masks of all frames exclude every pixel; black is what is not "
+            "trained on, so they may be inverted"
+        )
     return rgba, starts, trainable
 
 

@@ -1,20 +1,18 @@
 """A scene as the rest of NeuroCity sees it: posed frames in splits, bounds, up, sparse points."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera
-from neurocity.data.images import read_mask, read_rgba
+from neurocity.data.images import read_rgba
+from neurocity.data.masks import fit_mask, read_mask
 from neurocity.errors import CameraError, DataError
-
-Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.bool_])
 
 Bounds = tuple[float, float, float, float, float, float]
 """Axis-aligned box (x0, y0, z0, x1, y1, z1) in world units."""
@@ -43,6 +41,7 @@ class Frame:
     downscale: the whole number by which the file's size is divided when it is loaded.
     mask_path: image whose zeros mark pixels that are not to be trained on (people, the own car); unlike
         alpha, which says that nothing is there.
+    dynamic_mask_path: image whose non-zero pixels are not to be trained on (instant-ngp's `dynamic_mask_*`).
     """
 
     name: str
@@ -51,31 +50,48 @@ class Frame:
     has_alpha: bool
     downscale: int = 1
     mask_path: Path | None = None
+    dynamic_mask_path: Path | None = None
+
+    @property
+    def mask_paths(self) -> tuple[Path, ...]:
+        """The files of its masks."""
+        return tuple(path for path in (self.mask_path, self.dynamic_mask_path) if path is not None)
 
     def load_image(self) -> npt.NDArray[np.uint8]:
         """The pixels, uint8 [height, width, 4], RGBA with straight alpha (255 where the file has none).
 
         Raises DataError, naming file and frame, when the image is missing, corrupt or of another size.
         """
-        return self._load(self.image_path, read_rgba)
+        with naming(f"frame {self.name!r}"):
+            pixels = read_rgba(self.image_path, self.downscale)
+        height, width = pixels.shape[:2]
+        if (height, width) != (self.camera.height, self.camera.width):
+            raise DataError(self._of_another_size(self.image_path, width, height))
+        return pixels
 
     def load_mask(self) -> npt.NDArray[np.bool_] | None:
         """True where a pixel may be trained on, bool [height, width]; None when the frame has no mask.
 
-        Raises DataError as `load_image` does.
+        Raises DataError as `load_image` does, but for masks that are larger or smaller than the image and of
+        its shape.
         """
-        return None if self.mask_path is None else self._load(self.mask_path, read_mask)
+        trainable: npt.NDArray[np.bool_] | None = None
+        for path in self.mask_paths:
+            with naming(f"frame {self.name!r}"):
+                stored = read_mask(path)
+            if path is self.dynamic_mask_path:
+                stored = ~stored
+            mask = fit_mask(stored, self.camera.width, self.camera.height, self.downscale)
+            if mask is None:
+                raise DataError(self._of_another_size(path, stored.shape[1], stored.shape[0]))
+            trainable = mask if trainable is None else trainable & mask
+        return trainable
 
-    def _load(self, path: Path, read: Callable[[Path, int], Pixels]) -> Pixels:
-        with naming(f"frame {self.name!r}"):
-            pixels = read(path, self.downscale)
-        height, width = pixels.shape[:2]
-        if (height, width) != (self.camera.height, self.camera.width):
-            raise DataError(
-                f"{path}: frame {self.name!r}: is {width}x{height} pixels (downscale {self.downscale}), "
-                f"its camera has {self.camera.width}x{self.camera.height}"
-            )
-        return pixels
+    def _of_another_size(self, path: Path, width: int, height: int) -> str:
+        return (
+            f"{path}: frame {self.name!r}: is {width}x{height} pixels (downscale {self.downscale}), "
+            f"its camera has {self.camera.width}x{self.camera.height}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,9 +164,8 @@ def fingerprint(splits: Splits) -> str:
             intrinsics = tuple(camera.intrinsics.values())
             digest.update(repr((split, frame.name, frame.downscale, intrinsics, camera.lens)).encode())
             digest.update(camera.camera_to_world.tobytes())
-            for path in (frame.image_path, frame.mask_path):
-                if path is not None:
-                    digest.update(_file_digest(path, frame.name))
+            for path in (frame.image_path, *frame.mask_paths):
+                digest.update(_file_digest(path, frame.name))
     return digest.hexdigest()
 
 

@@ -4,16 +4,16 @@ Coordinates are the file's own: nerfstudio's `applied_transform` and `applied_sc
 COLMAP's and are not undone, and neither is centred or scaled as these programs do when they train.
 """
 
-from pathlib import Path, PurePosixPath
-
-import numpy as np
-import numpy.typing as npt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from neurocity.data.bounds import declared_boxes
 from neurocity.data.documents import TransformsDocument
-from neurocity.data.frames import read_frames
+from neurocity.data.frames import read_frames, sparse_points, up_of
+from neurocity.data.names import plain_name
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Capture, Frame, Splits, hold_out
+from neurocity.data.scene import Capture, Frame, Splits
 from neurocity.errors import DataError
 
 FILE = "transforms.json"
@@ -30,49 +30,54 @@ def read(reading: Reading) -> Capture:
     document = TransformsDocument.read(reading.root / FILE)
     frames = read_frames(document, reading)
     bounds, inner_bounds = declared_boxes(document)
-    ply = document.data.get("ply_file_path")
-    up = document.numbers("up", (3,))
     return Capture(
-        splits=_listed_splits(document, frames) or hold_out(frames.values()),
-        up=(0.0, 0.0, 1.0) if up is None else (float(up[0]), float(up[1]), float(up[2])),
+        splits=_listed_splits(document, frames, reading),
+        up=up_of(document),
         bounds=bounds,
         inner_bounds=inner_bounds,
-        points=None if ply is None else _sparse_points(reading.root / ply),
+        points=sparse_points(document, reading),
     )
 
 
-def _listed_splits(document: TransformsDocument, frames: dict[str, Frame]) -> Splits:
-    """The splits of `train_filenames`, `val_filenames`, `test_filenames`; empty when none is there."""
-    by_path = {PurePosixPath(name): frame for name, frame in sorted(frames.items())}
+def _listed_splits(document: TransformsDocument, frames: Mapping[str, Frame], reading: Reading) -> Splits:
+    """The splits of `train_filenames`, `val_filenames`, `test_filenames`; all is "train" when there are none.
+
+    Without `train_filenames`, what is in no list is trained on; beside it, that is left out, with a remark.
+    """
+    ordered = dict(sorted(frames.items()))
+    known = _by_name([entry["file_path"] for entry in document.frames])
     splits: dict[str, tuple[Frame, ...]] = {}
+    listed: dict[str, str] = {}
     for split in ("train", "val", "test"):
         names = document.data.get(f"{split}_filenames")
-        if names is None:
+        if names is None or names == []:
             continue
-        if not isinstance(names, list) or not names:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise DataError(f"{document.path}: `{split}_filenames` is {names!r}, expected a list of names")
-        listed = {PurePosixPath(str(name)) for name in names}
-        if unknown := sorted(str(name) for name in listed - by_path.keys()):
+        if unknown := sorted(name for name in names if plain_name(name) not in known):
             raise DataError(
                 f"{document.path}: `{split}_filenames` names {unknown[0]!r}, which is not among `frames`"
             )
-        splits[split] = tuple(frame for path, frame in by_path.items() if path in listed)
-    if splits and "train" not in splits:
-        raise DataError(f"{document.path}: `train_filenames` is missing beside {', '.join(splits)}")
+        chosen = {known[plain_name(name)] for name in names}
+        if split != "train" and (shared := sorted(name for name in chosen if listed.get(name) == "train")):
+            reading.remark(
+                f"{document.path}: {len(shared)} frames of `{split}_filenames` are trained on, too"
+            )
+        listed |= dict.fromkeys(chosen, split)
+        splits[split] = tuple(frame for name, frame in ordered.items() if name in chosen)
+    rest = tuple(frame for name, frame in ordered.items() if name not in listed)
+    if "train" not in splits:
+        return {"train": rest, **splits}
+    if rest:
+        reading.remark(
+            f"{document.path}: {len(rest)} of {len(frames)} frames are in no list, and are left out"
+        )
     return splits
 
 
-def _sparse_points(path: Path) -> npt.NDArray[np.float64]:
-    """Vertices [N, 3] of an ascii or binary PLY. Raises DataError when missing, corrupt or not finite."""
-    from trimesh.exchange.ply import load_ply  # noqa: PLC0415, a fifth of a second that few datasets need
-
-    try:
-        with path.open("rb") as file:
-            points = np.array(load_ply(file)["vertices"], dtype=np.float64)
-    except FileNotFoundError:
-        raise DataError(f"{path}: sparse points are missing") from None
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: sparse points cannot be read ({error!r})") from error
-    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise DataError(f"{path}: expected vertices with finite x, y, z, got shape {points.shape}")
-    return points
+def _by_name(file_paths: Sequence[str]) -> dict[str, str]:
+    """Each `file_path` by itself with slashes and, where only one file is called so, by the file's name."""
+    last = {path: plain_name(path).rpartition("/")[2] for path in file_paths}
+    times = Counter(last.values())
+    alone = {name: path for path, name in last.items() if times[name] == 1}
+    return alone | {plain_name(path): path for path in file_paths}

@@ -1,0 +1,126 @@
+"""From the names that a dataset has for its images to frames: files, sizes, masks, and what is missing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from neurocity.cameras import Camera
+from neurocity.data.files import Found
+from neurocity.data.images import ImageInfo
+from neurocity.data.names import printable, quoted
+from neurocity.data.reading import Reading
+from neurocity.data.scene import Frame, naming
+from neurocity.data.sizes import fit_to_image
+from neurocity.errors import DataError, ReducedImagesError
+
+
+def find_images(
+    reading: Reading, names: Sequence[str], bases: Sequence[Path], *, label: str, optional: bool = False
+) -> dict[str, Found]:
+    """The files of images by the names that the dataset has for them, relative to one of the folders `bases`.
+
+    Where none is there and `optional`, the answer is empty. Images that are missing are left out, and that is
+    remarked, where the reading skips them; otherwise they are an error that counts them. `label` is how
+    errors name a frame, before its own name.
+    Raises DataError, too, when a name could mean several files, or two names mean one file; and
+    ReducedImagesError when images are there in `images_N/` alone and `downscale` is no multiple of N.
+    """
+    found: dict[str, Found] = {}
+    names_of: dict[Path, str] = {}
+    for name in names:
+        with naming(f"{label} {printable(name)!r}"):
+            file = reading.files.find(bases, name, downscale=reading.downscale)
+        if file is None:
+            continue
+        if file.path in names_of:
+            raise DataError(
+                f"{label} {printable(name)!r}: its image is {file.path}, and so is that of "
+                f"{printable(names_of[file.path])!r}; a file is the image of one frame"
+            )
+        names_of[file.path] = name
+        found[name] = file
+        _remark_on(reading, name, file, bases)
+    if len(found) < len(names):
+        missing = [name for name in names if name not in found]
+        _refuse_reduced(reading, missing, bases, f"{label} {printable(missing[0])!r}")
+        if optional and not found:
+            return found
+        if reading.missing == "skip" and found:
+            reading.remark(
+                f"{len(missing)} of {len(names)} frames are left out, their images are missing: "
+                f"{quoted(missing)}"
+            )
+        else:
+            raise DataError(_missing(reading, missing, len(names), bases, label))
+    return found
+
+
+def make_frame(
+    reading: Reading,
+    found: Found,
+    camera: Camera,
+    image: ImageInfo,
+    *,
+    stated_by: str,
+    mask_path: Path | None = None,
+) -> Frame:
+    """A frame of an image file; `camera` is of any size of one ratio with the file's.
+
+    `stated_by` names who states the camera's size, for errors ("its camera 4 has"). Beside the image, a file
+    `dynamic_mask_<its name>` is a mask. Raises DataError on another ratio, CameraError on too large a
+    downscale.
+    """
+    fitted = fit_to_image(camera, image, found.path, stated_by)
+    if fitted is not camera and found.reduction == 1:
+        reading.count(
+            "intrinsics are scaled to images of another size than their cameras",
+            f"{found.path.name} is {image.width}x{image.height} pixels, {stated_by} "
+            f"{camera.width}x{camera.height}",
+        )
+    factor = reading.downscale // found.reduction
+    return Frame(
+        name=printable(found.name.removeprefix("./")),
+        image_path=found.path,
+        camera=fitted.downscaled(factor),
+        has_alpha=image.has_alpha,
+        downscale=factor,
+        mask_path=mask_path,
+        dynamic_mask_path=reading.files.find_in(found.path.parent, f"dynamic_mask_{found.path.stem}.png"),
+    )
+
+
+def _remark_on(reading: Reading, name: str, found: Found, bases: Sequence[Path]) -> None:
+    example = f"{printable(name)!r} is {found.path.parent.name}/{printable(found.path.name)}"
+    named = [base / found.name for base in bases]
+    if found.reduction > 1:
+        reading.remark(
+            f"images are read from {found.path.parent.name}/, {found.reduction} times smaller than those "
+            "that the dataset names"
+        )
+    elif found.path in named:
+        if found.name not in (name, name.replace("\\", "/")):
+            reading.count("names of images are not UTF-8, or have percent signs", example)
+    elif found.path.with_suffix("") not in named:  # a name without extension is usual
+        reading.count("images lie elsewhere, or have other extensions, than the dataset says", example)
+
+
+def _refuse_reduced(reading: Reading, missing: list[str], bases: Sequence[Path], label: str) -> None:
+    reduced = reading.files.reduced(bases, missing[0])
+    if not reduced:
+        return
+    folders = " and ".join(f"{reduced[factor].path.parent}" for factor in sorted(reduced))
+    raise ReducedImagesError(
+        f"{label}: {bases[0] / printable(missing[0])}: image is missing, but it is in {folders}; with "
+        f"{' or '.join(f'--downscale {factor}' for factor in sorted(reduced))} (downscale={min(reduced)} in "
+        f"Python) it is read from there; got --downscale {reading.downscale}",
+        downscale=min(reduced),
+    )
+
+
+def _missing(reading: Reading, missing: list[str], total: int, bases: Sequence[Path], label: str) -> str:
+    first = missing[0]
+    others = f", and so are those of {quoted(missing[1:], 2)}" if missing[1:] else ""
+    return (
+        f"{label} {printable(first)!r}: {bases[0] / printable(first)}: image is missing{others} "
+        f"({len(missing)} of {total}); {reading.files.neighbours(bases, first)}"
+        + ("; --missing skip leaves such frames out" if len(missing) < total else "")
+    )
