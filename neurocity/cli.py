@@ -16,6 +16,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from neurocity.data.city.config import CityConfig
+from neurocity.data.reading import Missing
 from neurocity.errors import MissingDependencyError, NeuroCityError
 from neurocity.exit_codes import INTERRUPTED, exit_code
 from neurocity.families import FAMILIES
@@ -83,6 +84,8 @@ class Evaluate:
     """Folder of the dataset."""
     downscale: int = 1
     """Divide image sizes by this whole number, with area filtering."""
+    missing: Missing = "error"
+    """`skip` leaves out frames whose images are missing, as the training did."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to render."""
 

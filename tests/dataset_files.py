@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from neurocity.cameras import look_at
+from neurocity.data.scene import Frame, Scene
 
 WIDTH, HEIGHT = 12, 8
 INTRINSICS = {"w": WIDTH, "h": HEIGHT, "fl_x": 10.0, "fl_y": 11.0, "cx": 6.5, "cy": 3.75}
@@ -61,3 +62,87 @@ def write_blender(root: Path, splits: tuple[str, ...] = ("train", "val", "test")
             write_image(root / f"{frame['file_path']}.png", pixels(10 * k + i, channels))
         (root / f"transforms_{split}.json").write_text(json.dumps({"camera_angle_x": 0.8, "frames": entries}))
     return root
+
+
+CAPTURE_SIZE = (48, 36)
+"""Width and height of the photographs of `write_capture` and `write_colmap`."""
+
+CAPTURE = {"w": 48, "h": 36, "fl_x": 40.0, "fl_y": 40.5, "cx": 24.5, "cy": 17.5}
+
+
+def write_photographs(
+    root: Path, names: list[str], size: tuple[int, int] = CAPTURE_SIZE, channels: int = 3
+) -> None:
+    """Photograph i, under the i-th name, is `pixels(i, channels, size)`."""
+    for i, name in enumerate(names):
+        write_image(root / name, pixels(i, channels, size))
+
+
+def write_capture(
+    root: Path, document: dict[str, Any] | None = None, *, file: str = "transforms.json", count: int = 12
+) -> Path:
+    """transforms.json with frames images/0000.png, ... and the intrinsics of `CAPTURE`; no photographs.
+
+    `document` overrides; a value of None removes the key.
+    """
+    entries = [
+        {"file_path": f"images/{i:04}.png", "transform_matrix": pose(i).tolist()} for i in range(count)
+    ]
+    data = {**CAPTURE, "frames": entries, **(document or {})}
+    root.mkdir(parents=True, exist_ok=True)
+    (root / file).write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
+    return root
+
+
+def named(names: list[str], **values: Any) -> list[dict[str, Any]]:
+    """Entries of `frames` with these names, and `values` in each (called with the index if callable)."""
+    return [
+        {
+            "file_path": name,
+            "transform_matrix": pose(i).tolist(),
+            **{key: value(i) if callable(value) else value for key, value in values.items()},
+        }
+        for i, name in enumerate(names)
+    ]
+
+
+def numbered(folder: str = "images", extension: str = ".png", count: int = 12) -> list[str]:
+    """images/0000.png, images/0001.png, ..."""
+    return [f"{folder}/{i:04}{extension}" for i in range(count)]
+
+
+def colmap_center(index: int) -> np.ndarray:
+    """The centre of camera `index` of `write_colmap`, whose axes are those of the world."""
+    return np.array([0.5 * index, 0.25 * (index % 3), -3.0])
+
+
+def write_colmap(
+    root: Path,
+    names: list[str],
+    camera: str = "PINHOLE 48 36 40 40.5 24.5 17.5",
+    *,
+    folder: str = "sparse/0",
+    encoding: str = "utf-8",
+    points: int | None = 0,
+) -> Path:
+    """A text model by hand: image i has the i-th name and its centre at `colmap_center(i)`; no photographs.
+
+    `points` None writes no points3D.txt.
+    """
+    target = root / folder
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "cameras.txt").write_text(f"# one camera\n0 {camera}\n")
+    lines = []
+    for i, name in enumerate(names):
+        x, y, z = -colmap_center(i)
+        lines += [f"{i} 1 0 0 0 {x} {y} {z} 0 {name}", ""]
+    (target / "images.txt").write_bytes(("\n".join(lines) + "\n").encode(encoding, "surrogateescape"))
+    if points is not None:
+        rows = [f"{i} {0.1 * i} {0.2 * i} {0.3 * i} 0 0 0 1.0" for i in range(points)]
+        (target / "points3D.txt").write_text("".join(f"{row}\n" for row in rows))
+    return root
+
+
+def all_frames(scene: Scene) -> dict[str, Frame]:
+    """The frames of all splits by name."""
+    return {frame.name: frame for frames in scene.splits.values() for frame in frames}

@@ -33,6 +33,7 @@ OPTIONS = {
         "--logger",
         "--max-minutes",
         "--max-steps",
+        "--missing",
         "--num-nodes",
         "--out",
         "--precision",
@@ -44,7 +45,7 @@ OPTIONS = {
         "--strategy",
         "--unbounded",
     },
-    "neurocity evaluate": {"--data", "--device", "--downscale"},
+    "neurocity evaluate": {"--data", "--device", "--downscale", "--missing"},
     "neurocity render": {"--camera", "--depth", "--device", "--out", "--view"},
     "neurocity demo-data": {
         "--blocks",

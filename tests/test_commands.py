@@ -86,9 +86,34 @@ def test_evaluate_without_held_out_views(
     checkpoint: Path, sphere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "train").symlink_to(sphere / "train")
-    (tmp_path / "transforms_train.json").write_text((sphere / "transforms_train.json").read_text())
+    document = json.loads((sphere / "transforms_train.json").read_text())
+    document["frames"] = document["frames"][:1]
+    (tmp_path / "transforms_train.json").write_text(json.dumps(document))
     assert run("evaluate", checkpoint, "--data", tmp_path) == 1
     assert "has no val or test frames" in capsys.readouterr().err
+
+
+def test_missing_images_can_be_skipped_and_are_said(
+    checkpoint: Path, sphere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sphere.glob("t*/*.png"):
+        (tmp_path / path.relative_to(sphere)).parent.mkdir(exist_ok=True)
+        (tmp_path / path.relative_to(sphere)).symlink_to(path)
+    for name in ("transforms_train.json", "transforms_test.json"):
+        (tmp_path / name).write_text((sphere / name).read_text())
+    (tmp_path / "train/r_1.png").unlink()
+    (tmp_path / "train/r_3.png").unlink()
+    out = tmp_path / "run"
+    options = ["--data", tmp_path, "--out", out, "--max-steps", "1", "--device", "cpu", "--set"]
+    options += [f"model.{k}={v}" for k, v in MODELS["instant_ngp"].items() if k != "scene_bounds"]
+    for command in (["train", "instant_ngp", *options], ["evaluate", checkpoint, "--data", tmp_path]):
+        assert run(*command) == 1
+        assert "--missing skip leaves such frames out" in capsys.readouterr().err
+        assert run(*command[:2], "--missing", "skip", *command[2:]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        notes = [line for line in lines if line.startswith("neurocity: note: ")]
+        assert len(notes) == 1
+        assert "transforms_train.json: 2 of 18 frames are left out, their images are missing" in notes[0]
 
 
 def test_render_a_camera_with_depth(checkpoint: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+import trimesh
 from dataset_files import HEIGHT, WIDTH, pixels, pose, write_blender, write_image
 
 from neurocity.data.load import load_scene
@@ -118,3 +119,16 @@ def test_lego_downscaled_is_close_to_the_smaller_lego(lego_200, lego_400):
         for image in (small.load_image(), scaled.load_image())
     ]
     assert np.abs(white[0] - white[1]).mean() < 0.5
+
+
+def test_points_and_up_of_split_files(tmp_path):
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (300, 3))
+    root = write_blender(tmp_path, channels=3)
+    for split in ("train", "val", "test"):
+        change(root, split, fl_x=9.0, ply_file_path="sparse_pc.ply", up=[0, 1, 0])
+    trimesh.PointCloud(points).export(root / "sparse_pc.ply")
+    scene = load_scene(root)
+    np.testing.assert_allclose(scene.points, points, atol=1e-6)
+    assert scene.up == (0.0, 1.0, 0.0)
+    inner = np.array(load_scene(root, unbounded=False).bounds)
+    np.testing.assert_allclose(inner, np.repeat([-1.1, 1.1], 3), atol=0.05)

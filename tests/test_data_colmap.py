@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dataset_files import HEIGHT, WIDTH, pixels, write_image
+from dataset_files import HEIGHT, WIDTH, all_frames, pixels, write_image
 
 from neurocity.cameras import opengl_to_opencv
 from neurocity.data.load import load_scene
@@ -52,10 +52,6 @@ def write(root, scene, folder="sparse/0", form="bin"):
     for image in scene.images.values():
         write_image(root / "images" / image.name, pixels(image.image_id))
     return root
-
-
-def all_frames(scene):
-    return {frame.name: frame for frames in scene.splits.values() for frame in frames}
 
 
 @pytest.mark.parametrize("form", ["bin", "txt"])

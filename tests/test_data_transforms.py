@@ -299,3 +299,47 @@ def test_mixed_sizes_under_global_intrinsics(tmp_path):
     assert "frame 'images/005.png': image is 6x4 pixels, that of frame 'images/000.png' is 12x8" in error_of(
         root
     )
+
+
+def test_empty_lists_are_as_none(tmp_path):
+    names = [f"images/{i:03}.png" for i in range(10)]
+    lists = {"train_filenames": names[:8], "val_filenames": names[8:], "test_filenames": []}
+    scene = load_scene(write_transforms(tmp_path / "a", lists))
+    assert [frame.name for frame in scene.held_out] == names[8:]
+    lists = {"train_filenames": names, "val_filenames": [], "test_filenames": []}
+    scene = load_scene(write_transforms(tmp_path / "b", lists))
+    assert [frame.name for frame in scene.held_out] == [names[0], names[8]]
+    assert scene.remarks == ("the dataset holds no frames out; every eighth by name is, 2 of 10",)
+    scene = load_scene(write_transforms(tmp_path / "c", {key: [] for key in lists}))
+    assert [frame.name for frame in scene.held_out] == [names[0], names[8]]
+
+
+def test_lists_without_train_train_on_the_rest(tmp_path):
+    scene = load_scene(write_transforms(tmp_path, {"test_filenames": ["images/007.png"]}))
+    assert [frame.name for frame in scene.held_out] == ["images/007.png"]
+    assert len(scene.splits["train"]) == 9
+
+
+def test_frames_of_no_list_and_of_two_are_said(tmp_path):
+    lists = {"train_filenames": ["001.png", "images/002.png"], "val_filenames": ["images\\002.png"]}
+    scene = load_scene(write_transforms(tmp_path, lists))
+    assert [frame.name for frame in scene.splits["train"]] == ["images/001.png", "images/002.png"]
+    assert [frame.name for frame in scene.held_out] == ["images/002.png"]
+    assert any("1 frames of `val_filenames` are trained on, too" in remark for remark in scene.remarks)
+    assert any("8 of 10 frames are in no list, and are left out" in remark for remark in scene.remarks)
+
+
+def test_depth_is_not_needed(tmp_path):
+    entries = with_frames(depth_file_path=lambda i: f"depth/{i}.png")
+    entries[3]["depth_path"] = "depth/3.exr"
+    assert len(load_scene(write_transforms(tmp_path, {"frames": entries})).splits["train"]) == 8
+
+
+def test_points_that_are_not_finite_are_left_out(tmp_path):
+    points = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    points[4, 1] = np.nan
+    root = write_transforms(tmp_path, {"ply_file_path": "sparse_pc.ply"})
+    trimesh.PointCloud(points).export(root / "sparse_pc.ply", encoding="ascii")
+    scene = load_scene(root)
+    np.testing.assert_allclose(scene.points, np.delete(points, 4, 0), atol=1e-6)
+    assert any("sparse_pc.ply: 1 of 30 sparse points are not finite" in remark for remark in scene.remarks)

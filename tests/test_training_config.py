@@ -46,7 +46,13 @@ def test_the_file_says_everything(configured: Path, sphere: Path) -> None:
     content = yaml.safe_load((configured / "config.yaml").read_text())
     record = torch.load(configured / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
     assert content["family"] == "instant_ngp"
-    assert content["data"] == {"path": str(sphere), "downscale": 1, "bounds": None, "unbounded": None}
+    assert content["data"] == {
+        "path": str(sphere),
+        "downscale": 1,
+        "missing": "error",
+        "bounds": None,
+        "unbounded": None,
+    }
     for section, key, kind in (("model", "model_config", MODEL), ("training", "lightning_config", TRAINING)):
         written = with_values(kind.preset("cpu"), content[section], where=section)
         assert written == kind(**record[key])

@@ -10,7 +10,7 @@ from export.parity.metrics import psnr_db
 from export.parity.tolerances import Tolerance
 from neurocity.cameras import Rays
 from neurocity.contract import SceneInfo
-from neurocity.errors import DataError
+from neurocity.errors import DataError, ReducedImagesError
 from neurocity.light import Float32, Light, over_background
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Photographs:
             raise DataError(
                 f"{folder}: is not the dataset that the model was trained on: got the fingerprint {found}, "
                 f"expected {info.dataset_fingerprint}; give the folder that the training had, unchanged"
+                + "".join(f"; note: {remark}" for remark in scene.remarks)
             )
         self._frames: tuple[Frame, ...] = scene.held_out
         self._background = info.background
@@ -74,11 +75,19 @@ def summary(views: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _load(folder: Path, info: SceneInfo) -> "Scene":
-    """The scene in the size that the model was trained in, which its views tell."""
+    """The scene in the size that the model was trained in, which its views tell.
+
+    Images that are missing are left out, as the training may have done: its fingerprint tells.
+    """
     from neurocity.data.load import load_scene  # noqa: PLC0415, readers are wanted only with --data
 
-    scene = load_scene(folder)
+    smallest = 1
+    try:
+        scene = load_scene(folder, missing="skip")
+    except ReducedImagesError as error:
+        smallest = error.downscale
+        scene = load_scene(folder, downscale=smallest, missing="skip")
     if not scene.held_out:
         raise DataError(f"{folder}: has no val or test frames to compare with")
-    downscale = scene.held_out[0].camera.width // info.views[0].width
-    return load_scene(folder, downscale=downscale) if downscale > 1 else scene
+    further = scene.held_out[0].camera.width // info.views[0].width
+    return load_scene(folder, downscale=smallest * further, missing="skip") if further > 1 else scene

@@ -8,6 +8,7 @@ import torch
 
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import Evaluate
+from neurocity.commands.remarks import print_remarks
 from neurocity.data.datasets import Views
 from neurocity.data.load import load_scene
 from neurocity.device import check_device
@@ -20,7 +21,8 @@ def run(arguments: Evaluate) -> None:
     """Print the report as JSON. Raises CheckpointError, DataError and MissingDependencyError."""
     check_device(arguments.device)
     checkpoint = load_checkpoint(arguments.checkpoint, arguments.device)
-    scene = load_scene(arguments.data, downscale=arguments.downscale)
+    scene = load_scene(arguments.data, downscale=arguments.downscale, missing=arguments.missing)
+    print_remarks(scene)
     model, views = checkpoint.model, Views(scene.held_out)
     if not len(views):
         raise DataError(f"{arguments.data}: has no val or test frames to evaluate on")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from neurocity.cli import Train
+from neurocity.commands.remarks import print_remarks
 from neurocity.data.load import load_scene
 from neurocity.data.scene import Scene
 from neurocity.errors import ConfigError, TrainingInterruptedError
@@ -24,7 +25,15 @@ def run(arguments: Train) -> None:
     if given.family not in (None, arguments.family):
         raise ConfigError(f"family: got {arguments.family}, but {arguments.config} is of {given.family}")
     family, data = find_family(arguments.family), arguments.data
-    scene = load_scene(data.path, downscale=data.downscale, bounds=data.bounds, unbounded=data.unbounded)
+    scene = load_scene(
+        data.path,
+        downscale=data.downscale,
+        missing=data.missing,
+        bounds=data.bounds,
+        unbounded=data.unbounded,
+    )
+    if is_first_process():
+        print_remarks(scene)
     model, training = _configurations(arguments, given, family, scene)
     options = replace(arguments.run, progress="bar" if sys.stderr.isatty() else "lines")
     try:

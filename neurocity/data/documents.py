@@ -100,7 +100,10 @@ class TransformsDocument:
         pose = self.array("`transform_matrix`", value, (4, 4))
         last = pose[3, 3]
         if not pose[3, :3].any() and np.isfinite(last) and abs(last - 1.0) > 1e-3:
-            homogeneous = np.allclose(np.linalg.norm(pose[:3, :3], axis=0), abs(last), rtol=1e-3, atol=0.0)
+            homogeneous = bool(
+                np.allclose(np.linalg.norm(pose[:3, :3], axis=0), abs(last), rtol=1e-3, atol=0.0)
+                and np.linalg.det(pose[:3, :3]) * last > 0
+            )
             reading.count(
                 "poses end in a row that is not [0, 0, 0, 1]; "
                 + (

@@ -46,7 +46,8 @@ def find_images(
             return found
         if reading.missing == "skip" and found:
             reading.remark(
-                f"{len(missing)} of {len(names)} frames are left out, their images are missing: "
+                f"{label.rpartition(': ')[0]}: {len(missing)} of {len(names)} frames are left out, "
+                "their images are missing: "
                 f"{quoted(missing)}"
             )
         else:

@@ -8,17 +8,21 @@ from neurocity.errors import DataError
 
 Size = tuple[int, int]
 
-_ROUNDINGS = {"nearest": (0.5, 0.5), "down": (0.0, 1.0), "up": (1.0, 0.0)}
-"""How far below and above a rounded size its exact value may lie, by how it was rounded."""
+_ROUNDINGS = ((0.5, 0.5, True), (0.0, 1.0, False), (1.0, 0.0, False))
+"""How far below and above a size that was rounded to the nearest, down or up, its exact value may lie.
+
+Last: whether both ends count; halves are rounded either way (to even), so those of `nearest` do.
+"""
 
 
 def one_ratio(size: Size, other: Size) -> bool:
     """Whether width and height of `size` are those of `other` times one number, rounded in one way."""
-    for below, above in _ROUNDINGS.values():
+    if size == other:
+        return True
+    for below, above, closed in _ROUNDINGS:
         low = max((side - below) / of for side, of in zip(size, other, strict=True))
         high = min((side + above) / of for side, of in zip(size, other, strict=True))
-        # Where the number is 1 the ends meet, and only whole sizes do.
-        if low < high or size == other:
+        if low < high or (closed and low <= high * (1.0 + 1e-9)):
             return True
     return False
 

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Suppress, arg
 
+from neurocity.data.reading import Missing
+
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 LoggerName = Literal["tensorboard", "wandb"]
 
@@ -24,6 +26,8 @@ class DataOptions:
     MatrixCity, Agisoft Metashape, or OpenSfM and OpenDroneMap."""
     downscale: int = 1
     """Divide image sizes by this whole number, with area filtering."""
+    missing: Missing = "error"
+    """`skip` leaves out frames whose images are missing, and says which."""
     bounds: Annotated[
         tuple[float, float, float, float, float, float] | None, arg(metavar="X0 Y0 Z0 X1 Y1 Z1")
     ] = None
