@@ -138,6 +138,7 @@ def test_the_chunk_has_the_transform_or_none_has(tmp_path, place):
         ("nadir/DSC_00", "images/nadir/DSC_00.png"),
         ("C:\\photos\\nadir\\DSC_00.JPG", "images/DSC_00.JPG"),
         ("/home/user/photos/DSC_00.JPG", "images/DSC_00.JPG"),
+        ("DSC_00", "images/DSC_00.JPG"),
     ],
 )
 def test_labels_find_their_photographs(tmp_path, label, file):
@@ -146,6 +147,16 @@ def test_labels_find_their_photographs(tmp_path, label, file):
     write_image(tmp_path / file)
     write_image(tmp_path / "images/DSC_01.png")
     assert sorted(all_frames(load_scene(tmp_path))) == sorted([name.replace("\\", "/"), "DSC_01"])
+
+
+def test_photographs_may_be_in_the_only_folder(tmp_path):
+    write(tmp_path, chunk([camera(i) for i in range(3)]))
+    photographs(tmp_path, folder="my photos", extension=".png")
+    write_image(tmp_path / "masks/DSC_01.png", np.ones((HEIGHT, WIDTH), dtype=np.uint8))
+    assert len(all_frames(load_scene(tmp_path))) == 3
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match="image is missing"):
+        load_scene(tmp_path)
 
 
 def test_groups_are_read_and_name_labels_that_repeat(tmp_path):

@@ -44,7 +44,9 @@ def read(reading: Reading) -> Capture:
     path = reading.root / FILE
     rows = _rows(path)
     folder, reduction = _image_folder(reading)
-    images = sorted(file for file in folder.iterdir() if file.suffix.lower() in READ)
+    images = sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in READ and not file.name.startswith(".")
+    )
     if len(images) != len(rows):
         raise DataError(
             f"{path}: has {len(rows)} poses, {folder} has {len(images)} images; they belong together by "
