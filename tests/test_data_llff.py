@@ -45,7 +45,10 @@ def write(root, count=9, folder="images", size=(WIDTH, HEIGHT), rows=None):
 
 
 def test_every_ray_hits_its_pixel(tmp_path):
-    frames = all_frames(load_scene(write(tmp_path)))
+    write(tmp_path)
+    (tmp_path / "images/._IMG_00.png").write_bytes(b"what macOS leaves")
+    (tmp_path / "images/notes.txt").write_text("no image")
+    frames = all_frames(load_scene(tmp_path))
     assert sorted(frames) == [f"IMG_{i:02}.png" for i in range(9)]
     for i, name in enumerate(sorted(frames)):
         assert_rays_hit_their_pixels(frames[name].camera, project(i))

@@ -40,7 +40,11 @@ def read(reading: Reading) -> Capture:
     path = reading.root / FILE
     rows = _rows(path)
     folder, downscale = _image_folder(reading)
-    images = sorted(file for file in folder.iterdir() if file.suffix.lower() in EXTENSIONS)
+    images = sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
+    )
     if len(images) != len(rows):
         raise DataError(
             f"{path}: has {len(rows)} poses, {folder} has {len(images)} images; they belong together by "

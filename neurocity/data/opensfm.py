@@ -64,11 +64,10 @@ def read(reading: Reading) -> Capture:
     for name in sorted(shots):
         with naming(f"{path}: image {name!r}"):
             posed[name] = _camera(shots[name], cameras)
-    # OpenDroneMap's folder `opensfm`, given by itself, has its images beside it.
-    images = [folder / "images" for folder in (reading.root, path.parent, path.parent.parent)]
-    frames = calibrated_frames(
-        reading, path, [folder for folder in images if folder.is_dir()] or images[:1], posed
-    )
+    folders = [reading.root / "images"]
+    if reading.root.name == "opensfm":  # OpenDroneMap's, given by itself: images are beside it
+        folders.append(reading.root.parent / "images")
+    frames = calibrated_frames(reading, path, folders, posed)
     return Capture(
         splits=hold_out(_with_mask(frame, reading.root) for frame in frames),
         up=(0.0, 0.0, 1.0),

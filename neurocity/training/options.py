@@ -20,8 +20,7 @@ class DataOptions:
     path: Annotated[
         Path, arg(name="data", metavar="FOLDER", help_behavior_hint="(required without --config)")
     ]
-    """Folder of the dataset: Blender synthetic, transforms.json (nerfstudio, instant-ngp), COLMAP, LLFF,
-    MatrixCity, Agisoft Metashape, or OpenSfM and OpenDroneMap."""
+    """Folder of the dataset: transforms.json, COLMAP, LLFF, Metashape, OpenSfM, ... (docs/conventions.md)."""
     downscale: int = 1
     """Divide image sizes by this whole number, with area filtering."""
     bounds: Annotated[
