@@ -203,6 +203,17 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
         load_scene(tmp_path)
 
 
+def test_dynamic_masks_of_reduced_images(tmp_path):
+    write_capture(tmp_path, {"w": 192, "h": 144})
+    write_photographs(tmp_path, numbered("images_4"))
+    write_image(tmp_path / "images_4/dynamic_mask_0001.png", 255 - ON)
+    write_image(tmp_path / "images/dynamic_mask_0002.png", 255 - np.kron(ON, np.ones((4, 4), np.uint8)))
+    masks = masks_of(load_scene(tmp_path, downscale=4))
+    for index in (1, 2):
+        np.testing.assert_array_equal(masks[index], ~EXCLUDED)
+    assert masks[3] is None
+
+
 @pytest.mark.parametrize(("value", "words"), [(0, "every pixel"), (255, "no pixel")])
 def test_masks_that_exclude_everything_or_nothing_are_said(tmp_path, value, words):
     write_capture(tmp_path, {"frames": named(numbered(), mask_path=lambda i: f"masks/{i}.png")})

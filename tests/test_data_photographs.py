@@ -389,3 +389,65 @@ def test_encodings_of_transforms(tmp_path, encoding):
     scene = load_scene(tmp_path)
     check_pixels(scene)
     assert set(all_frames(scene)) == set(names)
+
+
+def test_photographs_that_lie_beside_the_file_that_poses_them(tmp_path):
+    write_capture(tmp_path)
+    write_photographs(tmp_path, [f"{i:04}.png" for i in range(12)])
+    check_pixels(load_scene(tmp_path))
+
+
+def test_absolute_names_are_shortened_to_the_folder_of_the_dataset(tmp_path):
+    write_capture(tmp_path, {"frames": named([f"C:\\Users\\me\\images\\{i:04}.png" for i in range(12)])})
+    write_photographs(tmp_path, numbered())
+    assert sorted(all_frames(load_scene(tmp_path))) == numbered()
+
+
+def test_photographs_that_colmap_did_not_register_are_said(tmp_path):
+    write_colmap(tmp_path, [f"{i:04}.png" for i in range(10)])
+    write_photographs(tmp_path, numbered())
+    assert (
+        "2 of 12 images are not registered in the model and are left out: '0010.png', '0011.png'"
+        in load_scene(tmp_path).remarks
+    )
+    write_colmap(tmp_path, [f"{i:04}.png" for i in range(12)])
+    assert not any("registered" in remark for remark in load_scene(tmp_path).remarks)
+
+
+def test_what_is_not_read_is_said(tmp_path):
+    entries = named(numbered(), depth_file_path="depth/0.png", depth_path="d.exr")
+    write_capture(tmp_path, {"frames": entries, "eval_filenames": ["images/0000.png"]})
+    write_photographs(tmp_path, numbered())
+    remarks = load_scene(tmp_path).remarks
+    assert any("depth is not read (`depth_file_path`, `depth_path`)" in remark for remark in remarks)
+    assert any("`eval_filenames` is not read" in remark for remark in remarks)
+    (tmp_path / "transforms.json").rename(tmp_path / "transforms_train.json")
+    write_capture(tmp_path)
+    write_capture(tmp_path, file="transforms_valid.json")
+    scene = load_scene(tmp_path)
+    assert len(scene.splits["val"]) == 12
+    assert any("there is what is not read: transforms.json" in remark for remark in scene.remarks)
+
+
+def test_blanks_brackets_and_accents(tmp_path):
+    names = [f"Straße (oben)/IMG [{i:04}] é.png" for i in range(12)]
+    write_capture(tmp_path / "a", {"frames": named([f"images/{name}" for name in names])})
+    write_colmap(tmp_path / "b", names)
+    for root in (tmp_path / "a", tmp_path / "b"):
+        write_photographs(root / "images", names)
+        check_pixels(load_scene(root))
+
+
+def test_a_trailing_comma_is_refused_with_its_line(tmp_path):
+    write_capture(tmp_path)
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=1).replace("\n}", ",\n}"))
+    lines = len(path.read_text().splitlines())
+    found = re.search(r"transforms.json: line (\d+): not valid JSON", error_of(tmp_path))
+    assert lines - 1 <= int(found[1]) <= lines
+
+
+def test_a_file_is_no_folder_of_a_dataset(tmp_path):
+    write_capture(tmp_path)
+    message = error_of(tmp_path / "transforms.json")
+    assert message.endswith(f"transforms.json: is not a folder, expected the folder of a dataset, {tmp_path}")

@@ -1,5 +1,6 @@
 """Reader of COLMAP datasets: a sparse model, its images in `images/`, and masks in `masks/`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from neurocity.data.calibrated import find_mask, mean_up
 from neurocity.data.colmap_folders import LOOKS_FOR, find_folders, has_model
 from neurocity.data.colmap_model import read_model
 from neurocity.data.colmap_records import ColmapCamera, ColmapImage
+from neurocity.data.files import Found
 from neurocity.data.images import probe
-from neurocity.data.names import printable
+from neurocity.data.names import printable, quoted
 from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, naming
@@ -58,10 +60,26 @@ def read(reading: Reading) -> Capture:
                     mask_path=find_mask(found[image.name], folders.masks, reading),
                 )
             )
+    _remark_on_unregistered(list(found.values()), reading)
     masked = sum(frame.mask_path is not None for frame in frames)
     if 0 < masked < len(frames):
         reading.remark(f"{masked} of {len(frames)} images have a mask in masks/, the others are whole")
     return Capture(splits={"train": tuple(frames)}, up=mean_up(frames, folder), points=model.points)
+
+
+def _remark_on_unregistered(found: Sequence[Found], reading: Reading) -> None:
+    registered = {image.path for image in found}
+    others = [
+        path
+        for folder in sorted({path.parent for path in registered})
+        for path in reading.files.pictures(folder)
+        if path not in registered and not path.name.startswith("dynamic_mask_")
+    ]
+    if others:
+        reading.remark(
+            f"{len(others)} of {len(others) + len(registered)} images are not registered in the model and "
+            f"are left out: {quoted([path.name for path in others])}"
+        )
 
 
 def _posed(image: ColmapImage, camera: ColmapCamera) -> Camera:

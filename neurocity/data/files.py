@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurocity.data.names import NOT_READ, name_key, name_stem, path_parts, places, some, spellings
+from neurocity.data.names import NOT_READ, READ, name_key, name_stem, path_parts, places, some, spellings
 from neurocity.errors import DataError
 
 
@@ -94,6 +94,11 @@ class Files:
         Raises DataError when several answer to the name equally well.
         """
         return self._lookup(folder, [name])
+
+    def pictures(self, folder: Path) -> list[Path]:
+        """The files in `folder` that are named like pictures, sorted."""
+        names = sorted(self._listing(folder).files)
+        return [folder / name for name in names if name_key(Path(name).suffix) in READ]
 
     def folders(self, folder: Path) -> list[str]:
         """Names of the folders in `folder`, sorted."""

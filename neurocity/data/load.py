@@ -42,7 +42,8 @@ def load_scene(
     """
     root = Path(path)
     if not root.is_dir():
-        raise DataError(f"{root}: is not a folder, expected the folder of a dataset")
+        hint = f", {root.parent}" if root.is_file() else ""
+        raise DataError(f"{root}: is not a folder, expected the folder of a dataset{hint}")
     if downscale < 1:
         raise DataError(f"downscale is {downscale}, expected a whole number of at least 1")
     if missing not in ("error", "skip"):

@@ -1,12 +1,13 @@
 """From the names that a dataset has for its images to frames: files, sizes, masks, and what is missing."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from neurocity.cameras import Camera
 from neurocity.data.files import Found
 from neurocity.data.images import ImageInfo
-from neurocity.data.names import printable, quoted
+from neurocity.data.names import is_absolute, printable, quoted
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Frame, naming
 from neurocity.data.sizes import fit_to_image
@@ -79,14 +80,31 @@ def make_frame(
         )
     factor = reading.downscale // found.reduction
     return Frame(
-        name=printable(found.name.removeprefix("./")),
+        name=_frame_name(found, reading.root),
         image_path=found.path,
         camera=fitted.downscaled(factor),
         has_alpha=image.has_alpha,
         downscale=factor,
         mask_path=mask_path,
-        dynamic_mask_path=reading.files.find_in(found.path.parent, f"dynamic_mask_{found.path.stem}.png"),
+        dynamic_mask_path=_dynamic_mask(found.path, reading),
     )
+
+
+def _frame_name(found: Found, root: Path) -> str:
+    """The name that the dataset has for an image; of an absolute one what is below the dataset's folder."""
+    if is_absolute(found.name) and found.path.is_relative_to(root):
+        return printable(found.path.relative_to(root).as_posix())
+    return printable(found.name.removeprefix("./"))
+
+
+def _dynamic_mask(image: Path, reading: Reading) -> Path | None:
+    """`dynamic_mask_NAME` beside an image, or beside the one that it is reduced from."""
+    folder = image.parent
+    full = folder.with_name(re.sub(r"_\d+$", "", folder.name)) if folder.name else folder
+    for place in dict.fromkeys((folder, full)):
+        if path := reading.files.find_in(place, f"dynamic_mask_{image.stem}.png"):
+            return path
+    return None
 
 
 def _remark_on(reading: Reading, name: str, found: Found, bases: Sequence[Path]) -> None:

@@ -44,6 +44,11 @@ def _listed_splits(document: TransformsDocument, frames: Mapping[str, Frame], re
 
     Without `train_filenames`, what is in no list is trained on; beside it, that is left out, with a remark.
     """
+    for key in document.data:
+        if key.endswith("_filenames") and key not in ("train_filenames", "val_filenames", "test_filenames"):
+            reading.remark(
+                f"{document.path}: `{key}` is not read; the lists are train, val and test_filenames"
+            )
     ordered = dict(sorted(frames.items()))
     known = _by_name([entry["file_path"] for entry in document.frames])
     splits: dict[str, tuple[Frame, ...]] = {}
