@@ -146,7 +146,9 @@ def test_labels_find_their_photographs(tmp_path, label, file):
     write(tmp_path, chunk([camera(0, name), camera(1)]))
     write_image(tmp_path / file)
     write_image(tmp_path / "images/DSC_01.png")
-    assert sorted(all_frames(load_scene(tmp_path))) == sorted([name.replace("\\", "/"), "DSC_01"])
+    # The path of another machine is shortened to where the photograph is here.
+    expected = file if ":" in label or label.startswith("/") else name
+    assert sorted(all_frames(load_scene(tmp_path))) == sorted([expected, "DSC_01"])
 
 
 def test_photographs_may_be_in_the_only_folder(tmp_path):

@@ -16,7 +16,7 @@ from neurocity.data.bounds import checked_bounds
 from neurocity.data.calibrated import mean_up
 from neurocity.data.files import Found
 from neurocity.data.images import probe
-from neurocity.data.names import READ, printable
+from neurocity.data.names import printable
 from neurocity.data.photographs import make_frame
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Bounds, Capture, Frame, naming
@@ -44,9 +44,8 @@ def read(reading: Reading) -> Capture:
     path = reading.root / FILE
     rows = _rows(path)
     folder, reduction = _image_folder(reading)
-    images = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in READ and not file.name.startswith(".")
-    )
+    pictures = reading.files.pictures(folder)
+    images = [file for file in pictures if not file.name.startswith((".", "dynamic_mask_"))]
     if len(images) != len(rows):
         raise DataError(
             f"{path}: has {len(rows)} poses, {folder} has {len(images)} images; they belong together by "
