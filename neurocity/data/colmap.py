@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera, opencv_to_opengl
+from neurocity.data.calibrated import find_mask, mean_up
 from neurocity.data.colmap_folders import LOOKS_FOR, find_folders, has_model
 from neurocity.data.colmap_model import read_model
 from neurocity.data.colmap_records import ColmapCamera, ColmapImage
@@ -15,7 +16,7 @@ from neurocity.data.images import probe
 from neurocity.data.names import printable, quoted
 from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Capture, Frame, naming
+from neurocity.data.scene import Capture, naming
 from neurocity.errors import DataError
 from neurocity.lenses import lens_of
 
@@ -56,14 +57,14 @@ def read(reading: Reading) -> Capture:
                     _posed(image, model.cameras[image.camera_id]),
                     probe(found[image.name].path),
                     stated_by=f"its camera {image.camera_id} has",
-                    mask_path=_mask(found[image.name], folders.masks, reading),
+                    mask_path=find_mask(found[image.name], folders.masks, reading),
                 )
             )
     _remark_on_unregistered(list(found.values()), reading)
     masked = sum(frame.mask_path is not None for frame in frames)
     if 0 < masked < len(frames):
         reading.remark(f"{masked} of {len(frames)} images have a mask in masks/, the others are whole")
-    return Capture(splits={"train": tuple(frames)}, up=_mean_up(frames, folder), points=model.points)
+    return Capture(splits={"train": tuple(frames)}, up=mean_up(frames, folder), points=model.points)
 
 
 def _remark_on_unregistered(found: Sequence[Found], reading: Reading) -> None:
@@ -79,14 +80,6 @@ def _remark_on_unregistered(found: Sequence[Found], reading: Reading) -> None:
             f"{len(others)} of {len(others) + len(registered)} images are not registered in the model and "
             f"are left out: {quoted([path.name for path in others])}"
         )
-
-
-def _mask(image: Found, folders: Sequence[Path], reading: Reading) -> Path | None:
-    """The mask of an image, which COLMAP calls `masks/NAME.png` with NAME's own extension before."""
-    for name in (f"{image.name}.png", image.name):
-        if found := reading.files.find(folders, name, downscale=reading.downscale):
-            return found.path
-    return None
 
 
 def _posed(image: ColmapImage, camera: ColmapCamera) -> Camera:
@@ -120,12 +113,3 @@ def _camera_to_world(image: ColmapImage) -> npt.NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         pose[:3, 3] = -rotation.T @ image.tvec
     return opencv_to_opengl(pose)
-
-
-def _mean_up(frames: list[Frame], folder: Path) -> tuple[float, float, float]:
-    """The mean up axis; where up axes cancel because cameras look down, the mean of where they look from."""
-    axes = np.stack([frame.camera.camera_to_world[:3, :3] for frame in frames]).mean(0)
-    up = axes[:, 1] if np.linalg.norm(axes[:, 1]) >= 0.1 else axes[:, 2]
-    if np.linalg.norm(up) < 1e-6:
-        raise DataError(f"{folder}: up cannot be estimated, the cameras' axes cancel each other")
-    return (float(up[0]), float(up[1]), float(up[2]))

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from neurocity.data import blender, colmap, transforms
+from neurocity.data import blender, colmap, llff, matrixcity, metashape, opensfm, transforms
 from neurocity.data.bounds import checked_bounds, estimate_bounds
 from neurocity.data.names import quoted
 from neurocity.data.reading import Missing, Reading
 from neurocity.data.scene import Capture, Frame, Scene, Splits, hold_out
 from neurocity.errors import DataError
 
-_READERS = (blender, transforms, colmap)
+_READERS = (matrixcity, blender, transforms, colmap, llff, opensfm, metashape)
 """Layouts in the order in which they are looked for."""
 
 _MASKS_LOOKED_AT = 32
@@ -28,7 +28,7 @@ def load_scene(
     bounds: Sequence[float] | None = None,
     unbounded: bool | None = None,
 ) -> Scene:
-    """Read the dataset in folder `path`: Blender synthetic, transforms.json or COLMAP.
+    """Read the dataset in folder `path`, in one of the layouts of `_READERS`.
 
     Images are not decoded, but for the first where an alpha channel leaves open whether the scene is bounded,
     and for some masks.
