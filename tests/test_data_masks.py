@@ -176,6 +176,15 @@ def test_masks_of_colmap(tmp_path, style):
     assert any("11 of 12 images have a mask in masks/" in remark for remark in scene.remarks)
 
 
+@pytest.mark.parametrize("folder", ["..", "absolute"])
+def test_an_image_is_not_its_own_mask(tmp_path, folder):
+    root = "../images" if folder == ".." else str(tmp_path / "images")
+    write_colmap(tmp_path, [f"{root}/{i:04}.png" for i in range(12)])
+    write_photographs(tmp_path, numbered())
+    (tmp_path / "masks").mkdir()
+    assert set(masks_of(load_scene(tmp_path)).values()) == {None}
+
+
 def test_masks_of_reduced_images(tmp_path):
     names = [f"masks/{i:04}.png" for i in range(12)]
     entries = named(numbered(), mask_path=lambda i: names[i])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import unicodedata
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from dataset_files import (
     CAPTURE_SIZE,
     all_frames,
+    colmap_center,
     named,
     numbered,
     pixels,
@@ -84,6 +86,7 @@ def test_a_backslash_in_a_name_is_kept_where_the_file_is_called_so(tmp_path):
         ("C:\\Users\\me\\scene\\images\\{:04}.png", "images/{:04}.png"),
         ("C:/{:04}.png", "{:04}.png"),
         ("{:04}.png", "images/{:04}.png"),
+        (" images/{:04}.png\n", "images/{:04}.png"),
         ("../scene/images/{:04}.png", "images/{:04}.png"),
         ("images/{:04}.png", "images/images/{:04}.png"),
         (unicodedata.normalize("NFD", "images/Gebäude_{:04}.png"), "images/Gebäude_{:04}.png"),
@@ -386,6 +389,24 @@ def test_names_in_other_encodings(tmp_path, encoding, stored):
     assert "image is missing (1 of 12)" in error_of(tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "cp949"])
+def test_names_in_other_encodings_in_binary_files(tmp_path, encoding):
+    word = {"gb18030": "街道", "cp949": "거리"}[encoding]
+    names = [f"{word}_{i:04}.png" for i in range(12)]
+    folder = write_colmap(tmp_path, names) / "sparse/0"
+    data = struct.pack("<Q", 12)
+    for i, name in enumerate(names):
+        data += struct.pack("<i7di", i, 1, 0, 0, 0, *(-colmap_center(i)), 0)
+        data += name.encode(encoding) + b"\0" + struct.pack("<Q", 0)
+    (folder / "images.bin").write_bytes(data)
+    (folder / "images.txt").unlink()
+    write_photographs(tmp_path / "images", names)
+    scene = load_scene(tmp_path)
+    check_pixels(scene)
+    assert set(all_frames(scene)) == set(names)
+    np.testing.assert_allclose(all_frames(scene)[names[5]].camera.position, colmap_center(5))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
 def test_encodings_of_transforms(tmp_path, encoding):
     names = [f"images/façade_{i:04}.png" for i in range(12)]
@@ -424,11 +445,12 @@ def test_photographs_that_colmap_did_not_register_are_said(tmp_path):
 
 def test_what_is_not_read_is_said(tmp_path):
     entries = named(numbered(), depth_file_path="depth/0.png", depth_path="d.exr")
-    write_capture(tmp_path, {"frames": entries, "eval_filenames": ["images/0000.png"]})
+    write_capture(tmp_path, {"frames": entries, "eval_filenames": ["images/0000.png"], "test_frames": [{}]})
     write_photographs(tmp_path, numbered())
     remarks = load_scene(tmp_path).remarks
     assert any("depth is not read (`depth_file_path`, `depth_path`)" in remark for remark in remarks)
     assert any("`eval_filenames` is not read" in remark for remark in remarks)
+    assert any("`test_frames` is not read" in remark for remark in remarks)
     (tmp_path / "transforms.json").rename(tmp_path / "transforms_train.json")
     write_capture(tmp_path)
     write_capture(tmp_path, file="transforms_valid.json")

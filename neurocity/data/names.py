@@ -67,6 +67,8 @@ def spellings(name: str) -> list[str]:
                 continue
     if "%" in name:
         possible.append(unquote(possible[0]))
+    if possible[0] != possible[0].strip():
+        possible.append(possible[0].strip())
     return possible
 
 
