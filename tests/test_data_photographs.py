@@ -86,6 +86,8 @@ def test_a_backslash_in_a_name_is_kept_where_the_file_is_called_so(tmp_path):
         ("C:\\Users\\me\\scene\\images\\{:04}.png", "images/{:04}.png"),
         ("C:/{:04}.png", "{:04}.png"),
         ("{:04}.png", "images/{:04}.png"),
+        ("./images/{:04}.JPG", "DJI_001/{:04}.png"),
+        ("{:04}.png", "images/left/{:04}.png"),
         (" images/{:04}.png\n", "images/{:04}.png"),
         ("../scene/images/{:04}.png", "images/{:04}.png"),
         ("images/{:04}.png", "images/images/{:04}.png"),
@@ -108,6 +110,8 @@ def test_the_one_file_that_a_name_can_mean(tmp_path, spelt, stored):
         ("left\\{:04}.png", "images/left/{:04}.png"),
         ("{:04}.png", "{:04}.png"),
         ("images/{:04}.png", "images/images/{:04}.png"),
+        ("{:04}.png", "images/left/{:04}.png"),
+        ("{:04}.png", "DJI_001/{:04}.png"),
         ("{:04}.png", "dense/images/{:04}.png"),
     ],
 )
@@ -116,6 +120,21 @@ def test_the_one_file_that_a_name_of_colmap_can_mean(tmp_path, spelt, stored):
     write_colmap(tmp_path, [spelt.format(i) for i in range(12)], folder=folder)
     write_photographs(tmp_path, [stored.format(i) for i in range(12)])
     check_pixels(load_scene(tmp_path))
+
+
+def test_folders_that_a_name_does_not_tell_of(tmp_path):
+    write_capture(tmp_path)
+    for folder in ("masks", "depth", "normal_maps", "images_2"):
+        write_photographs(tmp_path, numbered(folder), (4, 3))
+    assert "images_2; with --downscale 2" in error_of(tmp_path)
+    (tmp_path / "images_2").rename(tmp_path / "semantics")
+    assert "image is missing" in error_of(tmp_path)
+    write_photographs(tmp_path, numbered("left"))
+    check_pixels(load_scene(tmp_path))
+    write_photographs(tmp_path, numbered("right"))
+    message = error_of(tmp_path)
+    assert "left/0000.png or " in message
+    assert "right/0000.png; write the one that is meant" in message
 
 
 def test_another_name_is_remarked_once_with_its_number(tmp_path):

@@ -30,6 +30,8 @@ def find_images(
     for name in names:
         with naming(f"{label} {printable(name)!r}"):
             file = reading.files.find(bases, name, downscale=reading.downscale)
+            if file is None and not reading.files.reduced(bases, name):
+                file = reading.files.find_elsewhere(bases, name)
         if file is None:
             continue
         if file.path in names_of:
