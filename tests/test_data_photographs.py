@@ -122,6 +122,14 @@ def test_the_one_file_that_a_name_of_colmap_can_mean(tmp_path, spelt, stored):
     check_pixels(load_scene(tmp_path))
 
 
+def test_pictures_of_another_folder_do_not_fill_gaps(tmp_path):
+    write_capture(tmp_path)
+    write_photographs(tmp_path, numbered())
+    write_photographs(tmp_path, numbered("renders"))
+    (tmp_path / "images/0003.png").unlink()
+    assert "image is missing (1 of 12)" in error_of(tmp_path)
+
+
 def test_folders_that_a_name_does_not_tell_of(tmp_path):
     write_capture(tmp_path)
     for folder in ("masks", "depth", "normal_maps", "images_2"):

@@ -64,7 +64,7 @@ def read(reading: Reading) -> Capture:
             if camera.sensor_id not in sensors:
                 sensors[camera.sensor_id] = read_sensor(chunk, camera.sensor_id)
             posed[camera.name] = _camera(sensors[camera.sensor_id], similarity.pose(camera.camera_to_chunk))
-    frames = calibrated_frames(reading, path, _image_folders(reading), posed)
+    frames = calibrated_frames(reading, path, (reading.root / "images", reading.root), posed)
     corners = read_region(path, component)
     if corners is None:
         corners = read_region(path, chunk.element)
@@ -88,15 +88,6 @@ def _only_document(root: Path) -> Path:
         names = ", ".join(path.name for path in paths)
         raise DataError(f"{root}: {names or 'no files'} have exported cameras, expected one such file")
     return paths[0]
-
-
-def _image_folders(reading: Reading) -> list[Path]:
-    """`images` and the folder itself; without `images`, also the only folder that may hold photographs."""
-    root = reading.root
-    folders = [name for name in reading.files.folders(root) if name != "masks" and not name.startswith(".")]
-    if "images" not in folders and len(folders) == 1 and not folders[0].startswith("images_"):
-        return [root / folders[0], root]
-    return [root / "images", root]
 
 
 def _largest_component(path: Path, reading: Reading) -> tuple[Chunk, str, list[AlignedCamera]]:

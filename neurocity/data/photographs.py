@@ -1,7 +1,7 @@
 """From the names that a dataset has for its images to frames: files, sizes, masks, and what is missing."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurocity.cameras import Camera
@@ -25,32 +25,19 @@ def find_images(
     Raises DataError, too, when a name could mean several files, or two names mean one file; and
     ReducedImagesError when images are there in `images_N/` alone and `downscale` is no multiple of N.
     """
-    found: dict[str, Found] = {}
-    names_of: dict[Path, str] = {}
-    for name in names:
-        with naming(f"{label} {printable(name)!r}"):
-            file = reading.files.find(bases, name, downscale=reading.downscale)
-            if file is None and not reading.files.reduced(bases, name):
-                file = reading.files.find_elsewhere(bases, name)
-        if file is None:
-            continue
-        if file.path in names_of:
-            raise DataError(
-                f"{label} {printable(name)!r}: its image is {file.path}, and so is that of "
-                f"{printable(names_of[file.path])!r}; a file is the image of one frame"
-            )
-        names_of[file.path] = name
-        found[name] = file
+    files = reading.files
+    found = _search(names, label, lambda name: files.find(bases, name, downscale=reading.downscale))
+    if not found and not any(files.reduced(bases, name) for name in names):
+        found = _search(names, label, lambda name: files.find_elsewhere(bases, name))
+    for name, file in found.items():
         _remark_on(reading, name, file, bases)
-    if len(found) < len(names):
-        missing = [name for name in names if name not in found]
-        skips = reading.missing == "skip" and bool(found)
-        if not skips:
-            _refuse_reduced(reading, missing, bases, label)
-        if optional and not found:
-            return found
-        if not skips:
+    missing = [name for name in names if name not in found]
+    skips = reading.missing == "skip" and bool(found)
+    if missing and not skips:
+        _refuse_reduced(reading, missing, bases, label)
+        if not (optional and not found):
             raise DataError(_missing(reading, missing, len(names), bases, label))
+    elif missing:
         reading.remark(
             f"{label.rpartition(': ')[0]}: {len(missing)} of {len(names)} frames are left out, their images "
             f"are missing: {quoted(missing)}"
@@ -107,6 +94,25 @@ def _dynamic_mask(image: Path, reading: Reading) -> Path | None:
         if path := reading.files.find_in(place, f"dynamic_mask_{image.stem}.png"):
             return path
     return None
+
+
+def _search(names: Sequence[str], label: str, find: Callable[[str], Found | None]) -> dict[str, Found]:
+    """What `find` finds, by name. Raises DataError when it does for one name what it did for another."""
+    found: dict[str, Found] = {}
+    names_of: dict[Path, str] = {}
+    for name in names:
+        with naming(f"{label} {printable(name)!r}"):
+            file = find(name)
+            if file is None:
+                continue
+            if file.path in names_of:
+                raise DataError(
+                    f"its image is {file.path}, and so is that of {printable(names_of[file.path])!r}; "
+                    "a file is the image of one frame"
+                )
+        names_of[file.path] = name
+        found[name] = file
+    return found
 
 
 def _remark_on(reading: Reading, name: str, found: Found, bases: Sequence[Path]) -> None:
