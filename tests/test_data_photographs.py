@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import unicodedata
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from dataset_files import (
     CAPTURE_SIZE,
     all_frames,
+    colmap_center,
     named,
     numbered,
     pixels,
@@ -84,6 +86,9 @@ def test_a_backslash_in_a_name_is_kept_where_the_file_is_called_so(tmp_path):
         ("C:\\Users\\me\\scene\\images\\{:04}.png", "images/{:04}.png"),
         ("C:/{:04}.png", "{:04}.png"),
         ("{:04}.png", "images/{:04}.png"),
+        ("./images/{:04}.JPG", "DJI_001/{:04}.png"),
+        ("{:04}.png", "images/left/{:04}.png"),
+        (" images/{:04}.png\n", "images/{:04}.png"),
         ("../scene/images/{:04}.png", "images/{:04}.png"),
         ("images/{:04}.png", "images/images/{:04}.png"),
         (unicodedata.normalize("NFD", "images/Gebäude_{:04}.png"), "images/Gebäude_{:04}.png"),
@@ -105,6 +110,8 @@ def test_the_one_file_that_a_name_can_mean(tmp_path, spelt, stored):
         ("left\\{:04}.png", "images/left/{:04}.png"),
         ("{:04}.png", "{:04}.png"),
         ("images/{:04}.png", "images/images/{:04}.png"),
+        ("{:04}.png", "images/left/{:04}.png"),
+        ("{:04}.png", "DJI_001/{:04}.png"),
         ("{:04}.png", "dense/images/{:04}.png"),
     ],
 )
@@ -113,6 +120,29 @@ def test_the_one_file_that_a_name_of_colmap_can_mean(tmp_path, spelt, stored):
     write_colmap(tmp_path, [spelt.format(i) for i in range(12)], folder=folder)
     write_photographs(tmp_path, [stored.format(i) for i in range(12)])
     check_pixels(load_scene(tmp_path))
+
+
+def test_pictures_of_another_folder_do_not_fill_gaps(tmp_path):
+    write_capture(tmp_path)
+    write_photographs(tmp_path, numbered())
+    write_photographs(tmp_path, numbered("renders"))
+    (tmp_path / "images/0003.png").unlink()
+    assert "image is missing (1 of 12)" in error_of(tmp_path)
+
+
+def test_folders_that_a_name_does_not_tell_of(tmp_path):
+    write_capture(tmp_path)
+    for folder in ("masks", "depth", "normal_maps", "images_2"):
+        write_photographs(tmp_path, numbered(folder), (4, 3))
+    assert "images_2; with --downscale 2" in error_of(tmp_path)
+    (tmp_path / "images_2").rename(tmp_path / "semantics")
+    assert "image is missing" in error_of(tmp_path)
+    write_photographs(tmp_path, numbered("left"))
+    check_pixels(load_scene(tmp_path))
+    write_photographs(tmp_path, numbered("right"))
+    message = error_of(tmp_path)
+    assert "left/0000.png or " in message
+    assert "right/0000.png; write the one that is meant" in message
 
 
 def test_another_name_is_remarked_once_with_its_number(tmp_path):
@@ -250,6 +280,14 @@ def test_full_images_win_over_reduced_ones_and_the_smallest_reduced_are_read(tmp
     assert load_scene(tmp_path, downscale=4).held_out[0].downscale == 4
 
 
+def test_another_dataset_beside_this_one_is_not_a_reduced_one(tmp_path):
+    for name in ("scene", "scene_2"):
+        write_capture(tmp_path / name)
+        write_photographs(tmp_path / name, numbered())
+    (tmp_path / "scene/images/0003.png").unlink()
+    assert "scene_2" not in error_of(tmp_path / "scene", downscale=2)
+
+
 def test_images_of_another_size_than_their_camera_scale_its_intrinsics(tmp_path):
     names = [f"{i:04}.png" for i in range(12)]
     write_colmap(tmp_path, names, "PINHOLE 95 71 79 79.5 47.5 35.5")
@@ -378,6 +416,24 @@ def test_names_in_other_encodings(tmp_path, encoding, stored):
     assert "image is missing (1 of 12)" in error_of(tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "cp949"])
+def test_names_in_other_encodings_in_binary_files(tmp_path, encoding):
+    word = {"gb18030": "街道", "cp949": "거리"}[encoding]
+    names = [f"{word}_{i:04}.png" for i in range(12)]
+    folder = write_colmap(tmp_path, names) / "sparse/0"
+    data = struct.pack("<Q", 12)
+    for i, name in enumerate(names):
+        data += struct.pack("<i7di", i, 1, 0, 0, 0, *(-colmap_center(i)), 0)
+        data += name.encode(encoding) + b"\0" + struct.pack("<Q", 0)
+    (folder / "images.bin").write_bytes(data)
+    (folder / "images.txt").unlink()
+    write_photographs(tmp_path / "images", names)
+    scene = load_scene(tmp_path)
+    check_pixels(scene)
+    assert set(all_frames(scene)) == set(names)
+    np.testing.assert_allclose(all_frames(scene)[names[5]].camera.position, colmap_center(5))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
 def test_encodings_of_transforms(tmp_path, encoding):
     names = [f"images/façade_{i:04}.png" for i in range(12)]
@@ -389,3 +445,66 @@ def test_encodings_of_transforms(tmp_path, encoding):
     scene = load_scene(tmp_path)
     check_pixels(scene)
     assert set(all_frames(scene)) == set(names)
+
+
+def test_photographs_that_lie_beside_the_file_that_poses_them(tmp_path):
+    write_capture(tmp_path)
+    write_photographs(tmp_path, [f"{i:04}.png" for i in range(12)])
+    check_pixels(load_scene(tmp_path))
+
+
+def test_absolute_names_are_shortened_to_the_folder_of_the_dataset(tmp_path):
+    write_capture(tmp_path, {"frames": named([f"C:\\Users\\me\\images\\{i:04}.png" for i in range(12)])})
+    write_photographs(tmp_path, numbered())
+    assert sorted(all_frames(load_scene(tmp_path))) == numbered()
+
+
+def test_photographs_that_colmap_did_not_register_are_said(tmp_path):
+    write_colmap(tmp_path, [f"{i:04}.png" for i in range(10)])
+    write_photographs(tmp_path, numbered())
+    assert (
+        "2 of 12 images are not registered in the model and are left out: '0010.png', '0011.png'"
+        in load_scene(tmp_path).remarks
+    )
+    write_colmap(tmp_path, [f"{i:04}.png" for i in range(12)])
+    assert not any("registered" in remark for remark in load_scene(tmp_path).remarks)
+
+
+def test_what_is_not_read_is_said(tmp_path):
+    entries = named(numbered(), depth_file_path="depth/0.png", depth_path="d.exr")
+    write_capture(tmp_path, {"frames": entries, "eval_filenames": ["images/0000.png"], "test_frames": [{}]})
+    write_photographs(tmp_path, numbered())
+    remarks = load_scene(tmp_path).remarks
+    assert any("depth is not read (`depth_file_path`, `depth_path`)" in remark for remark in remarks)
+    assert any("`eval_filenames` is not read" in remark for remark in remarks)
+    assert any("`test_frames` is not read" in remark for remark in remarks)
+    (tmp_path / "transforms.json").rename(tmp_path / "transforms_train.json")
+    write_capture(tmp_path)
+    write_capture(tmp_path, file="transforms_valid.json")
+    scene = load_scene(tmp_path)
+    assert len(scene.splits["val"]) == 12
+    assert any("there is what is not read: transforms.json" in remark for remark in scene.remarks)
+
+
+def test_blanks_brackets_and_accents(tmp_path):
+    names = [f"Straße (oben)/IMG [{i:04}] é.png" for i in range(12)]
+    write_capture(tmp_path / "a", {"frames": named([f"images/{name}" for name in names])})
+    write_colmap(tmp_path / "b", names)
+    for root in (tmp_path / "a", tmp_path / "b"):
+        write_photographs(root / "images", names)
+        check_pixels(load_scene(root))
+
+
+def test_a_trailing_comma_is_refused_with_its_line(tmp_path):
+    write_capture(tmp_path)
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=1).replace("\n}", ",\n}"))
+    lines = len(path.read_text().splitlines())
+    found = re.search(r"transforms.json: line (\d+): not valid JSON", error_of(tmp_path))
+    assert lines - 1 <= int(found[1]) <= lines
+
+
+def test_a_file_is_no_folder_of_a_dataset(tmp_path):
+    write_capture(tmp_path)
+    message = error_of(tmp_path / "transforms.json")
+    assert message.endswith(f"transforms.json: is not a folder, expected the folder of a dataset, {tmp_path}")
