@@ -1,14 +1,18 @@
 """The MatrixCity reader: blocks of its published form, with rotations scaled by 1/100."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from dataset_files import HEIGHT, WIDTH, pixels, pose, write_image, write_transforms
 from ray_oracle import all_frames, assert_rays_hit_their_pixels
 
-from neurocity.data.load import load_scene
+from neurocity.data import load
 from neurocity.errors import DataError
+
+load_scene = partial(load.load_scene, origin=(0.0, 0.0, 0.0))
+"""In the coordinates of the files, in which the expected values are."""
 
 FOV = 0.9
 OFFSET = np.array([-350.0, 120.0, 200.0])

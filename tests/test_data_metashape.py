@@ -1,12 +1,17 @@
 """The Metashape reader against the projections of its user manual (appendix on camera models)."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from dataset_files import HEIGHT, WIDTH, pixels, write_image
 from ray_oracle import all_frames, assert_rays_hit_their_pixels, rotation
 
-from neurocity.data.load import load_scene
+from neurocity.data import load
 from neurocity.errors import DataError
+
+load_scene = partial(load.load_scene, origin=(0.0, 0.0, 0.0))
+"""In the coordinates of the files, in which the expected values are."""
 
 FRAME = {
     **{"f": 10.0, "cx": 0.4, "cy": -0.3, "b1": 0.5, "b2": -0.2},
