@@ -47,7 +47,7 @@ def test_what_no_camera_looks_at_is_not_seen(sphere: Path) -> None:
     model = InstantNGP(InstantNGPConfig(**{**TINY_MODEL, "unbounded": True, "sky": True}))
     seen = seen_cells(model, TrainingRays([frame]))
     forward = -frame.camera.camera_to_world[:3, 2]
-    distance = np.array([-9.0, -3.0, 1.0, 4.0, 15.0])
+    distance = np.array([-18.0, -9.0, 1.0, 4.0, 15.0])
     places = torch.from_numpy(frame.camera.position[:, None] + forward[:, None] * distance).float()
     assert seen[model.marcher.cell(places)].tolist() == [False, False, True, True, True]
 
