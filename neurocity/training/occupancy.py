@@ -55,7 +55,8 @@ class MarchedTrainingConfig(TrainingConfig):
     """Weight of the mean squared share of light that passes all matter, unbounded scenes only: the sky is for
     what nothing else explains."""
     prune_weight: float = 0.0
-    """Cells where no training ray finds a sample of this compositing weight are emptied for good."""
+    """Cells where no training ray finds a sample of this compositing weight, nor in a cell next to them, are
+    emptied for good."""
     prune_from: float = 0.25
     """Share of training after which cells are emptied."""
 
@@ -158,7 +159,9 @@ class MarchedFieldModule(RadianceFieldModule):
             return
         if self.seen_weights.complete:
             largest = self.trainer.strategy.reduce(self.seen_weights.largest, reduce_op="max")
-            occupancy.restrict(largest > self.config.prune_weight)
+            needed = largest > self.config.prune_weight
+            # Their neighbours stay: rays of other views, and surfaces that move, may need them.
+            occupancy.restrict(jump_field(needed, occupancy.resolution) <= 0.0)
             self.seen_weights.clear()
         generator = self.generator()
         pools = [(occupancy.density != NEVER).nonzero()[:, 0]]
