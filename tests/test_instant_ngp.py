@@ -12,10 +12,10 @@ from reference import naive
 from neurocity.cameras import Camera, look_at
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+from neurocity.rendering.compositing import transmittance
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.marching import FAR
-from neurocity.rendering.compositing import transmittance
 from neurocity.rendering.occupancy import OCCUPIED
 from neurocity.rendering.render import RayRender
 from neurocity.training.metrics import psnr

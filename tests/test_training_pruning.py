@@ -52,9 +52,7 @@ def test_what_no_camera_looks_at_is_not_seen(sphere: Path) -> None:
     assert seen[model.marcher.cell(places)].tolist() == [False, False, True, True, True]
 
 
-def test_pruning_empties_cells_and_keeps_the_picture(
-    trained_run: Path, sphere: Path, tmp_path: Path
-) -> None:
+def test_pruning_empties_cells_and_keeps_the_picture(trained_run: Path, sphere: Path, tmp_path: Path) -> None:
     """The inside of the sphere goes, which no ray reaches."""
     whole = trained_run / "checkpoints" / "last.ckpt"
     pruned = train_instant_ngp(

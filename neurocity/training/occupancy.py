@@ -47,7 +47,6 @@ class MarchedTrainingConfig(TrainingConfig):
     """Decay of a cell's density at an update."""
     occupancy_threshold: float = 0.01
     """Opacity of one step at which a cell counts as occupied."""
-
     distortion_weight: float = 0.0
     """Weight of the distortion loss (Barron et al. 2022, eq. 15), unbounded scenes only: what a ray sees
     should be at one place."""
