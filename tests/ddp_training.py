@@ -22,8 +22,9 @@ EPOCHS, STEPS_PER_EPOCH = 2, 6
 CHANGES: dict[str, dict[str, Any]] = {
     # Small enough to be pruned within so few steps.
     "instant_ngp": {
-        "model_config": replace(tiny_model("instant_ngp"), occupancy_resolution=8),
+        "model_config": replace(tiny_model("instant_ngp"), occupancy_resolution=12),
         "prune_from": 0.0,
+        "prune_weight": 0.015,
     }
 }
 

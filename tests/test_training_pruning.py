@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from fixtures_training import TINY_MODEL, TINY_TRAINING, train_instant_ngp
 from sphere_photographs import CENTER
@@ -10,6 +11,7 @@ from sphere_photographs import CENTER
 from neurocity.checkpoint import load_checkpoint, read_content
 from neurocity.data.datasets import TrainingRays
 from neurocity.data.load import load_scene
+from neurocity.errors import TrainingError
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
 from neurocity.rendering.occupancy import NEVER, OCCUPIED
 from neurocity.training.occupancy import seen_cells
@@ -67,3 +69,11 @@ def test_pruning_empties_cells_and_keeps_the_picture(trained_run: Path, sphere: 
     assert int(after.sum()) < int(before.sum())
     quality = [read_content(path)["hyper_parameters"]["metrics"]["val/psnr"] for path in (whole, pruned)]
     assert quality[1] > quality[0] - 0.3
+
+
+def test_pruning_everything_is_an_error(sphere: Path, tmp_path: Path) -> None:
+    training = {**TINY_TRAINING, "prune_weight": 0.999, "prune_from": 0.0}
+    with pytest.raises(TrainingError, match=r"prune_weight: got 0\.999, expected less than 0\.\d+"):
+        train_instant_ngp(
+            sphere, tmp_path, model={"occupancy_resolution": 8}, training=training, max_steps=40
+        )

@@ -159,6 +159,12 @@ class MarchedFieldModule(RadianceFieldModule):
         if self.seen_weights.complete:
             largest = self.trainer.strategy.reduce(self.seen_weights.largest, reduce_op="max")
             needed = largest > self.config.prune_weight
+            if not bool(needed.any()):
+                raise TrainingError(
+                    f"prune_weight: got {self.config.prune_weight}, expected less than "
+                    f"{float(largest.max()):.2g}, the largest weight of any sample in a while; "
+                    "a larger prune_from may help too"
+                )
             # Their neighbours stay: rays of other views, and surfaces that move, may need them.
             occupancy.restrict(jump_field(needed, occupancy.resolution) <= 0.0)
             self.seen_weights.clear()
