@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,6 +162,28 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     assert result.stdout.split() == ["100000", "0"]
 
 
+def test_a_call_that_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other threads still write to would be given back to the system, when an exception goes through."""
+    begun, ended = threading.Event(), threading.Event()
+    state = work.Work()
+
+    def kernel(*_: object) -> int:
+        if threading.current_thread() is threading.main_thread():
+            assert begun.wait(5.0)
+            raise KeyboardInterrupt
+        begun.set()
+        while not state.stop:
+            time.sleep(0.01)
+        ended.set()
+        return work.STOPPED
+
+    monkeypatch.setattr(work, "function", lambda _: kernel)
+    threading.Timer(5.0, setattr, (state, "stop", 1)).start()
+    with pytest.raises(KeyboardInterrupt):
+        work.call("nc_find_jumps", JumpArguments(), 40, threads=2, work=state)
+    assert ended.is_set()
+
+
 def test_every_kind_of_processor_gives_the_same_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
     occupied = np.random.default_rng(0).random(16**3) < 0.01
     kinds = build.processors()
@@ -191,6 +215,26 @@ def test_a_library_of_other_sources_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         library.library.__wrapped__()
 
 
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", None], ids=["empty", "cut off", "another"])
+def test_a_file_that_is_no_library_of_kernels_is_told(
+    content: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.so"
+    if content is None:
+        shutil.copy(importlib.import_module("_ctypes").__file__, broken)
+    else:
+        broken.write_bytes(content)
+    monkeypatch.setenv(library.VARIABLE, str(broken))
+    with pytest.raises(MissingDependencyError, match=r"broken.so cannot be loaded \(.*; build the kernels"):
+        library.library.__wrapped__()
+
+
+def test_a_processor_that_no_library_is_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_load", lambda _: SimpleNamespace(nc_processor=lambda: -1))
+    with pytest.raises(MissingDependencyError, match="this processor is plainer than"):
+        library.this_processor()
+
+
 def test_processors_that_are_not_known_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library.VARIABLE, "z80")
     with pytest.raises(MissingDependencyError, match=r"got 'z80', known here: .*, or a file"):
@@ -201,6 +245,8 @@ def test_processors_that_are_not_known_are_told(monkeypatch: pytest.MonkeyPatch)
         library.library.__wrapped__()
     monkeypatch.undo()
     monkeypatch.setattr("platform.machine", lambda: "pdp11")
+    with pytest.raises(MissingDependencyError, match="got a machine 'pdp11', known: aarch64"):
+        library.library.__wrapped__()
     with pytest.raises(build.BuildError, match="got a machine 'pdp11', known: aarch64"):
         build.processors()
 
@@ -211,6 +257,9 @@ def test_a_compiler_that_is_missing_or_fails_is_told(monkeypatch: pytest.MonkeyP
     with pytest.raises(build.BuildError, match="false --loudly failed for x86-64-v2"):
         build.compile_library("x86-64-v2", tmp_path)
     assert not list(tmp_path.iterdir()), "no part of a library is left"
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(build.BuildError, match="no-such-compiler cannot be run"):
+        build.compile_library("x86-64-v2", tmp_path)
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "ziglang")
@@ -231,7 +280,9 @@ def test_a_library_is_built_of_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv(library.VARIABLE, str(built))
     assert library.library.__wrapped__()._name == str(built)
     (sources / "work.hpp").touch()
-    assert library.library.__wrapped__(), "a newer date changes nothing"
+    (sources / ".work.hpp.swp").write_text("what an editor leaves")
+    (sources / "notes").mkdir()
+    assert library.library.__wrapped__(), "neither a newer date nor other files change anything"
     (sources / "work.hpp").write_text("")
     with pytest.raises(MissingDependencyError, match="was built of other sources"):
         library.library.__wrapped__()
