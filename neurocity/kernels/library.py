@@ -43,7 +43,7 @@ def this_processor() -> str:
     kinds = _processors()
     place: int = _load(build.LIBRARIES / build.library_file(kinds[0])).nc_processor()
     if place < 0:
-        raise MissingDependencyError(f"kernels: this processor is plainer than {kinds[0]}, for which they are")
+        raise MissingDependencyError(f"kernels: this processor is plainer than {kinds[0]}")
     return kinds[min(place, len(kinds) - 1)]
 
 
