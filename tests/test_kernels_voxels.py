@@ -141,6 +141,21 @@ def test_rays_that_are_not_numbers_harm_no_others() -> None:
             assert np.array_equal(np.isnan(a), np.isnan(graph))
 
 
+@pytest.mark.parametrize("name", ["degree 1", "shells"])
+@pytest.mark.parametrize("number", [0, -8], ids=["colour", "density"])
+def test_voxels_that_are_not_numbers_show_and_harm_no_others(name: str, number: int) -> None:
+    data, rays = scene_data(MODELS[name]().requires_grad_(False), np.float32), picture(EYES["inside"])
+    whole = rendered(data, rays)
+    corners = 3 * (int(data.settings["sh_degree"]) + 1) ** 2
+    records = data.tensors["records"].copy()
+    records[:: len(records) // 60, number + (corners + 8 if number else 0)] = np.nan
+    spoilt = rendered(replace(data, tensors={**data.tensors, "records": records}), rays)
+    shows = np.isnan(spoilt.rgb).any(1)
+    assert 3 < shows.sum() < 0.9 * len(rays)
+    for got, expected in zip(spoilt, whole, strict=True):
+        assert np.array_equal(got[~shows], expected[~shows])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -196,7 +211,7 @@ _SCRIPT = """
 import sys
 import numpy as np
 from neurocity.cameras import Rays
-from neurocity.kernels.scene import SceneData, open_scene, render_rays
+from neurocity.kernels.scene import SceneData, open_scene
 from neurocity.kernels.voxel_intervals import list_voxels
 from neurocity.light import Light
 saved = dict(np.load(sys.argv[1]))
@@ -286,7 +301,10 @@ def deep_children(levels: int) -> np.ndarray:
         ({"samples_per_voxel": 4}, "got samples_per_voxel 4, expected 1 to 3"),
         ({"sh_degree": 2}, "got records float32"),
         ({"children": np.array(3, np.int32)}, r"got children int32 \[\]"),
-        ({"children": np.zeros((4, 8), np.int64)}, r"got children int64 \[4, 8\], expected contiguous, aligned int32"),
+        (
+            {"children": np.zeros((4, 8), np.int64)},
+            r"got children int64 \[4, 8\], expected contiguous, aligned int32",
+        ),
         ({"children": np.zeros((0, 8), np.int32)}, "got no nodes"),
         ({"sky": np.zeros(607, np.float32)}, r"got sky float32 \[607\]"),
         ({"root_low": np.zeros(2, np.float32)}, "got root_low"),

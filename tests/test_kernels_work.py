@@ -21,6 +21,7 @@ from neurocity.kernels import build, library, work
 from neurocity.kernels.hash_grid import HashGridArguments
 from neurocity.kernels.occupancy import JumpArguments, find_jumps
 from neurocity.kernels.rays import address
+from neurocity.kernels.voxel_training import VoxelTape
 
 C_TYPES = {
     "float": ctypes.c_float,
@@ -28,6 +29,7 @@ C_TYPES = {
     "int32_t": ctypes.c_int32,
     "int64_t": ctypes.c_int64,
 }
+X86_64_V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 ON_THREADS = """
 import os
 import numpy as np
@@ -150,6 +152,11 @@ def test_a_failure_is_told(threads: int) -> None:
         work.call("nc_encode_hash_grid", HashGridArguments(features=3), 8, threads=threads)
 
 
+def test_more_than_any_memory_is_told() -> None:
+    with pytest.raises(EngineError, match="no memory for 4611686018427387904 parts"):
+        VoxelTape(2**62)
+
+
 def test_memory_that_is_not_there_is_told() -> None:
     with pytest.raises(EngineError, match="nc_find_jumps: out of memory"):
         work.call("nc_find_jumps", JumpArguments(grid=100_000), 1, threads=1)
@@ -227,6 +234,22 @@ def test_a_file_that_is_no_library_of_kernels_is_told(
     monkeypatch.setenv(library.VARIABLE, str(broken))
     with pytest.raises(MissingDependencyError, match=r"broken.so cannot be loaded \(.*; build the kernels"):
         library.library.__wrapped__()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux says there what a processor can do")
+def test_a_processor_is_of_the_kind_that_it_says() -> None:
+    """Whatever compiled the library: some compilers' own tests find nothing on every processor."""
+    if not build.processors()[0].startswith("x86"):
+        assert library.library().nc_processor() == 0
+        return
+    text = Path("/proc/cpuinfo").read_text()
+    has = set(re.search(r"^flags\s*:(.*)", text, re.MULTILINE)[1].split())
+    kind = 0
+    for level in ({"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}, X86_64_V4):
+        if not level <= has:
+            break
+        kind += 1
+    assert library.library().nc_processor() == kind
 
 
 def test_a_processor_that_no_library_is_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
