@@ -252,6 +252,21 @@ def test_a_processor_is_of_the_kind_that_it_says() -> None:
     assert library.library().nc_processor() == kind
 
 
+@pytest.mark.slow
+def test_a_library_that_zig_compiled_knows_the_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("ziglang")
+    for name in ("processor.cpp", "work.hpp"):
+        shutil.copy(build.SOURCES / name, tmp_path)
+    expected = library.library().nc_processor()
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    monkeypatch.setenv("CXX", f"{sys.executable} -m ziglang c++")
+    built = build.compile_library(build.processors()[0], tmp_path / "lib")
+    monkeypatch.setenv(library.VARIABLE, str(built))
+    assert library.library.__wrapped__().nc_processor() == expected
+
+
 def test_a_processor_that_no_library_is_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_load", lambda _: SimpleNamespace(nc_processor=lambda: -1))
     with pytest.raises(MissingDependencyError, match="this processor is plainer than"):
