@@ -282,6 +282,7 @@ def test_processors_that_are_not_known_are_told(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingDependencyError, match="got 'later', this processor is of kind"):
         library.library.__wrapped__()
     monkeypatch.undo()
+    monkeypatch.delenv(library.VARIABLE, raising=False)
     monkeypatch.setattr("platform.machine", lambda: "pdp11")
     with pytest.raises(MissingDependencyError, match="got a machine 'pdp11', known: aarch64"):
         library.library.__wrapped__()
