@@ -11,7 +11,7 @@
 namespace {
 
 #if defined(__x86_64__)
-// A register that the instruction cpuid fills, 0 where the processor has no such leaf.
+// The registers that the instruction cpuid fills for a leaf; 0 where the processor has no such leaf.
 struct Features {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
 
