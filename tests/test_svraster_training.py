@@ -67,7 +67,7 @@ def uninterrupted(datasets: tuple[TrainingRays, Views], tmp_path_factory: pytest
 
 def content(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = torch.load(path, weights_only=True)
-    names = ("state_dict", "current_model_state", "optimizer_states", "voxel_statistics", "global_step")
+    names = ("state_dict", "current_model_state", "optimizer_states", "voxel_training", "global_step")
     return {name: loaded[name] for name in names}
 
 

@@ -43,6 +43,7 @@ struct VoxelTrainingArguments {
   float density_scale;
   float distance_unit;
   float least_light;
+  float near_distance;  // within which views count less
   int32_t harmonics;  // of the model
   int32_t harmonics_in_use;
   int32_t samples;

@@ -45,6 +45,7 @@ class SVRasterTrainingConfig(
             "ema_decay": 0.99,
             "steps_per_epoch": 200,
             "rays_per_batch": 2**14,
+            "near_neighbors": 12,
             "concentration_weight": 0.05,
             "square_side": 8,
             "hull_resolution": 64,
@@ -82,6 +83,9 @@ class SVRasterTrainingConfig(
     degree_interval: float = 0.05
     """Share of training after which one more band of spherical harmonics is learnt."""
 
+    near_neighbors: int = 0
+    """In unbounded scenes, views of places that are nearer than a camera's neighbour of this number count less
+    (Philip and Deschaintre 2023); see `near_field`. 0 lets all count alike."""
     concentration_weight: float = 0.01
     """Weight of the loss that pulls all that a ray sees to the photograph's colour."""
     ssim_weight: float = 0.02
@@ -131,6 +135,7 @@ class SVRasterTrainingConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_at_least(0, "near_neighbors")
         self.check_at_least(1, "rays_per_batch", "square_side", "subdivision_interval", "pruning_interval")
         weights = [name for name in vars(self) if name.endswith("_weight")]
         self.check_at_least(0, *weights, "smallest_voxel", "density_rate", "color_rate", "harmonics_rate")
