@@ -53,6 +53,7 @@ class SVRasterTrainingConfig(
             "distortion_weight": 0.0,
             "entropy_weight": 0.0,
             "total_variation_weight": 2e-11,
+            "unbounded_total_variation_weight": 1e-9,
             "total_variation_end": 1.0,
             "subdivision_start_epoch": 1,
             "subdivision_interval": 1,
@@ -99,7 +100,9 @@ class SVRasterTrainingConfig(
     remaining_light_weight: float = 0.01
     """Weight of the loss for rays that end nowhere, in opaque scenes without a sky."""
     total_variation_weight: float = 1e-10
-    """Weight of the differences of raw density along voxels' edges, summed over voxels."""
+    """Weight of the differences of raw density along voxels' edges, summed over voxels, in bounded scenes."""
+    unbounded_total_variation_weight: float = 1e-10
+    """The same in unbounded scenes, where no visual hull says which space is empty."""
     total_variation_end: float = 0.5
     """Share of training until which total variation counts."""
 

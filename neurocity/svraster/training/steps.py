@@ -109,9 +109,13 @@ class VoxelTraining:
             loss = loss + config.entropy_weight * losses.opacity_entropy(render.opacity)
         elif not model.sky_enabled:
             loss = loss + config.remaining_light_weight * losses.remaining_light(render.opacity)
-        if config.total_variation_weight > 0.0 and progress < config.total_variation_end:
-            variation = losses.total_variation(model.density, model.voxel_points)
-            loss = loss + config.total_variation_weight * variation
+        smoothing = (
+            config.unbounded_total_variation_weight
+            if model.config.unbounded
+            else config.total_variation_weight
+        )
+        if smoothing > 0.0 and progress < config.total_variation_end:
+            loss = loss + smoothing * losses.total_variation(model.density, model.voxel_points)
         area = self.squares**2
         if config.ssim_weight > 0.0 and self.squares >= SSIM_WINDOW and len(image) >= area:
             whole = len(image) // area * area
