@@ -9,7 +9,9 @@ from neurocity.svraster.training.near_field import gradient_share, near_distance
 
 
 def test_the_near_distance_is_that_of_a_neighbour() -> None:
-    line = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [3.0, 0.0, 0.0], [7.0, 0.0, 0.0], [15.0, 0.0, 0.0]])
+    line = torch.tensor(
+        [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [3.0, 0.0, 0.0], [7.0, 0.0, 0.0], [15.0, 0.0, 0.0]]
+    )
     # From each: to the nearest 1, 1, 2, 4, 8; to the second 3, 2, 3, 6, 12.
     assert near_distance(line, 1) == 2.0
     assert near_distance(line, 2) == 3.0

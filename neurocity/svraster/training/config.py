@@ -85,7 +85,7 @@ class SVRasterTrainingConfig(
     """Share of training after which one more band of spherical harmonics is learnt."""
 
     near_neighbors: int = 0
-    """In unbounded scenes, views of places that are nearer than a camera's neighbour of this number count less
+    """In unbounded scenes, views of places nearer than a camera's neighbour of this number count less
     (Philip and Deschaintre 2023); see `near_field`. 0 lets all count alike."""
     concentration_weight: float = 0.01
     """Weight of the loss that pulls all that a ray sees to the photograph's colour."""
@@ -100,7 +100,7 @@ class SVRasterTrainingConfig(
     remaining_light_weight: float = 0.01
     """Weight of the loss for rays that end nowhere, in opaque scenes without a sky."""
     total_variation_weight: float = 1e-10
-    """Weight of the differences of raw density along voxels' edges, summed over voxels, in bounded scenes."""
+    """Weight of differences of raw density along voxels' edges, summed over voxels, in bounded scenes."""
     unbounded_total_variation_weight: float = 1e-10
     """The same in unbounded scenes, where no visual hull says which space is empty."""
     total_variation_end: float = 0.5
