@@ -173,12 +173,14 @@ async def loop_of(
 
     async def client(number: int) -> None:
         connection = Connection(bench.port, sources[number % len(sources)])
-        while time.perf_counter() < end:
-            answer = await connection.post(bench.pictures.path, bench.pictures.body(side))
-            answers.append(answer)
-            if answer.status != OK:
-                await asyncio.sleep(0.05)
-        connection.close()
+        try:
+            while time.perf_counter() < end:
+                answer = await connection.post(bench.pictures.path, bench.pictures.body(side))
+                answers.append(answer)
+                if answer.status != OK:
+                    await asyncio.sleep(0.05)
+        finally:
+            connection.close()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     return answers
@@ -204,7 +206,7 @@ async def overload(bench: Bench, capacity: float) -> None:
     """Requests that come at random, at multiples of the capacity, whatever becomes of them."""
     first = 0.0
     for factor in bench.arguments.factors:
-        memory, tasks = bench.memory(), []
+        memory, cpu, tasks = bench.memory(), bench.cpu(), []
         chance = random.Random(1)
         began, at = time.perf_counter(), 0.0
         while at < bench.arguments.seconds:
@@ -216,15 +218,16 @@ async def overload(bench: Bench, capacity: float) -> None:
         in_time = len(ok([task.result() for task in tasks if task.done()]))
         elapsed = time.perf_counter() - began
         answers = await asyncio.gather(*tasks)
+        each = (bench.cpu() - cpu) / max(1, len(ok(answers))) * 1e3
         recovered = await recovery(bench)
         admitted = [answer.seconds for answer in ok(answers)]
         p95 = percentile(admitted, 95)
         first = first or p95
-        refused = [answer for answer in answers if answer.status == REFUSED]
+        refused = [answer.seconds for answer in answers if answer.status == REFUSED]
         print(
             f"{factor:g} x capacity: sent {len(answers)}, statuses {statuses(answers)}; goodput "
-            f"{in_time / elapsed / capacity:.2f} of capacity; admitted p50 / p95 {in_ms(admitted)}, p95 x"
-            f"{p95 / first:.2f}; refused p50 / p95 {in_ms(answer.seconds for answer in refused)}; memory "
+            f"{in_time / elapsed / capacity:.2f} of capacity, {each:.1f} CPU ms each; admitted p50 / p95 "
+            f"{in_ms(admitted)}, p95 x{p95 / first:.2f}; refused p50 / p95 {in_ms(refused)}; memory "
             f"{memory:.0f} -> {bench.memory():.0f} MiB; quick again after {recovered:.2f} s",
             flush=True,
         )
@@ -247,8 +250,8 @@ async def burst(bench: Bench) -> None:
     refused = [answer.seconds for answer in answers if answer.status == REFUSED]
     last = max((answer.seconds for answer in ok(answers)), default=math.nan)
     print(
-        f"burst of 100 of {side}x{side}: statuses {statuses(answers)}; refused p50 / p95 {in_ms(refused)}; the "
-        f"last admitted one took {last:.2f} s, the budget is {bench.arguments.queue_seconds:g} s"
+        f"burst of 100 of {side}x{side}: statuses {statuses(answers)}; refused p50 / p95 {in_ms(refused)}; "
+        f"the last admitted one took {last:.2f} s, the budget is {bench.arguments.queue_seconds:g} s"
     )
     await retry_after(bench)
 
@@ -296,19 +299,17 @@ async def many_beside_one(bench: Bench) -> None:
 async def small_beside_large(bench: Bench) -> None:
     """8x8 pictures of the same client beside large ones."""
     alone = await loop_of(bench, 8, 1, bench.arguments.seconds / 5, ADDRESSES[:1])
-    large = [
-        asyncio.create_task(ask_once(bench.port, bench.pictures, bench.arguments.large)) for _ in range(2)
-    ]
-    await asyncio.sleep(0.2)
+    seconds = bench.arguments.seconds
+    large = asyncio.create_task(loop_of(bench, bench.arguments.large, 2, seconds, ADDRESSES[:1]))
+    await asyncio.sleep(0.1)
     beside: list[Answer] = []
-    connection, end = Connection(bench.port), time.perf_counter() + bench.arguments.seconds
-    while time.perf_counter() < end and not all(task.done() for task in large):
+    connection, end = Connection(bench.port), time.perf_counter() + seconds - 0.1
+    while time.perf_counter() < end:
         beside.append(await connection.post(bench.pictures.path, bench.pictures.body(8)))
         await asyncio.sleep(0.01)
     connection.close()
-    for task in large:
-        task.cancel()
-    await asyncio.gather(*large, return_exceptions=True)
+    large.cancel()
+    await asyncio.gather(large, return_exceptions=True)
     waits = [answer.seconds - statistics.median(a.seconds for a in alone) for answer in ok(beside)]
     tiles = percentile(waits, 95) / bench.tile_seconds
     most = max(waits, default=math.nan) / bench.tile_seconds
@@ -349,9 +350,9 @@ async def departed(bench: Bench) -> None:
 
 async def equal(bench: Bench) -> None:
     """A hundred ask for the same picture at once."""
-    body = bench.pictures.body(2 * bench.arguments.size, number=10**6)
+    body = bench.pictures.body(bench.arguments.large, number=10**6)
     one = bench.cpu()
-    await ask_once(bench.port, bench.pictures, 2 * bench.arguments.size)
+    await ask_once(bench.port, bench.pictures, bench.arguments.large)
     one, cpu = bench.cpu() - one, bench.cpu()
     connections = [Connection(bench.port) for _ in range(100)]
     answers = await asyncio.gather(*(item.post(bench.pictures.path, body) for item in connections))

@@ -7,6 +7,9 @@ principal point, which is tan(theta) for a pinhole.
 The models are those of OpenCV and COLMAP, https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html and
 https://docs.opencv.org/4.x/db/d58/group__calib3d__fisheye.html; the fisheye is equation 6 of Kannala and
 Brandt, "A Generic Camera Model and Calibration Method for Conventional, Wide-Angle, and Fish-Eye Lenses".
+BROWN is what photogrammetry adds to OPENCV: k4 multiplies radius^8, and skew, in units of fl_x, leans the
+image's columns. BROWN_FISHEYE is the same on the plane of an equidistant fisheye, where the radius is theta.
+Both are the camera models of Metashape (user manual, appendix on camera models).
 """
 
 from collections.abc import Mapping
@@ -20,12 +23,14 @@ import numpy.typing as npt
 from neurocity.errors import CameraError
 
 Array = npt.NDArray[np.float64]
-LensModel = Literal["PINHOLE", "OPENCV", "OPENCV_FISHEYE"]
+LensModel = Literal["PINHOLE", "OPENCV", "OPENCV_FISHEYE", "BROWN", "BROWN_FISHEYE"]
 
 LENS_PARAMETERS: dict[str, tuple[str, ...]] = {
     "PINHOLE": (),
     "OPENCV": ("k1", "k2", "p1", "p2", "k3"),
     "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4"),
+    "BROWN": ("k1", "k2", "p1", "p2", "k3", "k4", "skew"),
+    "BROWN_FISHEYE": ("k1", "k2", "p1", "p2", "k3", "k4", "skew"),
 }
 """Names of `Lens.params`, in order, by lens model."""
 
@@ -54,7 +59,7 @@ _WIDEST = 1e6
 class Lens:
     """How directions in the camera become points on the image plane at unit focal length.
 
-    params: () for PINHOLE, (k1, k2, p1, p2, k3) for OPENCV, (k1, k2, k3, k4) for OPENCV_FISHEYE.
+    params: the values of `LENS_PARAMETERS`, in that order.
     Raises CameraError (field `lens`) on an unknown model or a wrong number of finite parameters.
     """
 
@@ -76,26 +81,31 @@ class Lens:
 
     @cached_property
     def limit(self) -> float:
-        """Where the lens folds over: the undistorted radius (OPENCV) or theta in radians (OPENCV_FISHEYE, at
-        most pi) up to which the radial polynomial grows. Nothing beyond it is imaged."""
+        """Where the lens folds over: the undistorted radius, or for a fisheye theta in radians (at most pi),
+        up to which the radial polynomial grows. Nothing beyond it is imaged."""
         # Roots in 1 / radius^2: the leading coefficient is then 1, however small the others are.
         inverse = np.roots(self._slopes)
         turns = inverse.real[(abs(inverse.imag) <= 1e-9 * abs(inverse)) & (inverse.real > _WIDEST**-2)]
         first_turn = float(1.0 / np.sqrt(turns.max())) if turns.size else np.inf
-        return min(first_turn, np.pi) if self.model == "OPENCV_FISHEYE" else first_turn
+        return min(first_turn, np.pi) if self.is_fisheye else first_turn
+
+    @property
+    def is_fisheye(self) -> bool:
+        """Whether the radius of an undistorted point is theta and not tan(theta)."""
+        return self.model in ("OPENCV_FISHEYE", "BROWN_FISHEYE")
 
     def project(self, directions: Array) -> Array:
         """Directions [N, 3] (OpenCV axes, any length) to image plane points [N, 2]; NaN where the lens does
         not see: behind a perspective lens, or beyond `limit`."""
         x, y, z = directions.T
-        if self.model == "OPENCV_FISHEYE":
+        if self.is_fisheye:
             radius = np.hypot(x, y)
             theta = np.arctan2(radius, z)
-            scale = _ratio(self._bend(theta), radius, at_zero=0.0)
-            return np.where((theta <= self.limit)[:, None], np.stack([x * scale, y * scale], -1), np.nan)
+            plane = np.stack([x, y], -1) * _ratio(theta, radius, at_zero=0.0)[:, None]
+            return np.where((theta <= self.limit)[:, None], self._skewed(self._distort(plane)[0]), np.nan)
         with np.errstate(all="ignore"):  # what is not in front becomes NaN below, whatever came of it
             plane = np.stack([x / z, y / z], -1)
-            bent = plane if self.model == "PINHOLE" else self._distort(plane)[0]
+            bent = plane if self.model == "PINHOLE" else self._skewed(self._distort(plane)[0])
             seen = (z > 0) & (np.hypot(plane[:, 0], plane[:, 1]) <= self.limit)
         return np.where(seen[:, None], bent, np.nan)
 
@@ -109,17 +119,25 @@ class Lens:
             theta = self._straighten(bent)
             scale = _ratio(np.sin(theta), bent, at_zero=1.0)
             return np.stack([points[:, 0] * scale, points[:, 1] * scale, np.cos(theta)], -1)
-        plane = points if self.model == "PINHOLE" else self._undistort(points)
+        plane = points if self.model == "PINHOLE" else self._undistort(self._skewed(points, -1.0))
+        if self.is_fisheye:
+            theta = np.hypot(plane[:, 0], plane[:, 1])
+            scale = np.where(np.isnan(theta), np.nan, np.sinc(theta / np.pi))
+            return np.concatenate([plane * scale[:, None], np.cos(theta)[:, None]], -1)
         rays = np.concatenate([plane, np.ones((len(plane), 1))], -1)
         return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
     @property
     def _radial(self) -> tuple[float, ...]:
         """Coefficients c of the radial polynomial u -> u * (c0 + c1 u^2 + c2 u^4 + ...)."""
-        if self.model == "OPENCV":
-            k1, k2, _, _, k3 = self.params
-            return (1.0, k1, k2, k3)
-        return (1.0, *self.params)
+        if self.model in ("PINHOLE", "OPENCV_FISHEYE"):
+            return (1.0, *self.params)
+        k1, k2, _, _, *higher = self.params
+        return (1.0, k1, k2, *higher[:2])
+
+    @property
+    def _tangential(self) -> tuple[float, float]:
+        return (0.0, 0.0) if self.model == "OPENCV_FISHEYE" else (self.params[2], self.params[3])
 
     @property
     def _slopes(self) -> list[float]:
@@ -149,12 +167,12 @@ class Lens:
         return np.where(abs(self._bend(guess) - bent) <= _CONVERGED, guess, np.nan)
 
     def _distort(self, plane: Array) -> tuple[Array, Array]:
-        """OPENCV distortion of undistorted points [N, 2] and its Jacobian [N, 2, 2]."""
-        k1, k2, p1, p2, k3 = self.params
+        """Distortion of undistorted points [N, 2], without skew, and its Jacobian [N, 2, 2]."""
+        p1, p2 = self._tangential
         x, y = plane.T
         r2 = x * x + y * y
-        radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        slope = k1 + r2 * (2.0 * k2 + 3.0 * r2 * k3)
+        radial = np.polynomial.polynomial.polyval(r2, self._radial)
+        slope = np.polynomial.polynomial.polyval(r2, [n * c for n, c in enumerate(self._radial)][1:])
         bent = np.stack(
             [
                 x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
@@ -166,6 +184,12 @@ class Lens:
         dx_dx = radial + 2.0 * x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x
         dy_dy = radial + 2.0 * y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x
         return bent, np.stack([np.stack([dx_dx, across], -1), np.stack([across, dy_dy], -1)], -2)
+
+    def _skewed(self, points: Array, sign: float = 1.0) -> Array:
+        """Points of the image plane with skew, or with sign -1 without it."""
+        if not self.model.startswith("BROWN"):
+            return points
+        return points + np.stack([sign * self.params[-1] * points[:, 1], np.zeros(len(points))], -1)
 
     def _undistort(self, bent: Array) -> Array:
         """Inverse of `_distort` by Newton's iteration from the purely radial solution; NaN where it fails."""
@@ -223,3 +247,18 @@ def lens_of(model: str, coefficients: Mapping[str, float]) -> Lens:
     if family == "OPENCV" and not any(params):
         return PINHOLE
     return Lens(family, params)
+
+
+def brown_lens(coefficients: Mapping[str, float], *, fisheye: bool = False) -> Lens:
+    """The simplest lens with these coefficients of BROWN or BROWN_FISHEYE (absent means 0).
+
+    Raises CameraError (field `lens`) when one is not finite.
+    """
+    values = {name: coefficients.get(name, 0.0) for name in LENS_PARAMETERS["BROWN"]}
+    models: tuple[LensModel, ...] = ("OPENCV_FISHEYE", "BROWN_FISHEYE") if fisheye else ("OPENCV", "BROWN")
+    for model in models:
+        if all(value == 0.0 or name in LENS_PARAMETERS[model] for name, value in values.items()):
+            break
+    if not fisheye and not any(values.values()):
+        return PINHOLE
+    return Lens(model, tuple(values[name] for name in LENS_PARAMETERS[model]))

@@ -237,6 +237,7 @@ def manifest(
     version: int = 1,
     precision: str = "fp32",
     cones: bool = False,
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> SceneManifest:
     """The record of an artefact with those bytes."""
     return SceneManifest(
@@ -255,6 +256,7 @@ def manifest(
             background=BACKGROUND,
             views=(camera().to_view("start"),),
             dataset_fingerprint="0" * 64,
+            origin=origin,
         ),
         inputs=ray_inputs(cones),
         rays_per_call=RAYS_PER_CALL,
@@ -269,6 +271,7 @@ def write_repository(
     version: int = 1,
     precision: str = "fp32",
     cones: bool = False,
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
     **options: float,
 ) -> Path:
     """Put the scene into a model repository, once a format, as the exporter would; returns the repository.
@@ -283,7 +286,13 @@ def write_repository(
         path = folder / FILE_NAMES[format_name]
         WRITERS[format_name](path, **options)
         record = manifest(
-            format_name, path.read_bytes(), scene=scene, version=version, precision=precision, cones=cones
+            format_name,
+            path.read_bytes(),
+            scene=scene,
+            version=version,
+            precision=precision,
+            cones=cones,
+            origin=origin,
         )
         (folder / MANIFEST_FILE).write_text(to_json(record))
     return repository

@@ -1,14 +1,18 @@
 """Writes tiny datasets for the tests of readers: images of 12x8 pixels and the files that pose them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from neurocity.cameras import look_at
+from neurocity.data.load import load_scene
 from neurocity.data.scene import Frame, Scene
+from neurocity.errors import DataError
 
 WIDTH, HEIGHT = 12, 8
 INTRINSICS = {"w": WIDTH, "h": HEIGHT, "fl_x": 10.0, "fl_y": 11.0, "cx": 6.5, "cy": 3.75}
@@ -53,14 +57,22 @@ def write_transforms(root: Path, document: dict[str, Any] | None = None, *, chan
     return root
 
 
-def write_blender(root: Path, splits: tuple[str, ...] = ("train", "val", "test"), channels: int = 4) -> Path:
-    """The Blender synthetic layout with three frames in each split, 0.8 radians wide."""
+def write_blender(
+    root: Path,
+    splits: tuple[str, ...] = ("train", "val", "test"),
+    channels: int = 4,
+    *,
+    angle: float = 0.8,
+) -> Path:
+    """The Blender synthetic layout with three frames in each split, `angle` radians wide."""
     for k, split in enumerate(splits):
         entries = frames(3, f"./{split}", "")
         for i, frame in enumerate(entries):
             frame["transform_matrix"] = pose(3 * k + i).tolist()
             write_image(root / f"{frame['file_path']}.png", pixels(10 * k + i, channels))
-        (root / f"transforms_{split}.json").write_text(json.dumps({"camera_angle_x": 0.8, "frames": entries}))
+        (root / f"transforms_{split}.json").write_text(
+            json.dumps({"camera_angle_x": angle, "frames": entries})
+        )
     return root
 
 
@@ -146,3 +158,19 @@ def write_colmap(
 def all_frames(scene: Scene) -> dict[str, Frame]:
     """The frames of all splits by name."""
     return {frame.name: frame for frames in scene.splits.values() for frame in frames}
+
+
+def check_pixels(scene: Scene, count: int = 12, size: tuple[int, int] = CAPTURE_SIZE) -> None:
+    """That each frame's image is the one that was written for its pose, which the name's number tells."""
+    frames = all_frames(scene)
+    assert len(frames) == count
+    for name, frame in frames.items():
+        index = int(re.findall(r"\d{4}", name)[-1])
+        np.testing.assert_array_equal(frame.load_image()[..., :3], pixels(index, 3, size))
+
+
+def loading_error(root: Path, **options: Any) -> str:
+    """The message with which a dataset is refused."""
+    with pytest.raises(DataError) as caught:
+        load_scene(root, **options)
+    return str(caught.value)

@@ -12,7 +12,7 @@ import voxel_scene
 from fixtures_training import TINY_MODEL, TINY_TRAINING
 from PIL import Image
 
-from benchmarks import bounds, frame_time, machine, serving, side_by_side, training, training_run
+from benchmarks import bounds, frame_time, load, machine, serving, side_by_side, training, training_run
 from export.formats.onnx import OnnxFormat
 from neurocity.data.load import load_scene
 from neurocity.families import find_family
@@ -60,6 +60,30 @@ def test_what_http_adds(
     whole, alone, added = (float(figure) for figure in figures.groups()[:3])
     assert added == pytest.approx(whole - alone, abs=0.11)
     assert int(figures[4]) > 20
+
+
+def test_the_gateway_under_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = str(voxel_scene.write_repository(tmp_path))
+    options = ["--scene", voxel_scene.SCENE, "--size", "32", "--large", "512", "--seconds", "0.5"]
+    options += ["--factors", "1", "4", "--port", "8769", "--queue-seconds", "0.01"]
+    monkeypatch.setattr(sys, "argv", ["load", repository, *options])
+    load.main()
+    output = capsys.readouterr().out
+    assert re.search(r"8x8: [\d.]+ ms, the engine alone [\d.]+: the gateway adds", output)
+    assert len(re.findall(r"closed loop, \d clients: [\d.]+ pictures/s", output)) == 3
+    assert len(re.findall(r"x capacity: sent \d+, statuses .*goodput [\d.]+ of capacity", output)) == 2
+    burst = re.search(r"burst of 100 of 64x64: statuses (.*); refused", output)
+    assert burst is not None
+    counts = {int(status): int(number) for number, status in re.findall(r"(\d+) x (\d+)", burst[1])}
+    assert sum(counts.values()) == 100
+    assert set(counts) == {200, 503}
+    assert "Retry-After: " in output
+    assert re.search(r"it has \d+% of the pictures", output)
+    assert re.search(r"beside 512x512 [\d.]+ / [\d.]+ ms \(\d+ x 200\); waits", output)
+    assert "100 ask for 512x512: " in output
+    assert "100 equal requests: statuses 100 x 200, 1 renders" in output
 
 
 def test_bounds_of_onnx_runtime(

@@ -16,6 +16,8 @@ LENSES = {
     "pincushion": Lens("OPENCV", (0.2, 0.05, -0.003, 0.001, 0.0)),
     "folding": Lens("OPENCV", (-0.25, 0.0, 0.0, 0.0, 0.0)),
     "fisheye": Lens("OPENCV_FISHEYE", (0.1, -0.02, 0.003, -0.001)),
+    "brown": Lens("BROWN", (-0.2, 0.1, 0.003, -0.002, 0.02, -0.03, 0.01)),
+    "brown fisheye": Lens("BROWN_FISHEYE", (0.1, -0.02, 0.003, -0.002, 0.003, -0.001, -0.01)),
     "equidistant": Lens("OPENCV_FISHEYE", (0.0, 0.0, 0.0, 0.0)),
 }
 
@@ -99,7 +101,7 @@ def test_pixels_to_rays_to_pixels(name):
 )
 def test_lens_round_trip_wherever_the_lens_sees(name, scale, share, phi):
     lens = Lens(LENSES[name].model, tuple(scale * value for value in LENSES[name].params))
-    fisheye = lens.model == "OPENCV_FISHEYE"
+    fisheye = lens.is_fisheye
     theta = share * (np.pi if fisheye else 1.2)
     radius = theta if fisheye else np.tan(theta)
     direction = np.array([[np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]])
@@ -109,11 +111,11 @@ def test_lens_round_trip_wherever_the_lens_sees(name, scale, share, phi):
         np.testing.assert_allclose(lens.unproject(plane), direction, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["barrel", "pincushion", "fisheye"])
+@pytest.mark.parametrize("name", ["barrel", "pincushion", "fisheye", "brown", "brown fisheye"])
 def test_jacobian_and_limit_agree_with_finite_differences(name):
     lens = LENSES[name]
     step = 1e-6
-    if lens.model == "OPENCV":
+    if lens.model != "OPENCV_FISHEYE":
         points = np.random.default_rng(0).uniform(-0.8, 0.8, (20, 2))
         _, jacobian = lens._distort(points)
         for axis in range(2):

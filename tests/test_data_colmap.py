@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from dataset_files import HEIGHT, WIDTH, all_frames, pixels, write_image
+from PIL import Image
 
 from neurocity.cameras import opengl_to_opencv
 from neurocity.data.load import load_scene
@@ -227,3 +228,35 @@ def test_a_zero_quaternion_is_an_error(tmp_path):
     message = broken(tmp_path, "images.txt", change, "txt")
     assert "left side/9.png" in message
     assert "not finite" in message
+
+
+@pytest.mark.parametrize("form", ["bin", "txt"])
+def test_rigs_of_cameras_in_folders_of_their_own(tmp_path, form):
+    options = pycolmap.SyntheticDatasetOptions(
+        num_rigs=2, num_cameras_per_rig=2, num_frames_per_rig=3, num_points3D=20
+    )
+    oracle = pycolmap.synthesize_dataset(options)
+    for camera in oracle.cameras.values():
+        camera.rescale(WIDTH, HEIGHT)
+    frames = all_frames(load_scene(write(tmp_path, oracle, form=form)))
+    assert len(frames) == len(oracle.images) == 12
+    assert len({image.camera_id for image in oracle.images.values()}) == 4
+    points = np.random.default_rng(1).uniform(-1.0, 1.0, (40, 3))
+    for image in oracle.images.values():
+        camera = frames[image.name].camera
+        np.testing.assert_allclose(camera.position, image.projection_center(), atol=1e-9)
+        in_front = (image.cam_from_world().matrix() @ np.c_[points, np.ones(40)].T)[2] > 0.1
+        expected = np.array([image.project_point(point) for point in points[in_front]])
+        np.testing.assert_allclose(camera.project(points[in_front])[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_orientations_are_not_applied_as_in_colmap(tmp_path, orientation):
+    root = write(tmp_path, reconstruction())
+    for path in (root / "images/left side").iterdir():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.open(path).save(path, exif=exif)
+    for frame in all_frames(load_scene(root)).values():
+        stored = pixels(10 + 3 * (9 - int(frame.image_path.stem)))
+        np.testing.assert_array_equal(frame.load_image()[..., :3], stored)

@@ -56,6 +56,8 @@ def test_a_lone_model_of_another_number_is_read(tmp_path):
     [
         ("sparse", "images"),
         ("colmap/sparse/0", "images"),
+        ("colmap_sparse/0", "images"),
+        ("colmap_text", "images"),
         ("colmap/sparse/0", "colmap/images"),
         ("dense/sparse", "dense/images"),
         ("dense/0/sparse", "dense/0/images"),

@@ -158,3 +158,49 @@ def test_a_size_of_one_axis_alone(tmp_path):
     camera = cameras(tmp_path, {"w": 96, "h": None, "fl_x": 80.0, "fl_y": 80.0, "cx": None, "cy": None})[1]
     assert (camera.width, camera.height, camera.fl_x, camera.cx, camera.cy) == (48, 36, 40.0, 24.0, 18.0)
     assert cameras(tmp_path, {"w": None})[1].fl_x == CAPTURE["fl_x"]
+
+
+def test_lenses_and_sizes_of_each_frame_are_those_of_pycolmap(tmp_path):
+    pycolmap = pytest.importorskip("pycolmap")
+    entries = named(numbered(), w=lambda i: 48 - 12 * (i % 2), h=lambda i: 36 + 12 * (i % 2), fl_x=50.0)
+    for i, entry in enumerate(entries):
+        entry |= {"fl_y": 51.0 + i, "cx": 0.5 * entry["w"] + 0.3 * i, "cy": 0.5 * entry["h"], "k1": 0.01 * i}
+        entry["camera_model"] = "OPENCV_FISHEYE" if i % 3 == 0 else "OPENCV"
+        entry["k2"] = 0.003
+        entry["k3" if i % 3 == 0 else "p1"] = 0.002
+    write_capture(tmp_path, {**dict.fromkeys(CAPTURE), "frames": entries})
+    for entry in entries:
+        write_photographs(tmp_path, [entry["file_path"]], (entry["w"], entry["h"]))
+    frames = all_frames(load_scene(tmp_path))
+    for i, entry in enumerate(entries):
+        last = [entry.get("k3", 0.0), 0.0] if i % 3 == 0 else [entry.get("p1", 0.0), 0.0]
+        keys = ("fl_x", "fl_y", "cx", "cy", "k1", "k2")
+        oracle = pycolmap.Camera(
+            model=entry["camera_model"],
+            width=entry["w"],
+            height=entry["h"],
+            params=[*(entry[key] for key in keys), *last],
+        )
+        centers = np.array([(x + 0.5, y + 0.5) for y in range(entry["h"]) for x in range(entry["w"])])
+        expected = oracle.cam_ray_from_img(centers) * (1.0, -1.0, -1.0)
+        found = frames[entry["file_path"]].camera.camera_directions()
+        np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda pose: np.diag([2.5, 2.5, 2.5, 1.0]) @ pose, "a rotation scaled by 2.5"),
+        (lambda _: np.full((4, 4), -np.inf), "has a value that is not finite"),
+    ],
+)
+def test_poses_that_are_none_name_the_frame(tmp_path, change, message):
+    entries = named(numbered())
+    entries[4]["transform_matrix"] = change(pose(4)).tolist()
+    text = error_of(tmp_path, {"frames": entries})
+    assert "transforms.json: frame 'images/0004.png': " in text
+    assert message in text
+
+
+def test_degrees_instead_of_radians_are_refused(tmp_path):
+    assert "field of view in x is 2864.79 degrees" in error_of(tmp_path, {**NONE, "camera_angle_x": 50.0})

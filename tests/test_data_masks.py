@@ -176,6 +176,15 @@ def test_masks_of_colmap(tmp_path, style):
     assert any("11 of 12 images have a mask in masks/" in remark for remark in scene.remarks)
 
 
+@pytest.mark.parametrize("folder", ["..", "absolute"])
+def test_an_image_is_not_its_own_mask(tmp_path, folder):
+    root = "../images" if folder == ".." else str(tmp_path / "images")
+    write_colmap(tmp_path, [f"{root}/{i:04}.png" for i in range(12)])
+    write_photographs(tmp_path, numbered())
+    (tmp_path / "masks").mkdir()
+    assert set(masks_of(load_scene(tmp_path)).values()) == {None}
+
+
 def test_masks_of_reduced_images(tmp_path):
     names = [f"masks/{i:04}.png" for i in range(12)]
     entries = named(numbered(), mask_path=lambda i: names[i])
@@ -201,6 +210,17 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
     write_image(tmp_path / "m.png", ON.T)
     with pytest.raises(DataError, match=r"m.png: frame 'images/\d+.png': is 36x48 pixels .* has 48x36"):
         load_scene(tmp_path)
+
+
+def test_dynamic_masks_of_reduced_images(tmp_path):
+    write_capture(tmp_path, {"w": 192, "h": 144})
+    write_photographs(tmp_path, numbered("images_4"))
+    write_image(tmp_path / "images_4/dynamic_mask_0001.png", 255 - ON)
+    write_image(tmp_path / "images/dynamic_mask_0002.png", 255 - np.kron(ON, np.ones((4, 4), np.uint8)))
+    masks = masks_of(load_scene(tmp_path, downscale=4))
+    for index in (1, 2):
+        np.testing.assert_array_equal(masks[index], ~EXCLUDED)
+    assert masks[3] is None
 
 
 @pytest.mark.parametrize(("value", "words"), [(0, "every pixel"), (255, "no pixel")])

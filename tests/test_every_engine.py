@@ -24,6 +24,9 @@ SCENE = analytic_scene.SCENE
 CONES = "cones"
 """The scene whose graph takes radii."""
 
+ENDLESS = {"auto": {"parts": 10**6}, "native": {"parts": 10**6}, "onnxruntime": {"idle_loops": 10**12}}
+"""Engines that stop what they compute, and the options of a scene in which that takes hours."""
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -218,6 +221,61 @@ def test_it_is_not_ready_when_a_scene_does_not_render(name, tmp_path):
         pytest.raises(EngineUnavailableError, match=r"canary of scene 'broken' failed: .* not finite"),
     ):
         run(name, options, lambda engine: engine.ready())
+
+
+@pytest.fixture
+def endless(request, tmp_path):
+    """A function that runs `use(engine)`: one thread for the usual scene and one named endless."""
+    name = request.param
+    write_scene(tmp_path, name, SCENE)
+    write_scene(tmp_path, name, "endless", **ENDLESS[name])
+    with engine_options(name, tmp_path) as options:
+        yield lambda use: run(name, options, use)
+
+
+@pytest.mark.parametrize("endless", ENDLESS, indirect=True)
+def test_a_deadline_stops_the_running_call(endless):
+    async def use(engine):
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceededError, match="did not end before its deadline"):
+            await engine.render("endless", rays(), started + 0.2)
+        stopped = time.monotonic() - started
+        # The only thread is free again, so the call was really stopped.
+        return stopped, await engine.render(SCENE, rays(), time.monotonic() + 5.0)
+
+    stopped, light = endless(use)
+    assert 0.2 <= stopped < 2.0
+    np.testing.assert_allclose(light.opacity, analytic_scene.render(*rays().arrays())[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("endless", ENDLESS, indirect=True)
+def test_cancelling_stops_the_running_call_and_drops_waiting_ones(endless):
+    async def use(engine):
+        running = asyncio.create_task(engine.render("endless", rays(), None))
+        waiting = asyncio.create_task(engine.render("endless", rays(), None))
+        await asyncio.sleep(0.2)
+        for task in (waiting, running):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await engine.render(SCENE, rays(), time.monotonic() + 5.0)
+
+    endless(use)
+
+
+@pytest.mark.parametrize("endless", ENDLESS, indirect=True)
+def test_the_event_loop_turns_during_a_call(endless):
+    async def use(engine):
+        task = asyncio.create_task(engine.render("endless", rays(), time.monotonic() + 0.3))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        with pytest.raises(DeadlineExceededError):
+            await task
+        return turns
+
+    assert endless(use) > 5
 
 
 TOY_ENGINE = Path(__file__).with_name("toys") / "engines" / "toy_engine.py"

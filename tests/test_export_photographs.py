@@ -1,5 +1,6 @@
 """Artefacts against the photographs: the right dataset, the right pixels, and what may be lost."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -59,6 +60,19 @@ def test_the_downscale_of_the_training_is_found(sphere):
     info = _info(sphere, downscale=2)
     assert info.views[0].width == 10
     assert Photographs(sphere, info).image(0).shape == (100, 3)
+
+
+def test_reduced_and_skipped_images_of_the_training_are_found(sphere, tmp_path):
+    document = json.loads((sphere / "transforms_test.json").read_text())
+    document["frames"] += json.loads((sphere / "transforms_train.json").read_text())["frames"]
+    (tmp_path / "transforms.json").write_text(json.dumps(document))
+    (tmp_path / "train_2").symlink_to(sphere / "train")
+    scene = load_scene(tmp_path, downscale=2, missing="skip")
+    views = tuple(frame.camera.to_view(frame.name) for frame in scene.held_out)
+    info = tiny_info(views=views, dataset_fingerprint=scene.fingerprint())
+    photographs = Photographs(tmp_path, info)
+    assert info.views[0].width == 20
+    assert photographs.image(0).shape == (400, 3)
 
 
 def test_another_dataset_is_refused(sphere, tmp_path):

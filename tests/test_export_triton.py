@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_export import TINY_BOUNDS, tiny_checkpoint
+from fixtures_export import TINY_BOUNDS, tiny_checkpoint, tiny_info
 from google.protobuf import text_format
 from tiny_field import TinyField
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -20,6 +20,7 @@ from export.repository.triton_config import check_config, model_config, write_mo
 from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, manifest_from_json
 from neurocity.triton_names import output_name
+from serving.engines.triton_models import read_model
 
 
 @pytest.fixture(params=format_names())
@@ -108,6 +109,15 @@ def test_the_manifest_travels_whole(exported):
     text = config.parameters[MANIFEST_KEY].string_value
     assert text == (folder / "1" / "manifest.json").read_text()
     assert manifest_from_json(text).parity["checks_passed"] > 50
+
+
+def test_who_sees_a_triton_server_alone_knows_the_origin():
+    target, origin = get_format("onnx"), (500_000.0, 5_400_000.0, 0.5)
+    job = Job(checkpoint=Path("tiny.ckpt"), name="tiny", format="onnx")
+    manifest = embedded_manifest(tiny_checkpoint(info=tiny_info(origin=origin)), job, target, {})
+    text = model_config(manifest, target.triton, Signature(manifest.inputs, manifest.outputs))
+    model = read_model(text_format.Parse(text, ModelConfig()), {("tiny_onnx", "1")})
+    assert model.manifest.info.origin == origin
 
 
 @pytest.mark.parametrize(

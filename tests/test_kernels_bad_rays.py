@@ -82,3 +82,13 @@ def test_training_rays_that_are_not_numbers_take_no_part() -> None:
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ["density", "sh0", "shs"])
+def test_training_does_not_hide_values_that_are_not_numbers(name: str) -> None:
+    """So that a loss that is not finite ends it."""
+    model = random_model(sh_degree=2, samples_per_voxel=2)
+    getattr(model, name).data.fill_(torch.nan)
+    rays = (plane[:WHOLE].t().contiguous() for plane in rays_around(count=WHOLE))
+    render = TrainingPass(model).render(*rays, torch.rand(WHOLE, 3), torch.full((WHOLE,), 0.01))
+    assert bool(render.rgb.isnan().any())

@@ -194,6 +194,11 @@ def test_every_kind_of_processor_renders_the_same(tmp_path: Path) -> None:
     assert rendering
 
 
+def misaligned(array: np.ndarray) -> np.ndarray:
+    """The same numbers at an odd place, as in a file whose header has an odd length."""
+    return np.frombuffer(b"0" + array.tobytes(), array.dtype, array.size, 1)
+
+
 def _hash() -> SceneData:
     return scene_data(FIELDS["hash"]())
 
@@ -211,6 +216,8 @@ def _planes() -> SceneData:
         (_hash, "edges", lambda a: a[:1], "edges"),
         (_hash, "table", lambda a: a[:, :-1].copy(), "power of two"),
         (_hash, "table", lambda a: a[:, ::2], "contiguous"),
+        (_hash, "scales", misaligned, "expected contiguous, aligned float32"),
+        (_hash, "bounds", lambda a: a * np.float32([[1], [np.nan]]), "bounds .*, expected numbers up to"),
         (_hash, "scales", lambda a: a[:-1].copy(), "scales"),
         (_hash, "factors", lambda a: a[:2].copy(), "factors"),
         (_hash, "density_net.0", lambda a: a[:, 1:].copy(), "density_net.0"),
@@ -219,8 +226,9 @@ def _planes() -> SceneData:
         (_hash, "color_net.4", lambda _: np.zeros((3, 3), np.float32), "not known"),
         (_hash, "sky", lambda _: np.zeros(3, np.float32), "sky"),
         (_planes, "axes", lambda a: a + 1, "axes"),
-        (_planes, "density.sizes", lambda a: a * 0 + 1, "at least 2 vertices"),
+        (_planes, "density.sizes", lambda a: a * 0 + 1, "2 to 4194304 vertices"),
         (_planes, "density.sizes", lambda a: a * 1000, "within"),
+        (_planes, "extents", lambda a: a * np.float32(np.inf), "extents .*, expected numbers up to"),
         (_planes, "appearance.starts", lambda a: a - 1, "within"),
         (_planes, "appearance.lines", lambda a: a[:4].copy(), "within"),
         (_planes, "appearance.lines", lambda a: a[:, :1].copy(), "components"),
@@ -237,6 +245,18 @@ def test_tensors_that_do_not_fit_are_refused(
     tensors = {name: array for name, array in tensors.items() if array is not None}
     with pytest.raises(ManifestError, match=said):
         open_scene(replace(data, tensors=tensors))
+
+
+def test_more_vertices_than_float32_can_count_are_refused() -> None:
+    """In float32, 16777219 is 16777220: the last cell of such a line would begin at its last vertex."""
+    data, vertices = _planes(), 2**24 + 5
+    assert int(np.float32(vertices - 2)) == vertices - 1
+    sizes, starts = data.tensors["density.sizes"].copy(), data.tensors["density.starts"].copy()
+    sizes[:, 2], starts[:, 1] = vertices, 0
+    lines = np.zeros((vertices, data.tensors["density.lines"].shape[1]), np.float32)  # no page of it is used
+    changes = {"density.sizes": sizes, "density.starts": starts, "density.lines": lines}
+    with pytest.raises(ManifestError, match="expected parts of 2 to 4194304 vertices"):
+        open_scene(replace(data, tensors={**data.tensors, **changes}))
 
 
 @pytest.mark.parametrize(

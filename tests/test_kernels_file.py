@@ -133,6 +133,15 @@ BROKEN = {
     "gap": (_entry(data_offsets=[9999, 10011]), "expected to begin at"),
     "backwards": (_entry(data_offsets=[12, 0]), "expected to begin at"),
     "more fields": (_entry(stride=2), "array 'low': got"),
+    "many axes": (_entry(shape=[3] + [1] * 99), "array 'low': got shape .* ndarray"),
+    "more than memory can have": (
+        lambda header, rest: (header | {"none": header["none"] | {"shape": [0, 2**70]}}, rest),
+        "array 'none': got shape",
+    ),
+    "twice": (
+        lambda header, rest: (json.dumps(header).replace('"none"', '"low"').encode(), rest),
+        "its header is not valid JSON .*'low' stands twice",
+    ),
     "no entry": (lambda header, rest: (header | {"low": 3}, rest), "array 'low': got 3"),
 }
 
@@ -168,7 +177,11 @@ def test_what_is_no_file_is_refused(tmp_path):
         ({"settings": {"near": "0"}}, "setting 'near': got '0', expected a finite number"),
         ({"settings": {"near": True}}, "setting 'near'"),
         ({"settings": {"near": float("inf")}}, "setting 'near': got inf"),
+        ({"settings": {"near": 10**400}}, "setting 'near': got 1000"),
         ({"inputs": ["ray_colours"]}, r"inputs: got \['ray_colours'\]"),
+        ({"inputs": [["ray_origins"]]}, r"inputs: got \[\['ray_origins'\]\]"),
+        ({"inputs": ["ray_directions", "ray_origins"]}, "inputs: got .*, expected .*'ray_origins', 'ray_dir"),
+        ({"inputs": []}, r"inputs: got \[\]"),
     ],
 )
 def test_a_scene_that_this_release_does_not_read_is_refused(path, changes, message):

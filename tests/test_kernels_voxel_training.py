@@ -75,6 +75,7 @@ def run(given: Batch, threads: int = 1) -> Result:
         pixel_widths=given.widths,
         sh_degree=3,
         distance_unit=1.5,
+        near_distance=1.0,
         distorting=True,
     )
     light = TracedLight(np.empty((COUNT, 3), np.float32), *np.empty((3, COUNT), np.float32))

@@ -1,7 +1,6 @@
 """Pictures of voxels by packets of rays: those of the graph, each ray for itself, on every processor."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,9 +14,9 @@ import torch
 from svraster_scene import BOX, random_model, random_rays
 
 from neurocity.cameras import Camera, Rays, look_at
-from neurocity.errors import ManifestError
-from neurocity.kernels import build, voxel_intervals, voxels
-from neurocity.kernels.scene import SceneData, open_scene
+from neurocity.errors import EngineError, ManifestError
+from neurocity.kernels import build
+from neurocity.kernels.scene import SceneData, open_scene, render_rays
 from neurocity.kernels.work import Work
 from neurocity.light import Light, psnr
 from neurocity.rendering.cpu_kernels import without_kernels
@@ -142,6 +141,38 @@ def test_rays_that_are_not_numbers_harm_no_others() -> None:
             assert np.array_equal(np.isnan(a), np.isnan(graph))
 
 
+@pytest.mark.parametrize("name", ["degree 1", "shells"])
+@pytest.mark.parametrize("number", [0, -8], ids=["colour", "density"])
+def test_voxels_that_are_not_numbers_show_and_harm_no_others(name: str, number: int) -> None:
+    data, rays = scene_data(MODELS[name]().requires_grad_(False), np.float32), picture(EYES["inside"])
+    whole = rendered(data, rays)
+    corners = 3 * (int(data.settings["sh_degree"]) + 1) ** 2
+    records = data.tensors["records"].copy()
+    records[:: len(records) // 60, number + (corners + 8 if number else 0)] = np.nan
+    spoilt = rendered(replace(data, tensors={**data.tensors, "records": records}), rays)
+    shows = np.isnan(spoilt.rgb).any(1)
+    assert 3 < shows.sum() < 0.9 * len(rays)
+    for got, expected in zip(spoilt, whole, strict=True):
+        assert np.array_equal(got[~shows], expected[~shows])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"directions": np.ones((3, 3), np.float32)},
+            r"got directions .*, expected float32 \[414, 3\]",
+        ),
+        ({"origins": np.ones((414, 2), np.float32)}, r"got origins float32 \[414, 2\]"),
+        ({"origins": np.ones((414, 3))}, r"got origins float64 \[414, 3\], expected float32"),
+    ],
+)
+def test_what_is_not_rays_is_refused(change: dict[str, np.ndarray], message: str) -> None:
+    """A kernel reads as many directions as there are origins."""
+    with pytest.raises(EngineError, match=message):
+        render_rays(open_scene(scene_data(MODELS["degree 2"](), np.float16)), replace(picture(), **change))
+
+
 def filled(level: torch.Tensor, cell: torch.Tensor, **changes: Any) -> SVRaster:
     """Dense grey voxels."""
     options = {"scene_bounds": (0.0, 0.0, 0.0, 4.0, 4.0, 4.0), "base_resolution": 2, "max_octree_levels": 16}
@@ -262,7 +293,7 @@ def deep_children(levels: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"children": None}, "expected children, records"),
+        ({"children": None}, "children is missing"),
         ({"other": np.zeros(3)}, "got the tensors"),
         ({"near": None}, "got the numbers"),
         ({"near": float("nan")}, "got near nan, expected 0.0 to"),
@@ -270,10 +301,14 @@ def deep_children(levels: int) -> np.ndarray:
         ({"samples_per_voxel": 4}, "got samples_per_voxel 4, expected 1 to 3"),
         ({"sh_degree": 2}, "got records float32"),
         ({"children": np.array(3, np.int32)}, r"got children int32 \[\]"),
-        ({"children": np.zeros((4, 8), np.int64)}, r"got children int64 \[4, 8\], expected contiguous int32"),
+        (
+            {"children": np.zeros((4, 8), np.int64)},
+            r"got children int64 \[4, 8\], expected contiguous, aligned int32",
+        ),
         ({"children": np.zeros((0, 8), np.int32)}, "got no nodes"),
         ({"sky": np.zeros(607, np.float32)}, r"got sky float32 \[607\]"),
         ({"root_low": np.zeros(2, np.float32)}, "got root_low"),
+        ({"root_low": np.float32([0.0, np.nan, 0.0])}, "got root_low .*, expected numbers up to"),
         ({"children": children(-2_000_000)}, "got children from -2000000"),
         ({"children": children(2_000_000)}, "to 2000000, expected"),
         ({"children": children(0)}, "two parents or none"),
@@ -289,12 +324,3 @@ def test_data_of_sixteen_levels_is_rendered() -> None:
     rays = picture()
     light = rendered(changed(children=deep_children(16)), rays)
     assert np.isfinite(light.rgb).all()
-
-
-@pytest.mark.parametrize("structure", [voxels.VoxelArguments, voxel_intervals.IntervalArguments])
-def test_structures_are_those_of_the_source(structure: type) -> None:
-    source = (build.SOURCES / "voxels.cpp").read_text()
-    body = re.search(rf"struct {structure.__name__} \{{(.*?)\n\}};", source, re.DOTALL)
-    assert body
-    names = re.findall(r"(\w+)(?:\[\d+\])?;", body[1])
-    assert names == [name for name, _ in structure._fields_]  # type: ignore[attr-defined]

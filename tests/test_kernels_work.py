@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from neurocity.kernels import build, library, work
 from neurocity.kernels.hash_grid import HashGridArguments
 from neurocity.kernels.occupancy import JumpArguments, find_jumps
 from neurocity.kernels.rays import address
+from neurocity.kernels.voxel_training import VoxelTape
 
 C_TYPES = {
     "float": ctypes.c_float,
@@ -26,6 +29,7 @@ C_TYPES = {
     "int32_t": ctypes.c_int32,
     "int64_t": ctypes.c_int64,
 }
+X86_64_V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 ON_THREADS = """
 import os
 import numpy as np
@@ -148,6 +152,11 @@ def test_a_failure_is_told(threads: int) -> None:
         work.call("nc_encode_hash_grid", HashGridArguments(features=3), 8, threads=threads)
 
 
+def test_more_than_any_memory_is_told() -> None:
+    with pytest.raises(EngineError, match="no memory for 4611686018427387904 parts"):
+        VoxelTape(2**62)
+
+
 def test_memory_that_is_not_there_is_told() -> None:
     with pytest.raises(EngineError, match="nc_find_jumps: out of memory"):
         work.call("nc_find_jumps", JumpArguments(grid=100_000), 1, threads=1)
@@ -158,6 +167,28 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         [sys.executable, "-c", ON_THREADS], capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout.split() == ["100000", "0"]
+
+
+def test_a_call_that_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other threads still write to would be given back to the system, when an exception goes through."""
+    begun, ended = threading.Event(), threading.Event()
+    state = work.Work()
+
+    def kernel(*_: object) -> int:
+        if threading.current_thread() is threading.main_thread():
+            assert begun.wait(5.0)
+            raise KeyboardInterrupt
+        begun.set()
+        while not state.stop:
+            time.sleep(0.01)
+        ended.set()
+        return work.STOPPED
+
+    monkeypatch.setattr(work, "function", lambda _: kernel)
+    threading.Timer(5.0, setattr, (state, "stop", 1)).start()
+    with pytest.raises(KeyboardInterrupt):
+        work.call("nc_find_jumps", JumpArguments(), 40, threads=2, work=state)
+    assert ended.is_set()
 
 
 def test_every_kind_of_processor_gives_the_same_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,6 +222,57 @@ def test_a_library_of_other_sources_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         library.library.__wrapped__()
 
 
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", None], ids=["empty", "cut off", "another"])
+def test_a_file_that_is_no_library_of_kernels_is_told(
+    content: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.so"
+    if content is None:
+        shutil.copy(importlib.import_module("_ctypes").__file__, broken)
+    else:
+        broken.write_bytes(content)
+    monkeypatch.setenv(library.VARIABLE, str(broken))
+    with pytest.raises(MissingDependencyError, match=r"broken.so cannot be loaded \(.*; build the kernels"):
+        library.library.__wrapped__()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux says there what a processor can do")
+def test_a_processor_is_of_the_kind_that_it_says() -> None:
+    """Whatever compiled the library: some compilers' own tests find nothing on every processor."""
+    if not build.processors()[0].startswith("x86"):
+        assert library.library().nc_processor() == 0
+        return
+    text = Path("/proc/cpuinfo").read_text()
+    has = set(re.search(r"^flags\s*:(.*)", text, re.MULTILINE)[1].split())
+    kind = 0
+    for level in ({"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}, X86_64_V4):
+        if not level <= has:
+            break
+        kind += 1
+    assert library.library().nc_processor() == kind
+
+
+@pytest.mark.slow
+def test_a_library_that_zig_compiled_knows_the_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("ziglang")
+    for name in ("processor.cpp", "work.hpp"):
+        shutil.copy(build.SOURCES / name, tmp_path)
+    expected = library.library().nc_processor()
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    monkeypatch.setenv("CXX", f"{sys.executable} -m ziglang c++")
+    built = build.compile_library(build.processors()[0], tmp_path / "lib")
+    monkeypatch.setenv(library.VARIABLE, str(built))
+    assert library.library.__wrapped__().nc_processor() == expected
+
+
+def test_a_processor_that_no_library_is_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_load", lambda _: SimpleNamespace(nc_processor=lambda: -1))
+    with pytest.raises(MissingDependencyError, match="this processor is plainer than"):
+        library.this_processor()
+
+
 def test_processors_that_are_not_known_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library.VARIABLE, "z80")
     with pytest.raises(MissingDependencyError, match=r"got 'z80', known here: .*, or a file"):
@@ -200,7 +282,10 @@ def test_processors_that_are_not_known_are_told(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingDependencyError, match="got 'later', this processor is of kind"):
         library.library.__wrapped__()
     monkeypatch.undo()
+    monkeypatch.delenv(library.VARIABLE, raising=False)
     monkeypatch.setattr("platform.machine", lambda: "pdp11")
+    with pytest.raises(MissingDependencyError, match="got a machine 'pdp11', known: aarch64"):
+        library.library.__wrapped__()
     with pytest.raises(build.BuildError, match="got a machine 'pdp11', known: aarch64"):
         build.processors()
 
@@ -211,6 +296,9 @@ def test_a_compiler_that_is_missing_or_fails_is_told(monkeypatch: pytest.MonkeyP
     with pytest.raises(build.BuildError, match="false --loudly failed for x86-64-v2"):
         build.compile_library("x86-64-v2", tmp_path)
     assert not list(tmp_path.iterdir()), "no part of a library is left"
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(build.BuildError, match="no-such-compiler cannot be run"):
+        build.compile_library("x86-64-v2", tmp_path)
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "ziglang")
@@ -231,7 +319,9 @@ def test_a_library_is_built_of_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv(library.VARIABLE, str(built))
     assert library.library.__wrapped__()._name == str(built)
     (sources / "work.hpp").touch()
-    assert library.library.__wrapped__(), "a newer date changes nothing"
+    (sources / ".work.hpp.swp").write_text("what an editor leaves")
+    (sources / "notes").mkdir()
+    assert library.library.__wrapped__(), "neither a newer date nor other files change anything"
     (sources / "work.hpp").write_text("")
     with pytest.raises(MissingDependencyError, match="was built of other sources"):
         library.library.__wrapped__()

@@ -176,7 +176,11 @@ def run_neurocity(words, request):
         assert (folder / "runs/photos/checkpoints/last.ckpt").is_file()
         return
     printed = run(words, folder)
-    if words[1] == "evaluate":
+    if words[1] == "data":
+        assert "held out" in printed
+        with Image.open(folder / "photos.png") as sheet:
+            assert sheet.mode == "RGB"
+    elif words[1] == "evaluate":
         assert len(json.loads(printed)["views"]) > 0
     else:
         assert words[1] == "render"

@@ -12,8 +12,10 @@ from serving.render.cost import (
     MOST_TILE_PIXELS,
     TILE_SECONDS,
     UNKNOWN_SECONDS_PER_PIXEL,
+    EncodingCost,
     SceneCost,
 )
+from serving.render.images import MEDIA_TYPES
 
 
 def cost(profile=None, rays_per_call=4096):
@@ -83,3 +85,13 @@ def test_only_whole_tiles_that_were_measured_lately_are_certain():
     assert scene.is_fresh()
     now.append(FRESH_SECONDS)
     assert not scene.is_fresh()
+
+
+def test_encoding_is_learnt_by_format():
+    encoding = EncodingCost()
+    before = {name: encoding.seconds(name, 10**6) for name in MEDIA_TYPES}
+    for _ in range(50):
+        encoding.measured("webp", 10**6, 0.5)
+        encoding.measured("webp", 64, 0.001)
+    assert encoding.seconds("webp", 10**6) == pytest.approx(0.5, rel=0.01)
+    assert all(encoding.seconds(name, 10**6) == before[name] for name in MEDIA_TYPES if name != "webp")

@@ -1,21 +1,16 @@
-"""What is particular to the compiled kernels in this process: whole pictures, stopping, what is imported."""
+"""What is particular to the compiled kernels in this process: whole pictures, what is imported."""
 
 import asyncio
 import subprocess
 import sys
-import time
 
 import analytic_scene
-import numpy as np
 import pytest
 import toy_kernels
 
-from neurocity.errors import DeadlineExceededError, EngineError, ManifestError, MissingDependencyError
+from neurocity.errors import EngineError, ManifestError, MissingDependencyError
 from serving.engines.base import EngineOptions
 from serving.engines.native_engine import NativeEngine
-
-LONG = 10**6
-"""Parts, of 10 ms each."""
 
 
 def opened(repository, use, **options):
@@ -29,14 +24,7 @@ def opened(repository, use, **options):
     return asyncio.run(session())
 
 
-@pytest.fixture
-def two_scenes(tmp_path):
-    """A scene that takes hours, and the usual one."""
-    analytic_scene.write_repository(tmp_path, "native", scene="long", parts=LONG)
-    return analytic_scene.write_repository(tmp_path, "native")
-
-
-def test_a_picture_is_one_call_that_knows_its_width(two_scenes, monkeypatch):
+def test_a_picture_is_one_call_that_knows_its_width(tmp_path, monkeypatch):
     seen = []
     render = toy_kernels.SphereScene.render
 
@@ -45,43 +33,12 @@ def test_a_picture_is_one_call_that_knows_its_width(two_scenes, monkeypatch):
         return render(self, rays, light, threads=threads, work=work)
 
     monkeypatch.setattr(toy_kernels.SphereScene, "render", watched)
+    repository = analytic_scene.write_repository(tmp_path, "native")
     rays = analytic_scene.camera(24, 16).rays()
     assert len(rays) > analytic_scene.RAYS_PER_CALL
-    opened(two_scenes, lambda engine: engine.render("sphere", rays, None))
-    opened(two_scenes, lambda engine: engine.render("sphere", rays[::2], None))
+    opened(repository, lambda engine: engine.render("sphere", rays, None))
+    opened(repository, lambda engine: engine.render("sphere", rays[::2], None))
     assert seen == [(384, 24, 1, True), (192, 0, 1, True)]
-
-
-def test_a_deadline_stops_the_picture(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
-
-    async def use(engine):
-        started = time.monotonic()
-        with pytest.raises(DeadlineExceededError, match="did not end before its deadline"):
-            await engine.render("long", rays, started + 0.1)
-        # The only thread is free again, so the picture was really stopped.
-        rendered = await engine.render("sphere", rays, time.monotonic() + 5.0)
-        return time.monotonic() - started, rendered
-
-    seconds, rendered = opened(two_scenes, use)
-    assert 0.1 <= seconds < 1.0
-    np.testing.assert_allclose(rendered.opacity, analytic_scene.render(*rays.arrays())[2], atol=1e-6)
-
-
-def test_a_picture_that_nobody_waits_for_ends(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
-
-    async def use(engine):
-        running = asyncio.create_task(engine.render("long", rays, None))
-        waiting = asyncio.create_task(engine.render("long", rays, None))
-        await asyncio.sleep(0.1)
-        for task in (waiting, running):
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        await engine.render("sphere", rays, time.monotonic() + 1.0)
-
-    opened(two_scenes, use)
 
 
 def test_a_file_that_is_no_scene_is_refused(tmp_path):

@@ -1,19 +1,15 @@
-"""What is particular to ONNX Runtime in this process: stopping a call, devices, broken graphs."""
+"""What is particular to ONNX Runtime in this process: devices, broken graphs."""
 
 import asyncio
-import time
 
 import analytic_scene
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
-from neurocity.errors import DeadlineExceededError, EngineError, MissingDependencyError
+from neurocity.errors import EngineError, MissingDependencyError
 from serving.engines.base import EngineOptions
 from serving.engines.onnxruntime_engine import OnnxRuntimeEngine
-
-ENDLESS = 10**12
 
 
 def opened(repository, use):
@@ -25,62 +21,6 @@ def opened(repository, use):
             await engine.close()
 
     return asyncio.run(session())
-
-
-@pytest.fixture
-def two_scenes(tmp_path):
-    """A scene whose calls never end by themselves, and the usual one."""
-    analytic_scene.write_repository(tmp_path, "onnx", scene="endless", idle_loops=ENDLESS)
-    return analytic_scene.write_repository(tmp_path, "onnx")
-
-
-def test_a_deadline_stops_the_running_call(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
-
-    async def use(engine):
-        started = time.monotonic()
-        with pytest.raises(DeadlineExceededError, match="did not end before its deadline"):
-            await engine.render("endless", rays, started + 0.2)
-        stopped = time.monotonic() - started
-        # The only thread is free again, so the call was really stopped.
-        rendered = await engine.render("sphere", rays, time.monotonic() + 5.0)
-        return stopped, rendered
-
-    stopped, rendered = opened(two_scenes, use)
-    assert 0.2 <= stopped < 2.0
-    np.testing.assert_allclose(rendered.opacity, analytic_scene.render(*rays.arrays())[2], atol=1e-6)
-
-
-def test_cancelling_stops_the_running_call_and_drops_waiting_ones(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
-
-    async def use(engine):
-        running = asyncio.create_task(engine.render("endless", rays, None))
-        waiting = asyncio.create_task(engine.render("endless", rays, None))
-        await asyncio.sleep(0.2)
-        for task in (waiting, running):
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        await engine.render("sphere", rays, time.monotonic() + 5.0)
-
-    opened(two_scenes, use)
-
-
-def test_the_event_loop_turns_during_a_call(two_scenes):
-    rays = analytic_scene.camera(4, 4).rays()
-
-    async def use(engine):
-        task = asyncio.create_task(engine.render("endless", rays, time.monotonic() + 0.3))
-        turns = 0
-        while not task.done():
-            await asyncio.sleep(0.01)
-            turns += 1
-        with pytest.raises(DeadlineExceededError):
-            await task
-        return turns
-
-    assert opened(two_scenes, use) > 5
 
 
 def test_a_graph_that_gives_nan_is_an_engine_error(tmp_path):

@@ -28,12 +28,14 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def run(model: SVRaster, way: str, seed: int = 0, degree: int = 2) -> tuple[TrainingRender, TrainingPass]:
+def run(
+    model: SVRaster, way: str, seed: int = 0, degree: int = 2, near: float = 0.0
+) -> tuple[TrainingRender, TrainingPass]:
     """Render rays that meet voxels in every way, and go back from random gradients."""
     origins, directions = random_rays(model, seed)
     generator = torch.Generator().manual_seed(seed)
     number = origins.shape[1]
-    rays = TrainingPass(model)
+    rays = TrainingPass(model, near=near)
     rays.degree, rays.distortion = degree, True
     model.zero_grad()
     render = getattr(rays, way)(
@@ -47,12 +49,12 @@ def run(model: SVRaster, way: str, seed: int = 0, degree: int = 2) -> tuple[Trai
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize(("samples", "degree"), [(1, 3), (2, 2), (3, 0)])
-def test_kernels_do_what_the_definition_says(samples: int, degree: int) -> None:
+@pytest.mark.parametrize(("samples", "degree", "near"), [(1, 3, 1.5), (2, 2, 0.0), (3, 0, 4.0)])
+def test_kernels_do_what_the_definition_says(samples: int, degree: int, near: float) -> None:
     model = random_model(samples_per_voxel=samples)
-    rendered, kernels = run(model, "render", degree=degree)
+    rendered, kernels = run(model, "render", degree=degree, near=near)
     gradients = [parameter.grad.clone() for parameter in (model.density, model.sh0, model.shs)]
-    defined, definition = run(model, "define", degree=degree)
+    defined, definition = run(model, "define", degree=degree, near=near)
     assert [*rendered.terms] == [*defined.terms] == ["concentration", "distortion"]
     for got, expected in zip(lights(rendered), lights(defined), strict=True):
         torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-6)
@@ -160,6 +162,7 @@ def test_priority_is_the_slope_by_alpha() -> None:
         torch.ones(4, dtype=torch.int64),
         weights=torch.tensor(weights),
         gradient=torch.tensor(gradients),
+        share=torch.ones(4),
         footprint=torch.tensor([3.0, 2.0, 4.0, 1.0]),
     )
     each = reference.priorities(weights, gradients)

@@ -20,6 +20,9 @@ from neurocity.svraster.lightning_trainer import (
     train_svraster_lightning,
 )
 from neurocity.svraster.trainer import SVRasterTrainer, SVRasterTrainerConfig
+from neurocity.svraster.training import unbounded_init
+from neurocity.svraster.training.losses import total_variation
+from neurocity.svraster.training.near_field import near_distance
 from neurocity.training.callbacks import VoxelStatisticsCallback
 from neurocity.training.data import SceneDataModule
 
@@ -67,7 +70,7 @@ def uninterrupted(datasets: tuple[TrainingRays, Views], tmp_path_factory: pytest
 
 def content(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = torch.load(path, weights_only=True)
-    names = ("state_dict", "current_model_state", "optimizer_states", "voxel_statistics", "global_step")
+    names = ("state_dict", "current_model_state", "optimizer_states", "voxel_training", "global_step")
     return {name: loaded[name] for name in names}
 
 
@@ -233,15 +236,24 @@ def test_all_losses_train_in_bfloat16_contexts_too(preset: str, datasets: tuple[
     assert bool((module.model.sh0 != 0.0).any())
 
 
-def test_an_opaque_unbounded_scene_begins_with_what_the_cameras_see(
-    datasets: tuple[TrainingRays, Views],
-) -> None:
+@pytest.fixture
+def opaque_rays(datasets: tuple[TrainingRays, Views]) -> TrainingRays:
+    """Of an unbounded scene."""
     rays = datasets[0].to(torch.device("cpu"))
     rays.rgba = rays.rgba.clone()
     rays.rgba[:, 3] = 255
     rays.unbounded, rays.points = True, torch.tensor([[0.1, 0.2, 0.9], [90.0, 0.0, 0.0]])
-    model_config = dataclasses.replace(MODEL, outside_levels=2).for_scene(MODEL.scene_bounds, True)
-    trainer = SVRasterTrainer(model_config, trainer_config(max_steps=STEPS), rays, None)
+    return rays
+
+
+def unbounded_trainer(rays: TrainingRays, resolution: int = 8, **changes: Any) -> SVRasterTrainer:
+    model = dataclasses.replace(MODEL, outside_levels=2, base_resolution=resolution, max_octree_levels=6)
+    model_config = model.for_scene(MODEL.scene_bounds, True)
+    return SVRasterTrainer(model_config, trainer_config(max_steps=STEPS, **changes), rays, None)
+
+
+def test_an_opaque_unbounded_scene_begins_with_what_the_cameras_see(opaque_rays: TrainingRays) -> None:
+    trainer = unbounded_trainer(opaque_rays)
     model = trainer.model
     assert 0 < len(model.voxel_level) < 8**3 + 2 * (16**3 - 8**3) * 8
     raw = model.density.detach()
@@ -254,6 +266,41 @@ def test_an_opaque_unbounded_scene_begins_with_what_the_cameras_see(
     for _ in range(STEPS - 1):
         last = trainer.train_step()
     assert last.mse < first.mse
+
+
+def test_voxels_before_the_cameras_of_an_unbounded_scene_are_no_finer(
+    opaque_rays: TrainingRays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cameras stand outside of the box, where voxels begin as fine as cameras see them."""
+    monkeypatch.setattr(unbounded_init, "RAYS", 2**13)
+    trainers = [
+        unbounded_trainer(opaque_rays, resolution=32, near_neighbors=neighbors) for neighbors in (0, 4)
+    ]
+    numbers = []
+    for model in (trainer.model for trainer in trainers):
+        center = model.root_low + model.root_side * (model.voxel_low + 0.5 / model.voxel_scale).t()
+        before = torch.cdist(center, opaque_rays.origins).amin(1) < 0.5
+        numbers.append(int(before.sum()))
+    assert numbers[1] < 0.5 * numbers[0]
+    all_alike, trainer = trainers
+    near = near_distance(opaque_rays.origins, 4)
+    assert trainer._training.rays.near == near > 0.0 == all_alike._training.rays.near
+    trainer.save(tmp_path / "near.ckpt")
+    all_alike.load(tmp_path / "near.ckpt")
+    assert all_alike._training.rays.near == near, "goes on as it began"
+
+
+def test_densities_of_unbounded_scenes_have_a_smoothing_of_their_own(opaque_rays: TrainingRays) -> None:
+    found = []
+    for weight in (0.0, 1e-3):
+        trainer = unbounded_trainer(
+            opaque_rays, unbounded_total_variation_weight=weight, total_variation_weight=1e3
+        )
+        found.append(float(trainer.train_step().loss.detach()))
+    start = unbounded_trainer(opaque_rays).model
+    variation = float(total_variation(start.density, start.voxel_points).detach())
+    assert found[1] - found[0] == pytest.approx(1e-3 * variation, rel=1e-3)
+    assert variation > 1.0
 
 
 def test_the_data_module_gives_squares_of_rays(datasets: tuple[TrainingRays, Views], tmp_path: Path) -> None:

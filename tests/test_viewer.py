@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from gateway_server import running_gateway
+from georeferenced import OFFSET
 from PIL import Image
 
 from benchmarks.viewer import CHROMIUM_ARGUMENTS
@@ -49,6 +50,7 @@ def repository(tmp_path_factory):
         patch.setattr(analytic_scene, "RAYS_PER_CALL", 32_768)
         for scene in (analytic_scene.SCENE, "twin"):
             analytic_scene.write_repository(repository, "onnx", scene=scene)
+        analytic_scene.write_repository(repository, "onnx", scene="survey", origin=tuple(OFFSET))
     return repository
 
 
@@ -294,6 +296,23 @@ def test_an_address_opens_its_view(browser, gateway):
             look_at((0.3, 3, 1), (0.3, -0.2, 0.5), analytic_scene.UP), WIDTH, HEIGHT, 40
         )
         assert_shows(page, expected_image(camera))
+
+
+def test_a_georeferenced_scene_is_looked_at_in_world_coordinates(browser, gateway):
+    with opened_page(browser, f"{gateway.base_url}#scene=survey") as page:
+        start = address(page)
+        assert np.linalg.norm(start["eye"] - OFFSET - analytic_scene.EYE) < 1e-4
+        drag(page, -50, 10)
+        drag(page, 30, 15, button="right")
+        page.mouse.wheel(0, -200)
+        wait_until_drawn(page)
+        view = address(page)
+        assert np.linalg.norm(view["eye"] - start["eye"]) > 0.5
+        pose = look_at(view["eye"] - OFFSET, view["target"] - OFFSET, analytic_scene.UP)
+        assert_shows(page, expected_image(Camera.from_fov_y(pose, WIDTH, HEIGHT, float(view["fov"]))))
+        address_before = page.url
+    with opened_page(browser, address_before) as page:
+        assert address(page)["eye"].tolist() == view["eye"].tolist()
 
 
 def test_an_address_of_an_unknown_scene_says_so(browser, gateway):

@@ -146,8 +146,8 @@ class Kernel {
 }  // namespace
 }  // namespace neurocity
 
-// Writes light of rays [R, 3] into new tensors. An error's words go to stderr: the runtime reports a failure
-// alone.
+// Writes light of rays [R, 3] into new tensors, which there are once the rays are known to be some. An
+// error's words go to stderr: the runtime reports a failure alone.
 extern "C" AOTITorchError OPERATOR(AtenTensorHandle ray_origins, AtenTensorHandle ray_directions,
                                    AtenTensorHandle arguments, const int64_t* places, int64_t place_count,
                                    const AtenTensorHandle* arrays, int64_t array_count, AtenTensorHandle* rgb,
@@ -156,12 +156,13 @@ extern "C" AOTITorchError OPERATOR(AtenTensorHandle ray_origins, AtenTensorHandl
     if (place_count != array_count) throw std::invalid_argument("expected one place for each array");
     const int64_t count = size(ray_origins, 0);
     if (size(ray_directions, 0) != count) throw std::invalid_argument("expected a direction for each origin");
+    const neurocity::Rays rays{neurocity::ray_vectors(ray_origins), neurocity::ray_vectors(ray_directions),
+                               count, 0};
     neurocity::Kernel kernel(KERNEL, arguments, places, arrays, array_count);
     const neurocity::Light light{neurocity::make_tensor(count, 3, rgb),
                                  neurocity::make_tensor(count, 0, depth),
                                  neurocity::make_tensor(count, 0, opacity)};
-    kernel.render({neurocity::ray_vectors(ray_origins), neurocity::ray_vectors(ray_directions), count, 0},
-                  light);
+    kernel.render(rays, light);
     return AOTI_TORCH_SUCCESS;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "neurocity: %s\n", error.what());

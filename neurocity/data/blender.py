@@ -16,6 +16,18 @@ from neurocity.errors import DataError
 
 LOOKS_FOR = "transforms_train.json (Blender synthetic)"
 
+_FILES = {
+    "train": ("transforms_train.json",),
+    "val": (
+        "transforms_val.json",
+        "transforms_valid.json",
+        "transforms_validation.json",
+        "transforms_eval.json",
+    ),
+    "test": ("transforms_test.json",),
+}
+"""Names of the splits' files; the first that is there counts."""
+
 
 def detect(root: Path) -> bool:
     """Whether any split file of this layout is in `root`."""
@@ -31,6 +43,11 @@ def read(reading: Reading) -> Capture:
     files = _split_files(reading.root)
     if "train" not in files:
         raise DataError(f"{reading.root}: transforms_train.json is missing, the other split files are there")
+    others = sorted(path.name for path in reading.root.glob("transforms*.json") if path not in files.values())
+    if others:
+        reading.remark(
+            f"{reading.root}: beside the files of splits, there is what is not read: {', '.join(others)}"
+        )
     documents = {split: TransformsDocument.read(path) for split, path in files.items()}
     splits: dict[str, tuple[Frame, ...]] = {}
     for split, document in documents.items():
@@ -55,5 +72,8 @@ def read(reading: Reading) -> Capture:
 
 
 def _split_files(root: Path) -> dict[str, Path]:
-    files = {split: root / f"transforms_{split}.json" for split in ("train", "val", "test")}
-    return {split: path for split, path in files.items() if path.is_file()}
+    files = {
+        split: next((root / name for name in names if (root / name).is_file()), None)
+        for split, names in _FILES.items()
+    }
+    return {split: path for split, path in files.items() if path is not None}

@@ -7,15 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera, opencv_to_opengl
+from neurocity.data.calibrated import find_mask, mean_up
 from neurocity.data.colmap_folders import LOOKS_FOR, find_folders, has_model
 from neurocity.data.colmap_model import read_model
 from neurocity.data.colmap_records import ColmapCamera, ColmapImage
 from neurocity.data.files import Found
 from neurocity.data.images import probe
-from neurocity.data.names import printable
+from neurocity.data.names import printable, quoted
 from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
-from neurocity.data.scene import Capture, Frame, naming
+from neurocity.data.scene import Capture, naming
 from neurocity.errors import DataError
 from neurocity.lenses import lens_of
 
@@ -56,21 +57,29 @@ def read(reading: Reading) -> Capture:
                     _posed(image, model.cameras[image.camera_id]),
                     probe(found[image.name].path),
                     stated_by=f"its camera {image.camera_id} has",
-                    mask_path=_mask(found[image.name], folders.masks, reading),
+                    mask_path=find_mask(found[image.name], folders.masks, reading),
                 )
             )
+    _remark_on_unregistered(list(found.values()), reading)
     masked = sum(frame.mask_path is not None for frame in frames)
     if 0 < masked < len(frames):
         reading.remark(f"{masked} of {len(frames)} images have a mask in masks/, the others are whole")
-    return Capture(splits={"train": tuple(frames)}, up=_mean_up(frames, folder), points=model.points)
+    return Capture(splits={"train": tuple(frames)}, up=mean_up(frames, folder), points=model.points)
 
 
-def _mask(image: Found, folders: Sequence[Path], reading: Reading) -> Path | None:
-    """The mask of an image, which COLMAP calls `masks/NAME.png` with NAME's own extension before."""
-    for name in (f"{image.name}.png", image.name):
-        if found := reading.files.find(folders, name, downscale=reading.downscale):
-            return found.path
-    return None
+def _remark_on_unregistered(found: Sequence[Found], reading: Reading) -> None:
+    registered = {image.path for image in found}
+    others = [
+        path
+        for folder in sorted({path.parent for path in registered})
+        for path in reading.files.pictures(folder)
+        if path not in registered and not path.name.startswith("dynamic_mask_")
+    ]
+    if others:
+        reading.remark(
+            f"{len(others)} of {len(others) + len(registered)} images are not registered in the model and "
+            f"are left out: {quoted([path.name for path in others])}"
+        )
 
 
 def _posed(image: ColmapImage, camera: ColmapCamera) -> Camera:
@@ -91,7 +100,7 @@ def _posed(image: ColmapImage, camera: ColmapCamera) -> Camera:
 def _camera_to_world(image: ColmapImage) -> npt.NDArray[np.float64]:
     """The inverse of [R(qvec) | tvec], with OpenGL axes. A zero quaternion gives what `Camera` refuses."""
     norm = np.linalg.norm(image.qvec)
-    w, x, y, z = np.array(image.qvec) / norm if norm > 0 else np.full(4, np.nan)
+    w, x, y, z = np.array(image.qvec) / norm if 0 < norm < np.inf else np.full(4, np.nan)
     rotation = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -101,14 +110,6 @@ def _camera_to_world(image: ColmapImage) -> npt.NDArray[np.float64]:
     )
     pose = np.eye(4)
     pose[:3, :3] = rotation.T
-    pose[:3, 3] = -rotation.T @ image.tvec
+    with np.errstate(invalid="ignore"):
+        pose[:3, 3] = -rotation.T @ image.tvec
     return opencv_to_opengl(pose)
-
-
-def _mean_up(frames: list[Frame], folder: Path) -> tuple[float, float, float]:
-    """The mean up axis; where up axes cancel because cameras look down, the mean of where they look from."""
-    axes = np.stack([frame.camera.camera_to_world[:3, :3] for frame in frames]).mean(0)
-    up = axes[:, 1] if np.linalg.norm(axes[:, 1]) >= 0.1 else axes[:, 2]
-    if np.linalg.norm(up) < 1e-6:
-        raise DataError(f"{folder}: up cannot be estimated, the cameras' axes cancel each other")
-    return (float(up[0]), float(up[1]), float(up[2]))

@@ -9,11 +9,14 @@ from neurocity.data.reading import Reading
 _WORKSPACES = ("", "colmap", "dense", "dense/0", "undistorted", "colmap/dense", "colmap/dense/0")
 """Folders that have `sparse/` and mostly `images/`, as seen from the dataset's."""
 
+_MODELS = ("sparse", "colmap_sparse", "colmap_text")
+"""Folders of models, which may be numbered; the latter are those of instant-ngp's colmap2nerf.py."""
+
 _IMAGE_FOLDERS = ("images", "images/images", "image", "imgs", "rgb", "color", "input", "")
 
 LOOKS_FOR = (
-    "cameras and images (.bin or .txt) in sparse/0 or another sparse/N, sparse, colmap/sparse/0, "
-    "dense/sparse, undistorted/sparse or the folder itself (COLMAP)"
+    "cameras and images (.bin or .txt) in sparse/0 or another sparse/N, sparse, colmap_sparse/0, "
+    "colmap_text, colmap/sparse/0, dense/sparse, undistorted/sparse or the folder itself (COLMAP)"
 )
 
 
@@ -48,9 +51,11 @@ def find_folders(reading: Reading) -> ColmapFolders | None:
 
 def _models(workspace: Path) -> list[Path]:
     """Folders of models in a workspace: `sparse/N`, `sparse`, or else the workspace itself."""
-    sparse = workspace / "sparse"
-    below = sorted(folder for folder in sparse.iterdir() if folder.is_dir()) if sparse.is_dir() else []
-    found = [folder for folder in (*below, sparse) if has_file(folder, "cameras")]
+    for sparse in (workspace / name for name in _MODELS):
+        below = sorted(folder for folder in sparse.iterdir() if folder.is_dir()) if sparse.is_dir() else []
+        found = [folder for folder in (*below, sparse) if has_file(folder, "cameras")]
+        if found:
+            break
     whole = [folder for folder in (*found, workspace) if has_file(folder, "cameras", "images")]
     return [folder for folder in whole if folder in found] or found or whole
 

@@ -4,7 +4,6 @@ A value may stand at top level, for all frames, or in every frame. Where both sa
 instant-ngp: cameras with autofocus write the first frame's at top level, and each frame its own.
 """
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurocity.data.json_file import read_json
 from neurocity.data.names import printable
 from neurocity.data.reading import Reading
-from neurocity.data.text import read_text
 from neurocity.errors import DataError
 
 _ALL_OR_NONE = (
@@ -39,12 +38,7 @@ class TransformsDocument:
     @classmethod
     def read(cls, path: Path) -> "TransformsDocument":
         """Raises DataError when `path` is not JSON, has no frames, or frames without or with equal names."""
-        try:
-            data = json.loads(read_text(path))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read ({error})") from None
+        data = read_json(path)
         frames = data.get("frames") if isinstance(data, dict) else None
         if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
             raise DataError(f"{path}: expected an object with a list `frames` of objects")
@@ -99,7 +93,7 @@ class TransformsDocument:
         """
         value = frame.get("transform_matrix")
         if value is None:
-            raw = "; `rot_mat` (raw MatrixCity), with its rotation scaled by 0.01, is not read"
+            raw = "; `rot_mat` (raw MatrixCity) is read where every frame has it"
             raise DataError(f"has no pose, expected `transform_matrix`{raw * ('rot_mat' in frame)}")
         if isinstance(value, list) and len(value) == 3:
             return np.vstack([self.array("`transform_matrix`", value, (3, 4)), _LAST_ROW])

@@ -11,8 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurocity.data.names import NOT_READ, name_key, name_stem, path_parts, places, some, spellings
+from neurocity.data.names import (
+    NOT_READ,
+    OF_IMAGES,
+    READ,
+    name_key,
+    name_stem,
+    path_parts,
+    places,
+    some,
+    spellings,
+)
 from neurocity.errors import DataError
+
+_NO_IMAGES = re.compile(r"mask|depth|normal|seman|segm|label|alpha|thumb|sparse|^images?_\d+$")
+"""What folders are called that have files named like the images."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Found:
 class _Folder:
     """What lies in a folder; names by what is left of them without case, and without extension."""
 
+    exists: bool = True
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
@@ -71,6 +85,31 @@ class Files:
                         found[factor] = Found(path, spelling, factor)
         return found
 
+    def find_elsewhere(self, bases: Sequence[Path], name: str) -> Found | None:
+        """The picture in a folder below `bases` that `name` does not tell of; None when there is none.
+
+        For a name without folder, or in a folder that is only called `images` or the like. Folders of masks,
+        depth and the like do not count. Raises DataError when several folders have such a file.
+        """
+        for spelling in spellings(name):
+            *folders, last = path_parts(spelling)
+            if len(folders) > 1 or not all(name_key(folder) in OF_IMAGES for folder in folders):
+                continue
+            paths = {
+                path: None
+                for base in bases
+                for folder in self.folders(base)
+                if not _NO_IMAGES.search(name_key(folder)) and (path := self._lookup(base / folder, [last]))
+            }
+            if len(paths) > 1:
+                raise DataError(
+                    f"{bases[0] / spelling} is not there, and could be {' or '.join(map(str, paths))}; "
+                    "write the one that is meant"
+                )
+            if paths:
+                return Found(next(iter(paths)), spelling)
+        return None
+
     def neighbours(self, bases: Sequence[Path], name: str) -> str:
         """What lies where `name` should, as the end of an error's sentence."""
         parts = path_parts(spellings(name)[0])
@@ -81,12 +120,12 @@ class Files:
             if parts[-1] in self._listing(folder).broken:
                 return f"{parts[-1]} is a link to nothing"
             return self._contents(folder)
-        return self._contents(bases[0])
+        return next((self._contents(base) for base in bases if self._listing(base).exists), "")
 
     def _contents(self, folder: Path) -> str:
         listing = self._listing(folder)
-        held = some(listing.files, "files") or some(listing.folders, "folders") or "nothing"
-        return f"{folder} holds {held}"
+        held = [some(listing.files, "files"), some({f"{name}/" for name in listing.folders}, "folders")]
+        return f"{folder} holds {' and '.join(filter(None, held)) or 'nothing'}"
 
     def find_in(self, folder: Path, name: str) -> Path | None:
         """The file `name` in `folder`, in whatever case and with whatever extension; None when there is none.
@@ -94,6 +133,11 @@ class Files:
         Raises DataError when several answer to the name equally well.
         """
         return self._lookup(folder, [name])
+
+    def pictures(self, folder: Path) -> list[Path]:
+        """The files in `folder` that are named like pictures, sorted."""
+        names = sorted(self._listing(folder).files)
+        return [folder / name for name in names if name_key(Path(name).suffix) in READ]
 
     def folders(self, folder: Path) -> list[str]:
         """Names of the folders in `folder`, sorted."""
@@ -135,12 +179,12 @@ class Files:
             if len(names) != 1:
                 return None
             folder = folder / names[0]
-        return folder if folder in self._listed or folder.is_dir() else None
+        return folder if self._listing(folder).exists else None
 
     def _reduced_folders(self, base: Path, parts: Sequence[str]) -> Iterator[tuple[int, Path, Sequence[str]]]:
         """N, folder and what is below it, of each folder NAME_N that lies beside a folder NAME of `parts`."""
-        # `base` itself is `images` where names are relative to it.
-        for index in range(-1, len(parts) - 1):
+        # `base` itself may be `images`; another dataset beside this one is none of its folders.
+        for index in range(-1 if name_key(base.name) in OF_IMAGES else 0, len(parts) - 1):
             parent = base.parent if index < 0 else self._folder_at(base, parts[:index])
             name = base.name if index < 0 else parts[index]
             if parent is None or not name:
@@ -161,6 +205,7 @@ def _list(folder: Path) -> _Folder:
     try:
         entries = list(os.scandir(folder))
     except OSError:
+        listing.exists = False
         return listing
     for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.is_dir():

@@ -56,6 +56,7 @@ def read_frames(
                 mask_path=_mask(document, entry, reading),
             )
     _remark_on_masks(document, list(frames.values()), reading)
+    _remark_on_depth(document, reading)
     return frames
 
 
@@ -92,6 +93,12 @@ def _mask(document: TransformsDocument, entry: dict[str, Any], reading: Reading)
             "without `mask_path` the whole image is trained on"
         )
     return found.path
+
+
+def _remark_on_depth(document: TransformsDocument, reading: Reading) -> None:
+    keys = sorted({key for entry in document.frames for key in entry if key.startswith("depth")})
+    if keys:
+        reading.remark(f"{document.path}: depth is not read ({', '.join(f'`{key}`' for key in keys)})")
 
 
 def _remark_on_masks(document: TransformsDocument, frames: list[Frame], reading: Reading) -> None:

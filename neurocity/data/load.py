@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurocity.data import blender, colmap, transforms
+from neurocity.data import blender, colmap, llff, matrixcity, metashape, opensfm, transforms
 from neurocity.data.bounds import checked_bounds, estimate_bounds
 from neurocity.data.names import quoted
 from neurocity.data.origin import checked_origin, choose_origin, relative_to
@@ -16,7 +16,7 @@ from neurocity.data.scene import Capture, Frame, Scene, Splits, hold_out
 from neurocity.errors import DataError
 from neurocity.world import box_to_scene
 
-_READERS = (blender, transforms, colmap)
+_READERS = (matrixcity, blender, transforms, colmap, llff, opensfm, metashape)
 """Layouts in the order in which they are looked for."""
 
 _MASKS_LOOKED_AT = 32
@@ -31,7 +31,7 @@ def load_scene(
     unbounded: bool | None = None,
     origin: Sequence[float] | None = None,
 ) -> Scene:
-    """Read the dataset in folder `path`: Blender synthetic, transforms.json or COLMAP.
+    """Read the dataset in folder `path`, in one of the layouts of `_READERS`.
 
     Images are not decoded, but for the first where an alpha channel leaves open whether the scene is bounded,
     and for some masks.
@@ -47,7 +47,8 @@ def load_scene(
     """
     root = Path(path)
     if not root.is_dir():
-        raise DataError(f"{root}: is not a folder, expected the folder of a dataset")
+        hint = f", {root.parent}" if root.is_file() else ""
+        raise DataError(f"{root}: is not a folder, expected the folder of a dataset{hint}")
     if downscale < 1:
         raise DataError(f"downscale is {downscale}, expected a whole number of at least 1")
     if missing not in ("error", "skip"):

@@ -21,6 +21,9 @@ NOT_READ = (
 _ENCODINGS = ("gb18030", "cp949", "shift_jis", "big5", "cp1252")
 """What names that are not UTF-8 are tried in, in this order; one counts when its name is there."""
 
+OF_IMAGES = ("images", "image", "imgs", "img", "rgb", "color", "input", "photos", "masks")
+"""Folders that say nothing of which images lie in them."""
+
 _SHOWN = 5
 
 
@@ -56,14 +59,16 @@ def spellings(name: str) -> list[str]:
     """`name` as it may have been meant: with slashes, in another encoding, without percent signs."""
     possible = [name.replace("\\", "/")]
     if printable(name) != name:
-        raw = name.encode("utf-8", "surrogateescape")
         for encoding in _ENCODINGS:
             try:
+                raw = name.encode("utf-8", "surrogateescape")
                 possible.append(raw.decode(encoding).replace("\\", "/"))
-            except UnicodeDecodeError:
+            except UnicodeError:
                 continue
     if "%" in name:
         possible.append(unquote(possible[0]))
+    if possible[0] != possible[0].strip():
+        possible.append(possible[0].strip())
     return possible
 
 
@@ -76,17 +81,22 @@ def path_parts(spelling: str) -> list[str]:
 def places(bases: Sequence[Path], spelling: str) -> Iterator[tuple[Path, list[str]]]:
     """Where a file may lie: as the name says, or without its first folders, those of another machine.
 
-    A folder is kept beside the file's name (`test/0.png` is not `0.png`), unless it is that of `base`, or the
-    path is absolute.
+    A folder is kept beside the file's name (`test/0.png` is not `0.png`), unless it is that of `base` or of
+    any images, or the path is absolute.
     """
     parts = path_parts(spelling)
-    absolute = re.match(r"/|[A-Za-z]:", spelling) is not None
+    absolute = is_absolute(spelling)
     for dropped in range(len(parts)):
         rest = parts[dropped:]
         for base in bases:
-            of_base = dropped > 0 and name_key(parts[dropped - 1]) == name_key(base.name)
-            if dropped == 0 or absolute or of_base or len(rest) > 1:
+            before = name_key(parts[dropped - 1])
+            if dropped == 0 or absolute or len(rest) > 1 or before in (name_key(base.name), *OF_IMAGES):
                 yield base, rest
+
+
+def is_absolute(spelling: str) -> bool:
+    """Whether a path with slashes begins at a root, of whatever system."""
+    return re.match(r"/|[A-Za-z]:", spelling) is not None
 
 
 def some(names: Collection[str], kind: str) -> str:

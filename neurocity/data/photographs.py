@@ -1,12 +1,13 @@
 """From the names that a dataset has for its images to frames: files, sizes, masks, and what is missing."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurocity.cameras import Camera
 from neurocity.data.files import Found
 from neurocity.data.images import ImageInfo
-from neurocity.data.names import printable, quoted
+from neurocity.data.names import is_absolute, printable, quoted
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Frame, naming
 from neurocity.data.sizes import fit_to_image
@@ -24,34 +25,23 @@ def find_images(
     Raises DataError, too, when a name could mean several files, or two names mean one file; and
     ReducedImagesError when images are there in `images_N/` alone and `downscale` is no multiple of N.
     """
-    found: dict[str, Found] = {}
-    names_of: dict[Path, str] = {}
-    for name in names:
-        with naming(f"{label} {printable(name)!r}"):
-            file = reading.files.find(bases, name, downscale=reading.downscale)
-        if file is None:
-            continue
-        if file.path in names_of:
-            raise DataError(
-                f"{label} {printable(name)!r}: its image is {file.path}, and so is that of "
-                f"{printable(names_of[file.path])!r}; a file is the image of one frame"
-            )
-        names_of[file.path] = name
-        found[name] = file
+    files = reading.files
+    found = _search(names, label, lambda name: files.find(bases, name, downscale=reading.downscale))
+    if not found and not any(files.reduced(bases, name) for name in names):
+        found = _search(names, label, lambda name: files.find_elsewhere(bases, name))
+    for name, file in found.items():
         _remark_on(reading, name, file, bases)
-    if len(found) < len(names):
-        missing = [name for name in names if name not in found]
-        _refuse_reduced(reading, missing, bases, f"{label} {printable(missing[0])!r}")
-        if optional and not found:
-            return found
-        if reading.missing == "skip" and found:
-            reading.remark(
-                f"{label.rpartition(': ')[0]}: {len(missing)} of {len(names)} frames are left out, "
-                "their images are missing: "
-                f"{quoted(missing)}"
-            )
-        else:
+    missing = [name for name in names if name not in found]
+    skips = reading.missing == "skip" and bool(found)
+    if missing and not skips:
+        _refuse_reduced(reading, missing, bases, label)
+        if not (optional and not found):
             raise DataError(_missing(reading, missing, len(names), bases, label))
+    elif missing:
+        reading.remark(
+            f"{label.rpartition(': ')[0]}: {len(missing)} of {len(names)} frames are left out, their images "
+            f"are missing: {quoted(missing)}"
+        )
     return found
 
 
@@ -79,14 +69,50 @@ def make_frame(
         )
     factor = reading.downscale // found.reduction
     return Frame(
-        name=printable(found.name.removeprefix("./")),
+        name=_frame_name(found, reading.root),
         image_path=found.path,
         camera=fitted.downscaled(factor),
         has_alpha=image.has_alpha,
         downscale=factor,
         mask_path=mask_path,
-        dynamic_mask_path=reading.files.find_in(found.path.parent, f"dynamic_mask_{found.path.stem}.png"),
+        dynamic_mask_path=_dynamic_mask(found.path, reading),
     )
+
+
+def _frame_name(found: Found, root: Path) -> str:
+    """The name that the dataset has for an image; of an absolute one what is below the dataset's folder."""
+    if is_absolute(found.name) and found.path.is_relative_to(root):
+        return printable(found.path.relative_to(root).as_posix())
+    return printable(found.name.removeprefix("./"))
+
+
+def _dynamic_mask(image: Path, reading: Reading) -> Path | None:
+    """`dynamic_mask_NAME` beside an image, or beside the one that it is reduced from."""
+    folder = image.parent
+    full = folder.with_name(re.sub(r"_\d+$", "", folder.name)) if folder.name else folder
+    for place in dict.fromkeys((folder, full)):
+        if path := reading.files.find_in(place, f"dynamic_mask_{image.stem}.png"):
+            return path
+    return None
+
+
+def _search(names: Sequence[str], label: str, find: Callable[[str], Found | None]) -> dict[str, Found]:
+    """What `find` finds, by name. Raises DataError when it does for one name what it did for another."""
+    found: dict[str, Found] = {}
+    names_of: dict[Path, str] = {}
+    for name in names:
+        with naming(f"{label} {printable(name)!r}"):
+            file = find(name)
+            if file is None:
+                continue
+            if file.path in names_of:
+                raise DataError(
+                    f"its image is {file.path}, and so is that of {printable(names_of[file.path])!r}; "
+                    "a file is the image of one frame"
+                )
+        names_of[file.path] = name
+        found[name] = file
+    return found
 
 
 def _remark_on(reading: Reading, name: str, found: Found, bases: Sequence[Path]) -> None:
@@ -105,15 +131,17 @@ def _remark_on(reading: Reading, name: str, found: Found, bases: Sequence[Path])
 
 
 def _refuse_reduced(reading: Reading, missing: list[str], bases: Sequence[Path], label: str) -> None:
-    reduced = reading.files.reduced(bases, missing[0])
-    if not reduced:
+    reduced = ((name, reading.files.reduced(bases, name)) for name in missing)
+    name, found = next(((name, found) for name, found in reduced if found), ("", {}))
+    if not found:
         return
-    folders = " and ".join(f"{reduced[factor].path.parent}" for factor in sorted(reduced))
+    folders = " and ".join(str(found[factor].path.parent) for factor in sorted(found))
+    options = " or ".join(f"--downscale {factor}" for factor in sorted(found))
     raise ReducedImagesError(
-        f"{label}: {bases[0] / printable(missing[0])}: image is missing, but it is in {folders}; with "
-        f"{' or '.join(f'--downscale {factor}' for factor in sorted(reduced))} (downscale={min(reduced)} in "
-        f"Python) it is read from there; got --downscale {reading.downscale}",
-        downscale=min(reduced),
+        f"{label} {printable(name)!r}: {bases[0] / printable(name)}: image is missing, but it is in "
+        f"{folders}; with {options} (downscale={min(found)} in Python) it is read from there, got "
+        f"--downscale {reading.downscale}",
+        downscale=min(found),
     )
 
 

@@ -8,23 +8,24 @@ from neurocity.errors import DataError
 
 Size = tuple[int, int]
 
-_ROUNDINGS = ((0.5, 0.5, True), (0.0, 1.0, False), (1.0, 0.0, False))
-"""How far below and above a size that was rounded to the nearest, down or up, its exact value may lie.
-
-Last: whether both ends count; halves are rounded either way (to even), so those of `nearest` do.
-"""
-
 
 def one_ratio(size: Size, other: Size) -> bool:
     """Whether width and height of `size` are those of `other` times one number, rounded in one way."""
     if size == other:
         return True
-    for below, above, closed in _ROUNDINGS:
-        low = max((side - below) / of for side, of in zip(size, other, strict=True))
-        high = min((side + above) / of for side, of in zip(size, other, strict=True))
-        if low < high or (closed and low <= high * (1.0 + 1e-9)):
+    # Rounded to the nearest (halves to the even one), down, and up: the exact value lies between these.
+    nearest = [(side - _half(side), side + _half(side)) for side in size]
+    down, up = [(side, side + 1) for side in size], [(side - 1, side) for side in size]
+    for exact in (nearest, down, up):
+        low = max(least / of for (least, _), of in zip(exact, other, strict=True))
+        high = min(most / of for (_, most), of in zip(exact, other, strict=True))
+        if low < high:
             return True
     return False
+
+
+def _half(side: int) -> float:
+    return 0.5 + 1e-9 if side % 2 == 0 else 0.5 - 1e-6
 
 
 def fit_to_image(camera: Camera, image: ImageInfo, path: Path, stated_by: str) -> Camera:

@@ -28,6 +28,7 @@ def detect(root: Path) -> bool:
 def read(reading: Reading) -> Capture:
     """Raises DataError, naming file and frame, when a file is missing or not as expected."""
     document = TransformsDocument.read(reading.root / FILE)
+    _remark_on_what_is_not_read(document, reading)
     frames = read_frames(document, reading)
     bounds, inner_bounds = declared_boxes(document)
     return Capture(
@@ -73,6 +74,15 @@ def _listed_splits(document: TransformsDocument, frames: Mapping[str, Frame], re
             f"{document.path}: {len(rest)} of {len(frames)} frames are in no list, and are left out"
         )
     return splits
+
+
+def _remark_on_what_is_not_read(document: TransformsDocument, reading: Reading) -> None:
+    read = ("frames", "train_filenames", "val_filenames", "test_filenames")
+    for key, value in document.data.items():
+        if key.endswith(("_filenames", "_frames")) and key not in read and isinstance(value, list) and value:
+            reading.remark(f"{document.path}: `{key}` is not read; read are {', '.join(read)}")
+    if others := sorted(path.name for path in reading.root.glob("transforms_*.json")):
+        reading.remark(f"{reading.root}: beside {FILE}, there is what is not read: {', '.join(others)}")
 
 
 def _by_name(file_paths: Sequence[str]) -> dict[str, str]:

@@ -76,7 +76,7 @@ def library_file(processor: str) -> str:
 def source_digest() -> str:
     """SHA-256 (hex) of all sources and the flags: a library says which it was made of."""
     digest = hashlib.sha256(repr(FLAGS).encode())
-    for source in sorted(SOURCES.iterdir()):
+    for source in sorted((*SOURCES.glob("*.cpp"), *SOURCES.glob("*.hpp"))):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()
 
@@ -99,7 +99,6 @@ def compile_library(processor: str, folder: Path, *, sanitize: bool = False) -> 
     """The library for a kind of processor, written into `folder`. Raises BuildError."""
     compiler = find_compiler()
     target = folder / library_file(processor)
-    folder.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     command = [*compiler, *FLAGS, f"-march={processor}", f'-DNEUROCITY_SOURCES="{source_digest()}"']
     if "ziglang" in compiler:
@@ -107,12 +106,18 @@ def compile_library(processor: str, folder: Path, *, sanitize: bool = False) -> 
     else:
         command += ["-static-libgcc", "-static-libstdc++"] if not sanitize else SANITIZERS
     sources = [str(source) for source in sorted(SOURCES.glob("*.cpp"))]
-    run = subprocess.run(
-        [*command, *sources, "-o", str(partial)], capture_output=True, text=True, check=False
-    )
-    if run.returncode:
-        raise BuildError(f"kernels: {' '.join(compiler)} failed for {processor}:\n{run.stderr.strip()}")
-    partial.replace(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        run = subprocess.run(
+            [*command, *sources, "-o", str(partial)], capture_output=True, text=True, check=False
+        )
+        if run.returncode:
+            raise BuildError(f"kernels: {' '.join(compiler)} failed for {processor}:\n{run.stderr.strip()}")
+        partial.replace(target)
+    except OSError as error:
+        raise BuildError(f"kernels: {' '.join(compiler)} cannot be run for {target}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return target
 
 

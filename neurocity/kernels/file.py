@@ -8,6 +8,7 @@ scene's kernel to say, see `scene.open_scene`.)
 import json
 import math
 import mmap
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocity.contract import RAY_INPUTS, RAY_RADII_INPUT, TensorSpec
+from neurocity.contract import TensorSpec, ray_inputs
 from neurocity.errors import ManifestError
 from neurocity.kernels.scene import SceneData
 
@@ -34,7 +35,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 """Names of safetensors -> the types that scenes have."""
 
-_INPUTS = {spec.name: spec for spec in (*RAY_INPUTS, RAY_RADII_INPUT)}
 _LENGTH_BYTES = 8
 _TENSOR_FIELDS = {"dtype", "shape", "data_offsets"}
 
@@ -70,9 +70,11 @@ def open_file(path: Path) -> SceneFile:
 def scene_inputs(file: SceneFile) -> tuple[TensorSpec, ...]:
     """What the scene's rays must have, in the contract's words. Raises ManifestError as `scene_data`."""
     names = _record(file)["inputs"]
-    if not isinstance(names, list) or [name for name in names if name not in _INPUTS]:
-        raise ManifestError(f"inputs: got {names!r}, expected some of {', '.join(_INPUTS)}")
-    return tuple(_INPUTS[name] for name in names)
+    known = {needs_radii: [spec.name for spec in ray_inputs(needs_radii)] for needs_radii in (False, True)}
+    for needs_radii, expected in known.items():
+        if names == expected:
+            return ray_inputs(needs_radii)
+    raise ManifestError(f"inputs: got {names!r}, expected {known[False]} or {known[True]}")
 
 
 def scene_data(file: SceneFile) -> SceneData:
@@ -82,7 +84,7 @@ def scene_data(file: SceneFile) -> SceneData:
     if not isinstance(kind, str) or not isinstance(settings, dict):
         raise ManifestError(f"{SCENE_KEY}: got kind {kind!r} and settings {settings!r}")
     for name, value in settings.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
             raise ManifestError(f"setting {name!r}: got {value!r}, expected a finite number")
     return SceneData(kind, file.tensors, settings)
 
@@ -150,7 +152,10 @@ def _parsed(content: memoryview) -> SceneFile:
                 f"array {name!r}: {entry['dtype']} {shape} at {first}:{last}, expected to begin at {end}, to "
                 f"have {count * dtype.itemsize} bytes, and to end by {len(content) - begin}"
             )
-        tensors[name] = np.frombuffer(content, dtype, count, begin + first).reshape(shape)
+        try:
+            tensors[name] = np.frombuffer(content, dtype, count, begin + first).reshape(shape)
+        except ValueError as error:  # numpy has few axes, and none too long for memory
+            raise ManifestError(f"array {name!r}: got shape {shape} ({error})") from None
         end = last
     if begin + end != len(content):
         raise ManifestError(f"has {len(content)} bytes, its arrays end at {begin + end}")
@@ -172,9 +177,19 @@ def _begin(name: str, entry: Any) -> int:
 
 def _json(text: str, what: str) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{what} is not valid JSON ({error})") from None
     if not isinstance(data, dict):
         raise ManifestError(f"{what} is a JSON {type(data).__name__}, expected an object")
     return data
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError where readers would differ on what it says."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} stands twice")
+        found[name] = value
+    return found

@@ -15,15 +15,12 @@ from typing import Final
 
 import numpy as np
 
-from neurocity.cameras import Rays
 from neurocity.errors import ManifestError
 from neurocity.kernels import marched_field
-from neurocity.kernels.checks import Bounds, check_names, check_settings, tensor
-from neurocity.kernels.marched_field import HARMONICS, MarchedData, NetworkData
+from neurocity.kernels.checks import HARMONICS, Bounds, check_names, check_settings, tensor
+from neurocity.kernels.marched_field import MarchedData, NetworkData
 from neurocity.kernels.rays import LightPointers, RayPointers, address
-from neurocity.kernels.scene import SceneData
-from neurocity.kernels.work import Work, call
-from neurocity.light import Light
+from neurocity.kernels.scene import CompiledScene, SceneData
 
 WHOLE_SETTINGS: Final[Bounds] = {**marched_field.WHOLE_SETTINGS, "dense_levels": (0, 32), "xor": (0, 1)}
 FEATURES: Final = (1, 2, 4)
@@ -54,8 +51,10 @@ class HashFieldCall(ctypes.Structure):
     _fields_ = (("field", HashFieldData), ("rays", RayPointers), ("light", LightPointers))
 
 
-class HashFieldScene:
+class HashFieldScene(CompiledScene):
     """A field of Instant-NGP that is ready to be rendered. Raises ManifestError, see `scene.open_scene`."""
+
+    kind = "hash_field"
 
     def __init__(self, data: SceneData) -> None:
         check_settings(data, marched_field.SETTINGS, WHOLE_SETTINGS)
@@ -96,8 +95,3 @@ class HashFieldScene:
     def arguments(self, rays: RayPointers, light: LightPointers) -> HashFieldCall:
         """See `scene.CompiledScene`."""
         return HashFieldCall(self._field, rays, light)
-
-    def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
-        """See `scene.KernelScene`."""
-        arguments = self.arguments(RayPointers.of(rays), LightPointers.of(light))
-        return call("nc_render_hash_field", arguments, arguments.rays.parts, threads=threads, work=work)

@@ -23,12 +23,13 @@ _BUILD = "build the kernels with `python -m neurocity.kernels.build`"
 def library() -> ctypes.CDLL:
     """The library of kernels for this processor.
 
-    Raises MissingDependencyError when it was not built, or was built of other sources.
+    Raises MissingDependencyError when it was not built, was built of other sources, or cannot be loaded, and
+    where there is none for this machine.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen and os.sep in chosen:
         return _load(Path(chosen))
-    kinds = build.processors()
+    kinds = _processors()
     if chosen and chosen not in kinds:
         raise MissingDependencyError(f"{VARIABLE}: got {chosen!r}, known here: {', '.join(kinds)}, or a file")
     best = this_processor()
@@ -39,9 +40,11 @@ def library() -> ctypes.CDLL:
 
 def this_processor() -> str:
     """The kind of this processor, of `build.processors`. Raises MissingDependencyError as `library` does."""
-    kinds = build.processors()
-    plainest = _load(build.LIBRARIES / build.library_file(kinds[0]))
-    return kinds[min(plainest.nc_processor(), len(kinds) - 1)]
+    kinds = _processors()
+    place: int = _load(build.LIBRARIES / build.library_file(kinds[0])).nc_processor()
+    if place < 0:
+        raise MissingDependencyError(f"kernels: this processor is plainer than {kinds[0]}")
+    return kinds[min(place, len(kinds) - 1)]
 
 
 def function(name: str) -> Any:
@@ -51,11 +54,21 @@ def function(name: str) -> Any:
     return found
 
 
+def _processors() -> tuple[str, ...]:
+    try:
+        return build.processors()
+    except build.BuildError as error:
+        raise MissingDependencyError(str(error)) from None
+
+
 def _load(path: Path) -> ctypes.CDLL:
     if not path.is_file():
         raise MissingDependencyError(f"kernels: {path} is not there; {_BUILD}")
-    loaded = ctypes.CDLL(str(path))
-    loaded.nc_sources.restype = ctypes.c_char_p
+    try:
+        loaded = ctypes.CDLL(str(path))
+        loaded.nc_sources.restype = ctypes.c_char_p
+    except (OSError, AttributeError) as error:  # cut off, of another machine, or another library
+        raise MissingDependencyError(f"kernels: {path} cannot be loaded ({error}); {_BUILD}") from None
     if loaded.nc_sources().decode() != build.source_digest():
         raise MissingDependencyError(f"kernels: {path} was built of other sources than these; {_BUILD}")
     return loaded

@@ -18,13 +18,11 @@ from typing import Final, Self
 import numpy as np
 
 from neurocity.errors import ManifestError
-from neurocity.kernels.checks import Bounds, tensor
+from neurocity.kernels.checks import Bounds, places, sky_weights, tensor
 from neurocity.kernels.march import MarchSpace
 from neurocity.kernels.rays import address
 from neurocity.kernels.scene import SceneData
 
-HARMONICS: Final = 16
-SKY_WEIGHTS: Final = 32 * HARMONICS + 3 * 32
 MOST_CELLS, MOST_POINTS, MOST_WIDTH, MOST_LAYERS = 512, 10**6, 4096, 16
 
 _SIZES = (1e-18, 1e18)
@@ -58,7 +56,7 @@ class MarchedData(ctypes.Structure):
     @classmethod
     def of(cls, data: SceneData) -> Self:
         """The march and sky of a scene whose settings have been checked. Raises ManifestError."""
-        low, high = tensor(data, "bounds", (np.float32,), (2, 3))
+        low, high = places(data, "bounds", (2, 3))
         jump = tensor(data, "jump", (np.int8,), (-1,))
         edges = tensor(data, "edges", (np.float32,), (-1,))
         grid = round(len(jump) ** (1 / 3))
@@ -66,7 +64,7 @@ class MarchedData(ctypes.Structure):
             raise ManifestError(f"{data.kind}: got {len(jump)} cells, expected a cube of 1 to {MOST_CELLS}")
         if not 2 <= len(edges) <= MOST_POINTS:
             raise ManifestError(f"{data.kind}: got {len(edges)} edges, expected 2 to {MOST_POINTS}")
-        sky = tensor(data, "sky", (np.float32,), (SKY_WEIGHTS,)) if "sky" in data.tensors else None
+        sky = sky_weights(data)
         numbers = dict(data.settings)
         marched = cls(
             space=MarchSpace(

@@ -21,20 +21,19 @@ from typing import Final, Self
 
 import numpy as np
 
-from neurocity.cameras import Rays
 from neurocity.errors import ManifestError
 from neurocity.kernels import marched_field
-from neurocity.kernels.checks import Bounds, check_names, check_settings, tensor
-from neurocity.kernels.marched_field import HARMONICS, MarchedData, NetworkData
+from neurocity.kernels.checks import HARMONICS, Bounds, check_names, check_settings, places, tensor
+from neurocity.kernels.marched_field import MarchedData, NetworkData
 from neurocity.kernels.rays import LightPointers, RayPointers, address
-from neurocity.kernels.scene import SceneData
-from neurocity.kernels.work import Work, call
-from neurocity.light import Light
+from neurocity.kernels.scene import CompiledScene, SceneData
 
 SETTINGS: Final[Bounds] = {**marched_field.SETTINGS, "guide_weight": (1e-9, 1.0)}
 WHOLE_SETTINGS: Final[Bounds] = {**marched_field.WHOLE_SETTINGS, "frequencies": (0, 24)}
 SETS: Final = ("density", "appearance")
 MOST_PARTS, MOST_COMPONENTS = 256, 256
+MOST_VERTICES = 2**22
+"""Along an axis: what float32 counts exactly, with places between them."""
 
 
 class PlaneData(ctypes.Structure):
@@ -65,10 +64,11 @@ class PlaneData(ctypes.Structure):
         u, v, w = sizes.astype(np.int64).T
         plane, line = starts.astype(np.int64).T
         within = (plane >= 0) & (plane + u * v <= len(planes)) & (line >= 0) & (line + w <= len(lines))
-        if sizes.min() < 2 or len(planes) >= 2**31 or not within.all():
+        fits = sizes.min() >= 2 and sizes.max() <= MOST_VERTICES and len(planes) < 2**31
+        if not fits or len(lines) >= 2**31 or not within.all():
             raise ManifestError(
                 f"{data.kind}: got {name}.sizes {sizes.tolist()} from {starts.tolist()}, expected parts of "
-                f"at least 2 vertices within {len(planes)} and {len(lines)} rows"
+                f"2 to {MOST_VERTICES} vertices within {len(planes)} and {len(lines)} rows"
             )
         found = cls(address(planes), address(lines), address(sizes), address(starts), components)
         found.arrays = planes, lines, sizes, starts
@@ -101,13 +101,15 @@ class PlaneFieldCall(ctypes.Structure):
     _fields_ = (("field", PlaneFieldData), ("rays", RayPointers), ("light", LightPointers))
 
 
-class PlaneFieldScene:
+class PlaneFieldScene(CompiledScene):
     """A field of Grid-NeRF that is ready to be rendered. Raises ManifestError, see `scene.open_scene`."""
+
+    kind = "plane_field"
 
     def __init__(self, data: SceneData) -> None:
         check_settings(data, SETTINGS, WHOLE_SETTINGS)
         marched = MarchedData.of(data)
-        extents = tensor(data, "extents", (np.float32,), (3,))
+        extents = places(data, "extents", (3,))
         axes = tensor(data, "axes", (np.int32,), (-1, 3))
         parts = len(axes)
         if not 1 <= parts <= MOST_PARTS or axes.min() < 0 or axes.max() > 2:
@@ -154,8 +156,3 @@ class PlaneFieldScene:
     def arguments(self, rays: RayPointers, light: LightPointers) -> PlaneFieldCall:
         """See `scene.CompiledScene`."""
         return PlaneFieldCall(self._field, rays, light)
-
-    def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
-        """See `scene.KernelScene`."""
-        arguments = self.arguments(RayPointers.of(rays), LightPointers.of(light))
-        return call("nc_render_plane_field", arguments, arguments.rays.parts, threads=threads, work=work)

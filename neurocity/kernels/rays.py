@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 
 from neurocity.cameras import Rays
+from neurocity.errors import EngineError
 from neurocity.kernels.library import library
 from neurocity.light import Light
 
@@ -28,8 +29,13 @@ class RayPointers(ctypes.Structure):
 
     @classmethod
     def of(cls, rays: Rays) -> Self:
-        """Pointers to rays, which must be contiguous float32."""
-        assert rays.origins.dtype == rays.directions.dtype == np.float32, "kernels take float32 rays"
+        """Pointers to contiguous rays. Raises EngineError unless there are float32 [R, 3] of both."""
+        shape = (*rays.origins.shape[:1], 3)
+        for name, array in (("origins", rays.origins), ("directions", rays.directions)):
+            if array.dtype != np.float32 or array.shape != shape:
+                raise EngineError(
+                    f"rays: got {name} {array.dtype} {list(array.shape)}, expected float32 {list(shape)}"
+                )
         return cls(address(rays.origins), address(rays.directions), len(rays), rays.width)
 
     @property

@@ -23,7 +23,7 @@ _INPUTS = ("photograph", "pixel_widths")
 _LIGHT = ("rgb", "opacity", "concentration", "distortion")
 _GRADIENTS = ("density_gradient", "sh0_gradient", "shs_gradient")
 _STATISTICS = ("priority", "weight", "footprint")
-_NUMBERS = ("root_side", "near", "density_scale", "distance_unit", "least_light")
+_NUMBERS = ("root_side", "near", "density_scale", "distance_unit", "least_light", "near_distance")
 _WHOLE_NUMBERS = ("harmonics", "harmonics_in_use", "samples", "distorting")
 
 
@@ -50,7 +50,8 @@ class TrainingInputs:
     model: as `voxels.render_voxels` takes it, with the model's own tensors. rays: squares of pixels one below
     the other are an image as wide as they are. photograph [R, 3]: colours of pixels. pixel_widths [R]: at
     unit distance. sh_degree: bands of spherical harmonics in use. distance_unit: where the contraction of
-    distances begins. distorting: whether distortion is computed, else it is 0.
+    distances begins. near_distance: within which views count less, as
+    `svraster.training.near_field` says. distorting: whether distortion is computed, else it is 0.
     """
 
     model: SceneData
@@ -59,6 +60,7 @@ class TrainingInputs:
     pixel_widths: np.ndarray
     sh_degree: int
     distance_unit: float
+    near_distance: float
     distorting: bool
 
 
@@ -141,6 +143,7 @@ def _arguments(inputs: TrainingInputs, tape: VoxelTape, **places: int) -> VoxelT
         points=len(model.tensors["density"]),
         root_low=tuple(model.tensors["root_low"].tolist()),
         distance_unit=inputs.distance_unit,
+        near_distance=inputs.near_distance,
         harmonics=(int(settings["sh_degree"]) + 1) ** 2,
         harmonics_in_use=(min(inputs.sh_degree, int(settings["sh_degree"])) + 1) ** 2,
         samples=int(settings["samples_per_voxel"]),

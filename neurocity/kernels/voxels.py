@@ -9,11 +9,10 @@ A scene of kind "voxels" holds, by name:
     root_low [3] float32            the low corner of the octree's cube, world units
     sky [608] float32               weights of the sky's network, [32, 16] and then [3, 32]; only with a sky
 
-and the numbers of `SETTINGS`.
+and the numbers of `SETTINGS` and `WHOLE_SETTINGS`.
 """
 
 import ctypes
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -21,20 +20,26 @@ import numpy.typing as npt
 
 from neurocity.cameras import Rays
 from neurocity.errors import ManifestError
+from neurocity.kernels.checks import (
+    Bounds,
+    check_names,
+    check_settings,
+    places,
+    sky_weights,
+    tensor,
+)
 from neurocity.kernels.rays import LightPointers, RayPointers, address
-from neurocity.kernels.scene import SceneData
-from neurocity.kernels.work import Work, call
+from neurocity.kernels.scene import CompiledScene, SceneData
+from neurocity.kernels.work import call
 from neurocity.light import Light
 
 MAX_LEVELS: Final = 16
 CORNERS: Final = 8
-SKY_WEIGHTS: Final = 32 * 16 + 3 * 32
 RECORD_BYTES: Final = 16
 """Records begin at multiples of this many bytes."""
 
-WHOLE_SETTINGS: Final[Mapping[str, tuple[int, int]]] = {"sh_degree": (0, 3), "samples_per_voxel": (1, 3)}
-SETTINGS: Final[Mapping[str, tuple[float, float]]] = {
-    **WHOLE_SETTINGS,
+WHOLE_SETTINGS: Final[Bounds] = {"sh_degree": (0, 3), "samples_per_voxel": (1, 3)}
+SETTINGS: Final[Bounds] = {
     "root_side": (1e-18, 1e18),
     "near": (0.0, 1e18),
     "far": (0.0, 1e18),
@@ -43,7 +48,7 @@ SETTINGS: Final[Mapping[str, tuple[float, float]]] = {
     "least_light": (0.0, 0.5),
     "faintest": (0.0, 0.5),
 }
-"""Numbers of a scene, as attributes of `SVRaster` are called: the least and the most that each may be."""
+"""Numbers of a scene, whole ones above, as attributes of `SVRaster` are called."""
 
 _TENSORS, _FLOAT_RECORDS, _HALF_RECORDS = 0, 1, 2
 
@@ -76,8 +81,10 @@ class VoxelArguments(ctypes.Structure):
     )
 
 
-class VoxelScene:
+class VoxelScene(CompiledScene):
     """Voxels that are ready to be rendered. Raises ManifestError, see `scene.open_scene`."""
+
+    kind = "voxels"
 
     def __init__(self, data: SceneData) -> None:
         check_voxels(data)
@@ -88,21 +95,15 @@ class VoxelScene:
         """See `scene.CompiledScene`."""
         return _arguments(self._data, rays, light)
 
-    def render(self, rays: Rays, light: Light, *, threads: int, work: Work | None = None) -> bool:
-        """See `scene.KernelScene`."""
-        return render_voxels(self._data, rays, light, threads=threads, work=work)
 
-
-def render_voxels(
-    data: SceneData, rays: Rays, light: Light, *, threads: int, work: Work | None = None
-) -> bool:
-    """Write the light of rays into `light`; False if `work` stopped it.
+def render_voxels(data: SceneData, rays: Rays, light: Light, *, threads: int) -> None:
+    """Write the light of rays into `light`.
 
     data: of a scene, which is trusted. A model gives its own density [M], voxel_points [N, 8] int32,
     sh0 [N, 3] and shs [N, B, 3] in place of records.
     """
     arguments = _arguments(data, RayPointers.of(rays), LightPointers.of(light))
-    return call("nc_render_voxels", arguments, arguments.rays.parts, threads=threads, work=work)
+    call("nc_render_voxels", arguments, arguments.rays.parts, threads=threads)
 
 
 def _arguments(data: SceneData, rays: RayPointers, light: LightPointers) -> VoxelArguments:
@@ -131,35 +132,15 @@ def record_width(sh_degree: int, dtype: npt.DTypeLike) -> int:
 
 def check_voxels(data: SceneData) -> None:
     """Raise ManifestError unless the data is as this module lists it, so that the kernel stays within it."""
-    if set(data.settings) != set(SETTINGS):
-        raise ManifestError(f"voxels: got the numbers {sorted(data.settings)}, expected {sorted(SETTINGS)}")
-    for name, (least, most) in SETTINGS.items():
-        value = data.settings[name]
-        if not least <= value <= most or (name in WHOLE_SETTINGS and value != int(value)):
-            raise ManifestError(f"voxels: got {name} {value}, expected {least} to {most}")
-    tensors = dict(data.tensors)
-    sky = {"sky"} & set(tensors)
-    if set(tensors) != {"children", "records", "root_low"} | sky:
-        raise ManifestError(
-            f"voxels: got the tensors {sorted(tensors)}, expected children, records, root_low and perhaps sky"
-        )
-    children, records = tensors["children"], tensors["records"]
-    halves = records.dtype == np.float16
-    width = record_width(int(data.settings["sh_degree"]), np.float16 if halves else np.float32)
-    _check_array("children", children, np.int32, (*children.shape[:1], 8))
-    _check_array("records", records, np.float16 if halves else np.float32, (*records.shape[:1], width))
-    _check_array("root_low", tensors["root_low"], np.float32, (3,))
-    if sky:
-        _check_array("sky", tensors["sky"], np.float32, (SKY_WEIGHTS,))
+    check_settings(data, SETTINGS, WHOLE_SETTINGS)
+    children = tensor(data, "children", (np.int32,), (-1, 8))
+    records = tensor(data, "records", (np.float32, np.float16), (-1, -1))
+    width = record_width(int(data.settings["sh_degree"]), records.dtype)
+    tensor(data, "records", (records.dtype.type,), (-1, width))
+    places(data, "root_low", (3,))
+    sky_weights(data)
+    check_names(data, {"children", "records", "root_low", "sky"})
     check_octree(children, len(records))
-
-
-def _check_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:
-    if array.dtype != dtype or array.shape != shape or not (array.flags.c_contiguous and array.flags.aligned):
-        raise ManifestError(
-            f"voxels: got {name} {array.dtype} {list(array.shape)}, expected contiguous "
-            f"{np.dtype(dtype)} {list(shape)}"
-        )
 
 
 def check_octree(children: np.ndarray, voxels: int) -> None:

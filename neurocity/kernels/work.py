@@ -7,7 +7,7 @@ for one part.
 import ctypes
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 
 from neurocity.errors import EngineError
@@ -41,17 +41,25 @@ def call(
         return status
 
     others = min(threads, parts) - 1
-    statuses = _on_threads(run, others) if others > 0 else [run()]
+    statuses = _on_threads(run, others, work) if others > 0 else [run()]
     if failed := [status for status in statuses if status < 0]:
         raise EngineError(f"{name}: {_FAILURES.get(failed[0], f'status {failed[0]}')}")
     return STOPPED not in statuses
 
 
-def _on_threads(run: Callable[[], int], others: int) -> list[int]:
-    futures = [_pool().submit(run) for _ in range(others)]
-    statuses = [run()]
-    # What the pool has not begun has nothing left to do.
-    return statuses + [future.result() for future in futures if not future.cancel()]
+def _on_threads(run: Callable[[], int], others: int, work: Work) -> list[int]:
+    futures: list[Future[int]] = []
+    try:
+        for _ in range(others):
+            futures.append(_pool().submit(run))
+        statuses = [run()]
+        # What the pool has not begun has nothing left to do.
+        return statuses + [future.result() for future in futures if not future.cancel()]
+    except BaseException:  # an interrupt, or no memory for a thread
+        # The caller gives up arrays that other threads still write to.
+        work.stop = 1
+        wait([future for future in futures if not future.cancel()])
+        raise
 
 
 @cache

@@ -47,7 +47,7 @@ class SVRasterLightningModule(RadianceFieldModule):
         self.rays_per_batch = self.config.rays_per_batch
         self.square_side = self.config.square_side
         self._training: VoxelTraining | None = None
-        self._seen: dict[str, Tensor] | None = None
+        self._state_of_voxels: dict[str, Tensor] | None = None
 
     @property
     def training_of_voxels(self) -> VoxelTraining:
@@ -61,8 +61,8 @@ class SVRasterLightningModule(RadianceFieldModule):
                 squares=self.square_side if in_squares else 1,
                 transparent=self.background is not None,
             )
-            if self._seen is not None:
-                self._training.statistics.load(self._seen)
+            if self._state_of_voxels is not None:
+                self._training.load(self._state_of_voxels)
         return self._training
 
     def figures(self) -> list[Callback]:
@@ -92,11 +92,11 @@ class SVRasterLightningModule(RadianceFieldModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         if self._training is not None:
-            checkpoint["voxel_statistics"] = self._training.statistics.tensors()
+            checkpoint["voxel_training"] = self._training.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self._training, self._seen = None, checkpoint.get("voxel_statistics")
+        self._training, self._state_of_voxels = None, checkpoint.get("voxel_training")
 
 
 train_svraster_lightning = partial(train_any_model, SVRasterLightningModule.family)

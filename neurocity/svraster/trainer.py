@@ -141,7 +141,7 @@ class SVRasterTrainer:
             "global_step": self.step,
             "epoch": self.step // self.config.steps_per_epoch,
             "rays_per_batch": self.config.rays_per_batch,
-            "voxel_statistics": self._training.statistics.tensors(),
+            "voxel_training": self._training.state(),
             "hyper_parameters": {**record, "metrics": metrics or {}},
             # Lightning opens no checkpoint without it.
             "pytorch-lightning_version": version("pytorch-lightning"),
@@ -167,8 +167,8 @@ class SVRasterTrainer:
         self.step = int(content["global_step"])
         self._prepare()
         self.optimizer.load_state_dict(content["optimizer_states"][0])
-        if "voxel_statistics" in content:
-            self._training.statistics.load(content["voxel_statistics"])
+        if "voxel_training" in content:
+            self._training.load(content["voxel_training"])
 
     def _prepare(self) -> None:
         """What belongs to the voxels that the model has now."""

@@ -22,7 +22,7 @@ class DataOptions:
     path: Annotated[
         Path, arg(name="data", metavar="FOLDER", help_behavior_hint="(required without --config)")
     ]
-    """Folder of the dataset: Blender synthetic, transforms.json (nerfstudio, instant-ngp) or COLMAP."""
+    """Folder of the dataset: transforms.json, COLMAP, LLFF, Metashape, OpenSfM, ... (docs/conventions.md)."""
     downscale: int = 1
     """Divide image sizes by this whole number, with area filtering."""
     missing: Missing = "error"

@@ -1,4 +1,4 @@
-"""What a picture costs: seconds of the engine, from the measured times of tiles."""
+"""What a picture costs, from what others took: seconds of the engine for its tiles, and of encoding it."""
 
 import math
 from collections.abc import Callable
@@ -22,6 +22,9 @@ MOST_TILE_PIXELS = 2**20
 
 WEIGHT = 0.2
 """Of a new tile in the moving averages."""
+
+ENCODING_SECONDS_PER_PIXEL = {"png": 4e-8, "jpeg": 1e-8, "webp": 1e-7, "npy": 5e-9}
+"""Until pictures were encoded."""
 
 FRESH_SECONDS = 60.0
 """How long a measured time is believed so far that a picture is refused because of it."""
@@ -73,6 +76,23 @@ class SceneCost:
 
     def _is_whole(self, pixels: int) -> bool:
         return 2 * pixels >= self.least_tile_pixels
+
+
+class EncodingCost:
+    """Moving averages of the seconds that pictures take to be encoded, by format."""
+
+    def __init__(self) -> None:
+        self._seconds_per_pixel: dict[str, float] = dict(ENCODING_SECONDS_PER_PIXEL)
+
+    def seconds(self, encoding: str, pixels: int) -> float:
+        """What a picture of so many pixels takes on one processor."""
+        return pixels * self._seconds_per_pixel[encoding]
+
+    def measured(self, encoding: str, pixels: int, seconds: float) -> None:
+        """Take the time of a picture into account, unless it is so small that it tells the time of a call."""
+        if pixels >= LEAST_TILE_PIXELS:
+            known = self._seconds_per_pixel[encoding]
+            self._seconds_per_pixel[encoding] += WEIGHT * (seconds / pixels - known)
 
 
 def _profiled_speed(manifest: SceneManifest) -> float | None:

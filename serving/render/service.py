@@ -14,11 +14,12 @@ from functools import partial
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import SceneManifest
 from neurocity.light import Light
+from neurocity.resources import available_processors
 from neurocity.world import place_camera
 from serving.engines.base import Engine, Served, find_scene
 from serving.render.admission import Admission, Budget, Reservation, Work
 from serving.render.cancel import Cancel
-from serving.render.cost import SceneCost
+from serving.render.cost import EncodingCost, SceneCost
 from serving.render.flights import Flight, Flights
 from serving.render.images import EncodedImage, encode
 from serving.render.options import Limits, RenderOptions
@@ -101,6 +102,7 @@ class RenderService:
         self._made = made
         self._limits = limits
         self._costs: dict[tuple[str, str, str], SceneCost] = {}
+        self._encoding = EncodingCost()
         self._admission = Admission(chosen, engine.calls_at_once)
         self._turns = Turns(engine.calls_at_once)
         self._flights = Flights[Picture]()
@@ -162,11 +164,12 @@ class RenderService:
         camera = place_camera(request.camera, manifest.info)
         cost = self._cost(manifest)
         pixels = camera.width * camera.height
+        encoding = self._encoding.seconds(request.options.format, pixels)
         work = Work(
             client=request.client,
             size_class=size_class(count_tiles(camera.width, camera.height, cost.tile_pixels())),
             pixels=pixels,
-            seconds=cost.seconds(pixels),
+            seconds=cost.seconds(pixels) + encoding / available_processors(),
             certain=cost.is_fresh(),
         )
         left = None if flight.deadline is None else flight.deadline - time.monotonic()
@@ -189,9 +192,11 @@ class RenderService:
             # A picture that waits holds its camera alone. One under way has a tile's rays ready, so that the
             # engine does not wait for them.
             rays = await self._rays(job, camera) if began else None
-            async with self._turns.turn(job.reservation.place, seconds):
-                began.append(time.perf_counter())
-                light = await self._render_tile(job, rays or await self._rays(job, camera), flight.deadline)
+            async with self._turns.turn(job.reservation.place, seconds) as turn_began:
+                began.append(turn_began)
+                rays = rays or await self._rays(job, camera)
+                light = await self._engine.render(job.manifest.scene, rays, flight.deadline)
+                job.cost.measured(len(rays), time.perf_counter() - turn_began)
             job.reservation.done(seconds)
             return light
 
@@ -210,6 +215,7 @@ class RenderService:
             compute=rendered - began[0],
             encode=time.perf_counter() - rendered,
         )
+        self._encoding.measured(job.options.format, stages.pixels, stages.encode)
         self._made(stages)
         return Picture(
             image=image,
@@ -222,13 +228,6 @@ class RenderService:
         make_rays = partial(camera.rays, radii=job.manifest.takes_ray_radii)
         small = camera.width * camera.height <= SMALL_PIXELS
         return make_rays() if small else await asyncio.to_thread(make_rays)
-
-    async def _render_tile(self, job: _Job, rays: Rays, deadline: float | None) -> Light:
-        """The light of a tile's rays; the time that it takes counts for what comes."""
-        began = time.perf_counter()
-        light = await self._engine.render(job.manifest.scene, rays, deadline)
-        job.cost.measured(len(rays), time.perf_counter() - began)
-        return light
 
     def _cost(self, manifest: SceneManifest) -> SceneCost:
         key = manifest.scene, self.served_by(manifest.scene).engine, manifest.artefact.sha256

@@ -9,6 +9,7 @@ for first is finished first, so that few are under way.
 
 import asyncio
 import heapq
+import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
@@ -38,8 +39,8 @@ class Place:
     number: int
 
 
-_Entry = tuple[int, int, float, "asyncio.Future[None]"]
-"""Sorts what waits in one flow: number of the picture, number of the entry; then seconds, and who is told."""
+_Entry = tuple[int, int, float, "asyncio.Future[float]"]
+"""Number of the picture and of the entry, which sort a flow; seconds; who is told when its turn began."""
 
 
 @dataclass
@@ -105,14 +106,15 @@ class Turns:
         self._entries = count()
 
     @asynccontextmanager
-    async def turn(self, place: Place, seconds: float) -> AsyncIterator[None]:
+    async def turn(self, place: Place, seconds: float) -> AsyncIterator[float]:
         """Inside the `async with`, it is this picture's turn. seconds: that the turn takes, about.
 
-        Who is cancelled while it waits has left the queue.
+        Gives when the turn began, on the clock of `time.perf_counter()`: earlier than its owner knew, where
+        the event loop is busy. Who is cancelled while it waits has left the queue.
         """
-        await self._take(place, seconds)
+        began = await self._take(place, seconds)
         try:
-            yield
+            yield began
         finally:
             self._give_back()
 
@@ -120,8 +122,8 @@ class Turns:
         """Tiles that wait."""
         return sum(queue.waiting for queue in self._queues)
 
-    async def _take(self, place: Place, seconds: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _take(self, place: Place, seconds: float) -> float:
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         number, queue = place.size_class, self._queues[place.size_class]
         if not queue.waiting:
             self._given[number] = max(self._given[number], self._now)
@@ -129,7 +131,7 @@ class Turns:
         queue.add(place.client, entry)
         self._hand_out()
         try:
-            await future
+            return await future
         except asyncio.CancelledError:
             if future.cancelled():
                 queue.discard(place.client, entry)
@@ -152,4 +154,4 @@ class Turns:
             self._given[number] += seconds
             if not future.done():  # else it has left, in this moment
                 self._free -= 1
-                future.set_result(None)
+                future.set_result(time.perf_counter())

@@ -42,9 +42,6 @@ inline Lanes<WIDTH> density_activation(Lanes<WIDTH> x) {
   return select(x == x, value, x);
 }
 
-// 1 - e^-x for x >= 0; NaN stays.
-inline Lanes<WIDTH> absorbed(Lanes<WIDTH> x) { return select(x == x, one_minus_exponential(x), x); }
-
 // 1 / (1 + e^-x); NaN stays.
 inline Lanes<WIDTH> sigmoid(Lanes<WIDTH> x) { return select(x == x, 1.0f / (1.0f + exponential(-x)), x); }
 
@@ -159,7 +156,7 @@ class FieldRenderer {
       const Lanes<WIDTH> depth =
           density * Lanes<WIDTH>(data_.density_scale) * Lanes<WIDTH>::load(delta_ + first);
       depth.store(optical_depths_ + first);
-      absorbed(depth).store(weights_ + first);
+      absorbed_share(depth).store(weights_ + first);
     }
     if (field_.is_guided()) {
       turn_into_weights(guide_left_);
@@ -198,8 +195,8 @@ class FieldRenderer {
         // What is seen fades in, up to twice the least weight.
         const Lanes<WIDTH> fade =
             min(Lanes<WIDTH>(1.0f), Lanes<WIDTH>::load(guides + first) / Lanes<WIDTH>(least) - 1.0f);
-        absorbed(Lanes<WIDTH>::load(depths + first) *
-                 density_activation(Lanes<WIDTH>::load(log_factors + first)) * fade)
+        absorbed_share(Lanes<WIDTH>::load(depths + first) *
+                       density_activation(Lanes<WIDTH>::load(log_factors + first)) * fade)
             .store(shares + first);
       }
       for (int row = 0; row < tile.rows; ++row) guided_[tile.sample[row]] = shares[row];

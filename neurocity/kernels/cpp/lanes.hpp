@@ -387,4 +387,10 @@ Lanes<N> one_minus_exponential(Lanes<N> x) {
   return fused(-e.excess, e.power, 1.0f - e.power);
 }
 
+// 1 - e^-x for an optical depth x >= 0, the share of light that stays; NaN stays.
+template <int N>
+Lanes<N> absorbed_share(Lanes<N> x) {
+  return select(x == x, one_minus_exponential(x), x);
+}
+
 }  // namespace neurocity

@@ -85,7 +85,7 @@ class Tracer {
     }
     filled_ = 0;
     float absorbing[WIDTH], error[WIDTH];
-    one_minus_exponential(optical_depths(block) * pass_.density_scale).store(absorbing);
+    absorbed_share(optical_depths(block) * pass_.density_scale).store(absorbing);
     colors(block);
     Wide photograph[3], color[3], difference = 0.0f;
     of_lanes(rays_.photograph, block, photograph);
@@ -140,7 +140,7 @@ class Tracer {
       for (int harmonic = 0; harmonic < pass_.harmonics_in_use; ++harmonic)
         color = fused(Lanes<4>(values[harmonic][index]), tensors.coefficients(block.voxel[index], harmonic),
                       color);
-      color = max(min(color, Lanes<4>(1.0f)), Lanes<4>(0.0f));
+      color = max(Lanes<4>(0.0f), min(Lanes<4>(1.0f), color));  // NaN stays
       for (int channel = 0; channel < 3; ++channel) block.color[channel][index] = color[channel];
     }
   }
@@ -204,7 +204,7 @@ using namespace neurocity;
 NEUROCITY_EXPORT VoxelTape* nc_new_voxel_tape(int64_t parts) {
   try {
     return new VoxelTape{std::vector<PartTape>(parts)};
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {  // also where no memory could hold so many
     return nullptr;
   }
 }

@@ -31,8 +31,17 @@ struct PacketSlopes {
 
 // What is known of a block's intervals on the way back.
 struct BlockSlopes {
-  Wide weight, depth, mean_behind, by_weight;
+  Wide weight, depth, mean_behind, by_weight, share;
 };
+
+Wide distances_of(const Block& block) { return 0.5f * (Wide::load(block.begin) + Wide::load(block.end)); }
+
+// The shares of gradients that count: less of those that arise near a camera.
+Wide shares_of(const VoxelTrainingArguments& pass, const Block& block) {
+  const Wide distance = distances_of(block), near = std::max(pass.near_distance, 1e-30f);
+  const Wide ratio = distance / max(near, distance);
+  return ratio * ratio;
+}
 
 Wide weights_of(const VoxelTrainingArguments& pass, const Block& block) {
   const Wide visible = Wide::load(block.before) - pass.least_light;
@@ -102,7 +111,8 @@ BlockSlopes back_over(const VoxelTrainingArguments& pass, const Block& block, Pa
     rays.value_behind[lane] += values[index];
   }
   result.by_weight = slope;
-  result.depth = slope * passing_behind - Wide::load(slopes_behind);
+  result.share = shares_of(pass, block);
+  result.depth = (slope * passing_behind - Wide::load(slopes_behind)) * result.share;
   // What the light that passes meets, in the mean.
   const Wide remaining = max(behind - least, zero) * pass.share_seen();
   result.mean_behind = select(remaining > Wide(1e-6f), Wide::load(values_behind) / remaining, zero);
@@ -145,11 +155,12 @@ struct BlockUpdates {
     for (int axis = 0; axis < 3; ++axis) {
       (Wide::load(block.center[axis]) - of_lanes(rays.eye[axis], block)).store(view[axis]);
       const Wide difference = Wide::load(block.color[axis]) - of_lanes(rays.photograph[axis], block);
-      fused(of_lanes(slopes.rgb[axis], block), found.weight, pull * difference).store(color[axis]);
+      const Wide whole = fused(of_lanes(slopes.rgb[axis], block), found.weight, pull * difference);
+      (whole * found.share).store(color[axis]);
     }
-    absolute(found.weight * (found.by_weight - found.mean_behind)).store(priority);
+    absolute(found.share * found.weight * (found.by_weight - found.mean_behind)).store(priority);
     found.weight.store(weight);
-    const Wide distance = 0.5f * (Wide::load(block.begin) + Wide::load(block.end));
+    const Wide distance = max(distances_of(block), Wide(pass.near_distance));
     (distance * of_lanes(slopes.pixel_width, block)).store(footprint);
     Wide gradients[8];
     to_corners(pass, block, rays, found.depth, gradients);

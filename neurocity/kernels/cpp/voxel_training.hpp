@@ -43,7 +43,8 @@ struct VoxelTrainingArguments {
   float density_scale;
   float distance_unit;
   float least_light;
-  int32_t harmonics;  // of the model
+  float near_distance;  // within which views count less
+  int32_t harmonics;    // of the model
   int32_t harmonics_in_use;
   int32_t samples;
   int32_t distorting;  // whether distortion is computed

@@ -73,10 +73,18 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
   const Lanes<N> least = scene.least_light, faintest = scene.faintest;
   const Lanes<N> seen = 1.0f / (1.0f - scene.least_light);
   Lanes<N> left = 1.0f, rgb[3] = {0.0f, 0.0f, 0.0f}, depth = 0.0f, opacity = 0.0f;
-  const auto shade = [&](const Voxel& voxel, Lanes<N> begin, Lanes<N> end, Mask<N>) {
-    const Lanes<N> tau = optical_depth(
-        store.corners(voxel.index), VoxelSamples<N>(voxel.center, voxel.quarter, rays.eye, rays.speed, begin,
-                                                    end, scene.samples_per_voxel));
+  const auto shade = [&](const Voxel& voxel, Lanes<N> begin, Lanes<N> end, Mask<N> active) {
+    Lanes<N> tau = optical_depth(store.corners(voxel.index),
+                                 VoxelSamples<N>(voxel.center, voxel.quarter, rays.eye, rays.speed, begin,
+                                                 end, scene.samples_per_voxel));
+    const Mask<N> is_number = tau == tau;
+    if (!all_of(is_number)) {
+      // The numbers of the voxel are none. Rays through it show that, and those that pass it by do not.
+      for (Lanes<N>* value : {&rgb[0], &rgb[1], &rgb[2], &depth, &opacity})
+        *value = select(active & !is_number, Lanes<N>(NAN), *value);
+      left = select(active & !is_number, Lanes<N>(0.0f), left);
+      tau = select(is_number, tau, Lanes<N>(0.0f));
+    }
     const Lanes<N> absorbed = left * one_minus_exponential(tau * scene.density_scale);
     // Rays that ended keep what they have: nothing of their light is left.
     const Lanes<N> weight = max(min(absorbed, left - least), Lanes<N>(0.0f)) * seen;
@@ -86,14 +94,13 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
     const Mask<N> is_seen = weight > faintest;
     if (any(is_seen)) {
       const Lanes<4> color = voxel_color(store, voxel, rays.eye, scene.brightest);
-      const Lanes<N> shown = select(is_seen, weight, Lanes<N>(0.0f));
       for (int channel = 0; channel < 3; ++channel)
-        rgb[channel] = fused(shown, Lanes<N>(color[channel]), rgb[channel]);
+        rgb[channel] = select(is_seen, fused(weight, Lanes<N>(color[channel]), rgb[channel]), rgb[channel]);
     }
     return left > least;
   };
   walk(Octree{scene.children}, CubeRays<N>(rays.eye, rays.inverse, scene.near), shade);
-  opacity = min(opacity, Lanes<N>(1.0f));
+  opacity = min(Lanes<N>(1.0f), opacity);  // NaN stays
   depth = depth / max(opacity, Lanes<N>(1e-6f));
   if (scene.sky) composite_over_sky(scene.sky, scene.far, rays.direction, rgb, depth, opacity);
   for (int lane = 0; lane < packet.count; ++lane) {

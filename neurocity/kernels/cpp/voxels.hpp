@@ -60,12 +60,12 @@ struct VoxelTensors {
   }
 };
 
-// Activation of raw densities: an exponential that continues as x from 1.1 on.
+// Activation of raw densities: an exponential that continues as x from 1.1 on. NaN stays.
 template <int N>
 Lanes<N> explin(Lanes<N> raw) {
   const Lanes<N> limit = 1.1f;
   const Lanes<N> power = fused(min(raw, limit), Lanes<N>(1.0f / 1.1f), Lanes<N>(-0.904689820196f));
-  return select(raw > limit, raw, exponential(power));
+  return select(raw <= limit, exponential(power), raw);
 }
 
 // The slope of `explin`, by what it gave.
@@ -156,7 +156,7 @@ Lanes<4> voxel_color(const Store& store, const Voxel& voxel, const float (&eye)[
   Lanes<4> color = 0.5f;
   for (int index = 0; index < store.harmonics; ++index)
     color = fused(Lanes<4>(basis[index][0]), store.coefficients(voxel.index, index), color);
-  return max(min(color, Lanes<4>(brightest)), Lanes<4>(0.0f));
+  return max(Lanes<4>(0.0f), min(Lanes<4>(brightest), color));  // NaN stays
 }
 
 }  // namespace neurocity

@@ -34,6 +34,8 @@ int32_t share(Work* work, Task task) {
     return STOPPED;
   } catch (const std::bad_alloc&) {
     return NO_MEMORY;
+  } catch (const std::length_error&) {  // more than any memory holds
+    return NO_MEMORY;
   } catch (const std::invalid_argument&) {
     return WRONG_ARGUMENT;
   }

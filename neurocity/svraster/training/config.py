@@ -45,6 +45,7 @@ class SVRasterTrainingConfig(
             "ema_decay": 0.99,
             "steps_per_epoch": 200,
             "rays_per_batch": 2**14,
+            "near_neighbors": 12,
             "concentration_weight": 0.05,
             "square_side": 8,
             "hull_resolution": 64,
@@ -52,6 +53,7 @@ class SVRasterTrainingConfig(
             "distortion_weight": 0.0,
             "entropy_weight": 0.0,
             "total_variation_weight": 2e-11,
+            "unbounded_total_variation_weight": 1e-9,
             "total_variation_end": 1.0,
             "subdivision_start_epoch": 1,
             "subdivision_interval": 1,
@@ -82,6 +84,9 @@ class SVRasterTrainingConfig(
     degree_interval: float = 0.05
     """Share of training after which one more band of spherical harmonics is learnt."""
 
+    near_neighbors: int = 0
+    """In unbounded scenes, views of places nearer than a camera's neighbour of this number count less
+    (Philip and Deschaintre 2023); see `near_field`. 0 lets all count alike."""
     concentration_weight: float = 0.01
     """Weight of the loss that pulls all that a ray sees to the photograph's colour."""
     ssim_weight: float = 0.02
@@ -95,7 +100,9 @@ class SVRasterTrainingConfig(
     remaining_light_weight: float = 0.01
     """Weight of the loss for rays that end nowhere, in opaque scenes without a sky."""
     total_variation_weight: float = 1e-10
-    """Weight of the differences of raw density along voxels' edges, summed over voxels."""
+    """Weight of differences of raw density along voxels' edges, summed over voxels, in bounded scenes."""
+    unbounded_total_variation_weight: float = 1e-10
+    """The same in unbounded scenes, where no visual hull says which space is empty."""
     total_variation_end: float = 0.5
     """Share of training until which total variation counts."""
 
@@ -131,6 +138,7 @@ class SVRasterTrainingConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_at_least(0, "near_neighbors")
         self.check_at_least(1, "rays_per_batch", "square_side", "subdivision_interval", "pruning_interval")
         weights = [name for name in vars(self) if name.endswith("_weight")]
         self.check_at_least(0, *weights, "smallest_voxel", "density_rate", "color_rate", "harmonics_rate")

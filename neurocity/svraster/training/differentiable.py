@@ -27,6 +27,7 @@ from neurocity.rendering.render import TrainingRender
 from neurocity.svraster import shading
 from neurocity.svraster.core import SVRaster
 from neurocity.svraster.training import losses
+from neurocity.svraster.training.near_field import gradient_share
 from neurocity.svraster.training.statistics import VoxelStatistics
 
 
@@ -52,13 +53,15 @@ class Recycled:
 class TrainingPass:
     """Renders rays for training, as long as the voxels stay the same.
 
-    squares: pixels along the side of the squares in which rays come, 1 if they come one by one. distortion:
-    whether that loss is computed, else it is 0. statistics: what the backward pass adds to.
+    squares: pixels along the side of the squares in which rays come, 1 if they come one by one. near: the
+    distance within which views count less, see `near_field`. distortion: whether that loss is computed, else
+    it is 0. statistics: what the backward pass adds to.
     """
 
-    def __init__(self, model: SVRaster, *, squares: int = 1) -> None:
+    def __init__(self, model: SVRaster, *, squares: int = 1, near: float = 0.0) -> None:
         self.model = model
         self.squares = squares
+        self.near = near
         self.statistics = VoxelStatistics.zeros(len(model.voxel_level), model.voxel_level.device)
         self.recycled = Recycled()
         self.tapes: list[VoxelTape] = []
@@ -81,6 +84,7 @@ class TrainingPass:
             pixel_widths=planes[3],
             sh_degree=self.degree,
             distance_unit=self.distance_unit,
+            near_distance=self.near,
             distorting=self.distortion,
         )
         return _render(*_KernelPass.apply(model.density, model.sh0, model.shs, self, inputs))
@@ -95,17 +99,22 @@ class TrainingPass:
         tau = model.optical_depth(intervals, origins, directions)
         weights = shading.visible_weights(tau, offsets, ray)
         colors = shading.clamp_straight(model.colors(voxel, origins, ray, self.basis_size))
+        middle = (intervals.near + intervals.far) * 0.5
+        share = gradient_share(middle, self.near)
+        if weights.requires_grad:
+            tau.register_hook(lambda gradient: gradient * share)
+            colors.register_hook(lambda gradient: gradient * share[:, None])
         rgb = segment_sum((colors * weights[:, None]).t(), offsets).t()
         apart = torch.zeros_like(rgb[:, 0])
         if self.distortion:
             near, far = (depth / self.distance_unit for depth in (intervals.near, intervals.far))
             apart = losses.distortion(weights, near, far, offsets)
         if weights.requires_grad:
-            footprint = (intervals.near + intervals.far) * 0.5 * pixel_widths.index_select(0, ray)
+            footprint = middle.clamp_min(self.near) * pixel_widths.index_select(0, ray)
             values = weights.detach()
             weights.register_hook(
                 lambda gradient: self.statistics.add(
-                    voxel, offsets, ray, weights=values, gradient=gradient, footprint=footprint
+                    voxel, offsets, ray, weights=values, gradient=gradient, share=share, footprint=footprint
                 )
             )
         spread = losses.color_concentration(weights, colors, photograph, offsets)

@@ -49,9 +49,12 @@ class VoxelStatistics:
         *,
         weights: Tensor,
         gradient: Tensor,
+        share: Tensor,
         footprint: Tensor,
     ) -> None:
         """Count packed intervals: voxels, weights, gradients and pixel widths [K], offsets [R + 1].
+
+        share [K]: what counts of the gradients that arise in an interval.
 
         dL/dalpha is T (g - G), where G is the mean by weight of the g behind: what the passing light meets.
         """
@@ -60,7 +63,7 @@ class VoxelStatistics:
         value = running_sum(gradient * weights)
         behind = value.index_select(0, offsets[1:].index_select(0, ray_index)) - value[1:]
         mean_behind = torch.where(left > 1e-6, behind / left.clamp(min=1e-6), 0.0)
-        priority = (weights * (gradient - mean_behind)).abs().float()
+        priority = (share * weights * (gradient - mean_behind)).abs().float()
         # A scaled float16 loss may overflow; its step is skipped.
         self.priority.index_add_(0, voxel, priority.nan_to_num(0.0, 0.0))
         self.weight.scatter_reduce_(0, voxel, weights, "amax")

@@ -15,6 +15,7 @@ from neurocity.svraster.training import losses
 from neurocity.svraster.training.adaptation import AdaptationPlan, decide, replace_voxels
 from neurocity.svraster.training.config import SVRasterTrainingConfig
 from neurocity.svraster.training.differentiable import TrainingPass
+from neurocity.svraster.training.near_field import near_distance
 from neurocity.svraster.training.statistics import VoxelStatistics
 from neurocity.svraster.training.unbounded_init import begin_clear, uncover
 from neurocity.training.hull import visual_hull
@@ -51,7 +52,7 @@ class VoxelTraining:
     """Training of one model.
 
     squares: pixels along the side of the squares in which rays come, 1 if they come one by one.
-    transparent: whether the photographs have a transparent background.
+    transparent: whether the photographs have a transparent background. near: see `near_field`.
     """
 
     def __init__(
@@ -61,12 +62,23 @@ class VoxelTraining:
         self.config = config
         self.squares = squares
         self.transparent = transparent
-        self.rays = TrainingPass(model, squares=squares)
+        self.near = 0.0
+        self.rays = self._pass()
 
     @property
     def statistics(self) -> VoxelStatistics:
         """What was seen of the voxels since the last adaptation."""
         return self.rays.statistics
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint has to keep for `load`."""
+        return {**self.statistics.tensors(), "near": torch.tensor(self.near, dtype=torch.float64)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on with what `state` gave, for equal voxels."""
+        self.near = float(state["near"])
+        self.rays = self._pass()
+        self.statistics.load(state)
 
     def objective(self, batch: Mapping[str, Any], backdrop: Tensor, progress: float) -> Objective:
         """Losses of a `RayBatch` whose images are composited on the colours `backdrop` [R, 3].
@@ -97,9 +109,13 @@ class VoxelTraining:
             loss = loss + config.entropy_weight * losses.opacity_entropy(render.opacity)
         elif not model.sky_enabled:
             loss = loss + config.remaining_light_weight * losses.remaining_light(render.opacity)
-        if config.total_variation_weight > 0.0 and progress < config.total_variation_end:
-            variation = losses.total_variation(model.density, model.voxel_points)
-            loss = loss + config.total_variation_weight * variation
+        smoothing = (
+            config.unbounded_total_variation_weight
+            if model.config.unbounded
+            else config.total_variation_weight
+        )
+        if smoothing > 0.0 and progress < config.total_variation_end:
+            loss = loss + smoothing * losses.total_variation(model.density, model.voxel_points)
         area = self.squares**2
         if config.ssim_weight > 0.0 and self.squares >= SSIM_WINDOW and len(image) >= area:
             whole = len(image) // area * area
@@ -115,7 +131,8 @@ class VoxelTraining:
         """
         model = self.model
         if model.config.unbounded:
-            for change in uncover(model, rays):
+            self.near = near_distance(rays.origins, self.config.near_neighbors)
+            for change in uncover(model, rays, self.near):
                 self._change(change, optimizer, averages)
             for one in (model, *averages):
                 begin_clear(one, rays.points)
@@ -125,7 +142,7 @@ class VoxelTraining:
         replace_voxels(model, lambda: model.start_from_hull(hull), optimizer)
         for average in averages:
             average.start_from_hull(hull)
-        self.rays = TrainingPass(model, squares=self.squares)
+        self.rays = self._pass()
 
     def adapt(self, epoch: int, progress: float, optimizer: Optimizer, averages: Sequence[SVRaster]) -> bool:
         """Split and remove voxels as configured at the end of `epoch`, counted from 1; whether they changed.
@@ -147,4 +164,8 @@ class VoxelTraining:
             change.apply(self.model, optimizer)
             for average in averages:
                 change.apply(average)
-        self.rays = TrainingPass(self.model, squares=self.squares)
+        self.rays = self._pass()
+
+    def _pass(self) -> TrainingPass:
+        """For the voxels that the model has now."""
+        return TrainingPass(self.model, squares=self.squares, near=self.near)

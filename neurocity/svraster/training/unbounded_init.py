@@ -29,22 +29,28 @@ CLEAR_DEPTH: Final = 0.01
 
 
 @torch.no_grad()
-def footprints(model: SVRaster, rays: TrainingRays) -> Tensor:
-    """Smallest radius of a pixel's cone at each voxel [N] over many training rays; else infinite."""
+def footprints(model: SVRaster, rays: TrainingRays, near: float) -> Tensor:
+    """Smallest radius of a pixel's cone at each voxel [N] over many training rays; else infinite.
+
+    Cameras within the distance `near` count as if they were that far away.
+    """
     smallest = torch.full((len(model.voxel_level),), torch.inf, device=model.voxel_level.device)
     for step in range(RAYS // CHUNK):
         batch = rays.batch(-1 - step, CHUNK)
         intervals = model.traverse(batch["ray_origins"].t(), batch["ray_directions"].t())
         middle = (intervals.near + intervals.far) * 0.5
-        radius = middle * batch["ray_radii"][:, 0].index_select(0, intervals.ray_index)
+        radius = middle.clamp_min(near) * batch["ray_radii"][:, 0].index_select(0, intervals.ray_index)
         smallest.scatter_reduce_(0, intervals.voxel, radius, "amin")
     return smallest
 
 
-def uncover(model: SVRaster, rays: TrainingRays) -> Iterator[AdaptationPlan]:
-    """Changes to apply one after another: unseen voxels go, and those outside the box are split."""
+def uncover(model: SVRaster, rays: TrainingRays, near: float) -> Iterator[AdaptationPlan]:
+    """Changes to apply one after another: unseen voxels go, and those outside the box are split.
+
+    near: distance within which cameras count as if they were that far away; they may be outside of the box.
+    """
     while True:
-        radius = footprints(model, rays)
+        radius = footprints(model, rays, near)
         seen = radius.isfinite()
         center = model.voxel_low + 0.5 / model.voxel_scale
         inside = (center - 0.5).abs().amax(0) < 0.5 ** (model.config.bounds_level + 1)  # the box's cube
