@@ -291,14 +291,10 @@ def look_at(eye: Sequence[float], target: Sequence[float], up: Sequence[float]) 
     Raises CameraError when eye and target coincide (field `target`) or up is zero or along the view (`up`).
     """
     position, towards, upwards = _vector(eye, "eye"), _vector(target, "target"), _vector(up, "up")
-    # In Python's own numbers: a call of numpy takes longer than what it does to three of them.
-    view = [a - b for a, b in zip(position.tolist(), towards.tolist(), strict=True)]
-    distance = math.hypot(*view)
+    distance = math.dist(position.tolist(), towards.tolist())  # numpy's calls take longer than three numbers
     if distance < 1e-9:
-        raise CameraError(
-            f"target {tuple(towards)} coincides with eye, so the view has no direction", "target"
-        )
-    back = [value / distance for value in view]
+        raise CameraError(f"target {tuple(towards)} coincides with eye: no direction to view in", "target")
+    back = [(a - b) / distance for a, b in zip(position.tolist(), towards.tolist(), strict=True)]
     right = _cross(upwards.tolist(), back)
     length = math.hypot(*right)
     if length < 1e-6 * max(math.hypot(*upwards.tolist()), 1e-6):
@@ -339,8 +335,7 @@ def orbit(
 
 
 def _pose(right: list[float], back: list[float], position: Array) -> Array:
-    axes = right, _cross(back, right), back, position.tolist()
-    return np.array([*zip(*axes, strict=True), (0.0, 0.0, 0.0, 1.0)])
+    return np.array([*zip(right, _cross(back, right), back, position.tolist(), strict=True), (0, 0, 0, 1)])
 
 
 def _cross(a: list[float], b: list[float]) -> list[float]:
@@ -397,13 +392,7 @@ def _checked_pose(matrix: npt.ArrayLike) -> Array:
 
 def _is_exact(rows: list[list[float]]) -> bool:
     """Whether these are a rotation, to far below what `_checked_pose` takes away, and a translation."""
-    if rows[3] != [0.0, 0.0, 0.0, 1.0]:
-        return False
     x, y, z = (row[:3] for row in rows[:3])
-    products = ((x, x, 1.0), (y, y, 1.0), (z, z, 1.0), (x, y, 0.0), (y, z, 0.0), (z, x, 0.0))
-    right_angles = all(abs(_dot(a, b) - wanted) < 1e-13 for a, b, wanted in products)
-    return right_angles and _dot(_cross(x, y), z) > 0
-
-
-def _dot(a: list[float], b: list[float]) -> float:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    products = (x, x, 1.0), (y, y, 1.0), (x, y, 0.0), (y, z, 0.0), (z, x, 0.0), (_cross(x, y), z, 1.0)
+    exact = all(abs(a[0] * b[0] + a[1] * b[1] + a[2] * b[2] - c) < 1e-13 for a, b, c in products)
+    return exact and rows[3] == [0.0, 0.0, 0.0, 1.0]
