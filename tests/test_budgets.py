@@ -87,6 +87,7 @@ OPTIONS = {
     "neurocity-serve": {
         "--api-key-file",
         "--api-keys",
+        "--cache-bytes",
         "--cache-control",
         "--concurrent-calls",
         "--cross-origin",
@@ -101,8 +102,10 @@ OPTIONS = {
         "--max-connections",
         "--max-pixels",
         "--max-side",
+        "--memory-bytes",
         "--port",
         "--precision",
+        "--queue-seconds",
         "--render-timeout-seconds",
         "--repository",
         "--request-timeout-seconds",
