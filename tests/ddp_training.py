@@ -5,12 +5,13 @@ python ddp_training.py DATA OUT PROCESSES
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from tiny_families import tiny_training
+from tiny_families import tiny_model, tiny_training
 
 from neurocity.data.datasets import training_datasets
 from neurocity.data.load import load_scene
@@ -18,6 +19,14 @@ from neurocity.families import FAMILIES
 from neurocity.training.api import train_any_model
 
 EPOCHS, STEPS_PER_EPOCH = 2, 6
+CHANGES: dict[str, dict[str, Any]] = {
+    # Small enough to be pruned within so few steps.
+    "instant_ngp": {
+        "model_config": replace(tiny_model("instant_ngp"), occupancy_resolution=12),
+        "prune_from": 0.0,
+        "prune_weight": 0.015,
+    }
+}
 
 
 class Record(pl.Callback):
@@ -40,7 +49,7 @@ def train(family: str, data: Path, out: Path, processes: int) -> None:
     train_any_model(
         family,
         # With a smaller epsilon Adam enlarges differences of gradients that are nearly zero.
-        lightning_config=tiny_training(family, use_ema=False, epsilon=1e-8),
+        lightning_config=tiny_training(family, use_ema=False, epsilon=1e-8, **CHANGES.get(family, {})),
         train_dataset=train_dataset,
         val_dataset=val_dataset,
         max_epochs=EPOCHS,

@@ -12,6 +12,7 @@ from reference import naive
 from neurocity.cameras import Camera, look_at
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+from neurocity.rendering.compositing import transmittance
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.marching import FAR
@@ -152,10 +153,26 @@ def test_training_renders_what_eval_renders(changes: dict[str, object]) -> None:
     trained = model.render_training(origins.t(), directions.t(), middle, visible=0.0)
     torch.testing.assert_close(trained.rgb, evaluated.rgb, atol=1 / 255, rtol=0)
     torch.testing.assert_close(trained.opacity, evaluated.opacity, atol=1e-5, rtol=0)
-    assert trained.evaluated > 100
+    assert len(trained.weights) > 100
     fewer = model.render_training(origins.t(), directions.t(), middle, visible=1e-2)
-    assert 0 < fewer.evaluated < trained.evaluated
+    assert 0 < len(fewer.weights) < len(trained.weights)
     torch.testing.assert_close(fewer.rgb, trained.rgb, atol=1.1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("least", [1e-3, 0.2])
+def test_hidden_samples_are_those_that_little_light_reaches(least: float) -> None:
+    """Found in rounds, some of which end before a ray does."""
+    model = instant_ngp_field(unbounded=True, sky=True)
+    model.termination_rounds = (3, 9, 2**31)
+    origins, directions = rays_around(seed=3)
+    jitter = torch.rand(len(origins), generator=torch.Generator().manual_seed(0))
+    samples = model.training_samples(origins.t(), directions.t(), jitter, 0.0)
+    depth = model.density(samples.points)[1] * samples.delta
+    kept = transmittance(depth, samples.offsets, samples.ray_index) > least
+    assert 0.1 < float(kept.float().mean()) < 0.9
+    visible = model.visible(samples, least)
+    assert torch.equal(visible.t, samples.t[kept])
+    assert torch.equal(visible.ray_index, samples.ray_index[kept])
 
 
 def test_gradients_of_training_reach_every_weight() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import compositing as oracle
 
-from neurocity.rendering.compositing import compositing_weights, running_sum, segment_sum
+from neurocity.rendering.compositing import compositing_weights, distortion, running_sum, segment_sum
 
 Packed = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -96,3 +96,17 @@ def test_sums_run_over_the_last_axis(planes: tuple[int, ...]) -> None:
     torch.testing.assert_close(result[..., 0], values[..., :5].sum(-1))
     torch.testing.assert_close(result[..., 2], values[..., 5:].sum(-1))
     assert running_sum(values).dtype == torch.float64
+
+
+def test_distortion_is_the_mean_distance_of_two_places_on_a_ray() -> None:
+    """Known answers: all weight in one interval, in two apart, spread evenly; and a ray without samples."""
+    edges = torch.linspace(0.0, 1.0, 11)
+    begin, end = edges[:-1].repeat(3), edges[1:].repeat(3)
+    weights = torch.zeros(3, 10)
+    weights[0, 4] = 1.0
+    weights[1, 2] = weights[1, 7] = 0.5
+    weights[2] = 0.1
+    offsets = torch.tensor([0, 10, 10, 20, 30])
+    # Two places, uniform in one interval of 0.1, are 0.1 / 3 apart; in [0, 1] a third.
+    expected = torch.tensor([0.1 / 3, 0.0, 0.5 * 0.5 + 0.5 * 0.1 / 3, 1 / 3])
+    torch.testing.assert_close(distortion(weights.flatten(), begin, end, offsets), expected)

@@ -308,3 +308,18 @@ def test_a_leap_is_worth_its_trouble() -> None:
         jump = jump_field(occupied, 16)[marcher.cell(point)]
         cell = 3.0 / 16 * (2.0 if unbounded else 1.0)
         assert float(marcher.leap(point, jump, torch.ones(1))) > 4 * cell
+
+
+@pytest.mark.parametrize("near", [0.0, 0.7])
+def test_depths_tell_where_on_the_lattice_they_are(near: float) -> None:
+    marcher = setting(unbounded=True, near=near).marcher
+    start, index = torch.full((1, 1), near), torch.arange(marcher.points).float()[None]
+    depth, width = marcher.depth_at(start, index, torch.zeros(1, 1))
+    torch.testing.assert_close(marcher.lattice_index(depth), index, atol=1e-3, rtol=1e-5)
+    assert float(width[0, -1] / width[0, 0]) > 10.0, "intervals grow"
+
+
+def test_cells_of_points_are_the_same_by_either_way() -> None:
+    marcher = setting(unbounded=True).marcher
+    points = 5.0 * torch.randn(3, 200, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(marcher.cell(points), marcher.unit_cell(marcher.to_unit(points)))

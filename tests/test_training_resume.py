@@ -9,7 +9,13 @@ from training_states import checkpoint_of, differences, state
 
 from neurocity.errors import CheckpointError, ConfigError
 
-TRAINING = {"steps_per_epoch": 8, "occupancy_interval": 4, "occupancy_warmup": 8}
+TRAINING = {
+    "steps_per_epoch": 8,
+    "occupancy_interval": 4,
+    "occupancy_warmup": 8,
+    "prune_weight": 0.01,
+    "prune_from": 0.0,
+}
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,9 @@ def state(path: Path) -> dict[str, Any]:
         "lr_schedulers",
         "global_step",
         "rays_per_batch",
+        "seen_weights",
     )
-    return {key: content[key] for key in keys}
+    return {key: content[key] for key in keys if key in content}
 
 
 def checkpoint_of(run: Path, step: int) -> Path:

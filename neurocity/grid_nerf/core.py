@@ -24,9 +24,9 @@ from neurocity.rendering.cpu_kernels import arrays
 from neurocity.rendering.fixed_budget import RowSamples
 from neurocity.rendering.graph_target import materialize
 from neurocity.rendering.kernel_field import KernelField, march_arrays, march_settings, network_arrays
+from neurocity.rendering.marched_field import MarchedRender
 from neurocity.rendering.marching import PackedSamples
 from neurocity.rendering.mlp import MLP
-from neurocity.rendering.render import TrainingRender
 from neurocity.rendering.spherical_harmonics import COEFFICIENTS, spherical_harmonics
 
 __all__ = ["GridNeRF", "GridNeRFConfig"]
@@ -167,7 +167,7 @@ class GridNeRF(KernelField):
     @torch.jit.unused
     def render_branches(
         self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float, *, nerf: bool
-    ) -> list[TrainingRender]:
+    ) -> list[MarchedRender]:
         """Training rays by the grid branch and, with `nerf`, by the NeRF branch, whichever eval renders.
 
         Other arguments as for `render_training`.

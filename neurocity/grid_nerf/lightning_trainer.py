@@ -12,7 +12,7 @@ from neurocity.data.datasets import RayBatch
 from neurocity.errors import ConfigError
 from neurocity.grid_nerf.core import GridNeRF
 from neurocity.grid_nerf.planes import sparsity, total_variation
-from neurocity.rendering.render import TrainingRender
+from neurocity.rendering.marched_field import MarchedRender
 from neurocity.training.api import create_lightning_trainer, train_any_model
 from neurocity.training.occupancy import MarchedFieldModule, MarchedTrainingConfig
 
@@ -110,7 +110,7 @@ class GridNeRFLightningModule(MarchedFieldModule):
 
     def renders(
         self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float
-    ) -> Sequence[TrainingRender]:
+    ) -> Sequence[MarchedRender]:
         """The grid branch's render; in the second stage the NeRF branch's as well."""
         joint = self.progress() >= self.config.joint_share
         return self.model.render_branches(origins, directions, jitter, visible, nerf=joint)

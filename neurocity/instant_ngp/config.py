@@ -20,6 +20,8 @@ class InstantNGPConfig(MarchedFieldConfig):
             "log2_hashmap_size": 16,
             "finest_resolution": 512,
             "march_steps": 512,
+            # Steps as long as three pixels of a photograph 200 wide: a third of the samples, and sharper.
+            "step_growth": 1.0 / 64.0,
         },
     }
 

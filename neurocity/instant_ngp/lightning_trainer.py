@@ -36,7 +36,13 @@ class InstantNGPLightningConfig(
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "cpu": {"samples_per_batch": 2**15, "occupancy_share": 0.25},
+        "cpu": {
+            "samples_per_batch": 2**14,
+            "occupancy_share": 0.25,
+            "distortion_weight": 0.01,
+            "passing_weight": 0.01,
+            "prune_weight": 0.01,
+        },
     }
 
 

@@ -52,3 +52,20 @@ def row_transmittance(tau: Tensor) -> Tensor:
 def row_weights(tau: Tensor) -> Tensor:
     """Compositing weights of rows; arguments as for `row_transmittance` -> [R, K]."""
     return row_transmittance(tau) * -torch.expm1(-tau)
+
+
+def distortion(weights: Tensor, begin: Tensor, end: Tensor, offsets: Tensor) -> Tensor:
+    """sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 (e_i - b_i) of each ray, with m = (b + e) / 2.
+
+    Small where a ray's weights are at one place (Barron et al. 2022, eq. 15). weights [N]; begin, end [N]:
+    where on its ray a sample's interval is, in any measure that rises along it; offsets [R + 1] -> [R].
+    """
+    middle = 0.5 * (begin + end)
+    starts = torch.repeat_interleave(offsets[:-1], offsets.diff())
+    # Front to back the middles rise, so that the double sum is one of differences to what is in front.
+    in_front = [
+        sums[:-1] - sums.index_select(0, starts)
+        for sums in (running_sum(weights), running_sum(weights * middle))
+    ]
+    pairs = 2.0 * weights * (middle * in_front[0] - in_front[1])
+    return segment_sum(pairs + weights.square() * (end - begin) / 3.0, offsets)

@@ -4,7 +4,7 @@ Notation
     R rays; N samples of all rays together, packed as in `rendering.marching`; C features of a sample
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from neurocity.rendering.marching import PackedSamples, RayMarcher, kept_samples
 from neurocity.rendering.mlp import SkyNet, halve
 from neurocity.rendering.occupancy import OccupancyGrid, jump_field
 from neurocity.rendering.packed import in_round, rank_within_ray
-from neurocity.rendering.render import RayRender, TrainingRender
+from neurocity.rendering.render import RayRender
 from neurocity.rendering.spherical_harmonics import spherical_harmonics
 
 VISIBLE_LIGHT = 1.0 / 255.0
@@ -26,6 +26,20 @@ VISIBLE_LIGHT = 1.0 / 255.0
 TERMINATION_ROUNDS: Final = (24, 48, 2**31)
 """Samples of a ray that have been rendered after each round of an eval render. Most rays end at a surface,
 within few samples of it; each further round costs a pass over what is left."""
+
+
+class MarchedRender(NamedTuple):
+    """A differentiable render of training rays.
+
+    rgb [R, 3]: accumulated radiance without background. opacity [R]. matter [R]: opacity without the sky.
+    samples: N of them, with compositing weights [N].
+    """
+
+    rgb: Tensor
+    opacity: Tensor
+    matter: Tensor
+    samples: PackedSamples
+    weights: Tensor
 
 
 class MarchedField(nn.Module):
@@ -177,7 +191,7 @@ class MarchedField(nn.Module):
     @torch.jit.unused
     def render_training(
         self, origins: Tensor, directions: Tensor, jitter: Tensor, visible: float = 1e-4
-    ) -> TrainingRender:
+    ) -> MarchedRender:
         """Render rays [3, R] with jitter [R] in [0, 1), differentiably and without background.
 
         Samples that less than the share `visible` of light reaches are left out.
@@ -200,17 +214,29 @@ class MarchedField(nn.Module):
     @torch.jit.unused
     def composite(
         self, samples: PackedSamples, light: Tensor, weights: Tensor, basis: Tensor
-    ) -> TrainingRender:
+    ) -> MarchedRender:
         """Sum light [3, N] and weights [N] of samples along their rays, over the sky if there is one."""
         summed = segment_sum(torch.cat([light, weights[None]]), samples.offsets)
         rgb, opacity = summed[:3], summed[3]
+        matter = opacity
         if self.sky_enabled:
             rgb, opacity = rgb + (1.0 - opacity) * self.sky_net(basis).t(), torch.ones_like(opacity)
-        return TrainingRender(rgb.t(), opacity, len(samples.t))
+        return MarchedRender(rgb.t(), opacity, matter, samples, weights)
 
     @torch.no_grad()
     def visible(self, samples: PackedSamples, least: float) -> PackedSamples:
-        """The samples that more than the share `least` of light reaches."""
-        _, density = self.density(samples.points)
-        kept = transmittance(density * samples.delta, samples.offsets, samples.ray_index) > least
+        """The samples that more than the share `least` of light reaches, found in rounds like a render."""
+        rank = rank_within_ray(samples.ray_index, samples.offsets)
+        arriving = samples.t.new_ones(len(samples.offsets) - 1)
+        kept = torch.zeros_like(samples.ray_index, dtype=torch.bool)
+        first = 0
+        for last in self.termination_rounds:
+            asked = in_round(arriving > least, samples.ray_index, rank, first, last)
+            part = kept_samples(samples, asked)
+            _, density = self.density(part.points)
+            tau = density * part.delta
+            reached = transmittance(tau, part.offsets, part.ray_index)
+            kept[asked] = reached * gather_rows(arriving, part.ray_index) > least
+            arriving = arriving * torch.exp(-segment_sum(tau, part.offsets))
+            first = last
         return kept_samples(samples, kept)

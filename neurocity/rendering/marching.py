@@ -128,6 +128,11 @@ class RayMarcher(nn.Module):
         t = start + (index + jitter) * self.step
         return t, torch.full_like(t, self.step)
 
+    @torch.jit.unused
+    def lattice_index(self, depth: Tensor) -> Tensor:
+        """Index plus jitter of `depth_at`, in one number, of depths [N] along unbounded rays."""
+        return torch.log1p((depth - self.near) * (self.growth / self.step)) / self.growth
+
     def to_unit(self, points: Tensor) -> Tensor:
         """World points [3, ...] -> the unit cube, [3, ...]; bounded scenes put the box's low corner at 0."""
         if not self.unbounded:
@@ -232,5 +237,9 @@ class RayMarcher(nn.Module):
 
         NaN yields index 0, so that no ray reads outside of the grid.
         """
-        x, y, z = (self.to_unit(points) * self.grid).floor().long().clamp(0, self.grid - 1).unbind(0)
+        return self.unit_cell(self.to_unit(points))
+
+    def unit_cell(self, points: Tensor) -> Tensor:
+        """As `cell`, of points [3, ...] of the unit cube."""
+        x, y, z = (points * self.grid).floor().long().clamp(0, self.grid - 1).unbind(0)
         return x + self.grid * (y + self.grid * z)

@@ -61,7 +61,7 @@ class OccupancyGrid(nn.Module):
         threshold: float,
         generator: torch.Generator,
     ) -> None:
-        """Refresh the running maximum at one random point of each of `cells` [N], then the jump field.
+        """Decay the running maximum, refresh it at a random point of each of `cells` [N]; find the jumps.
 
         density_at: points [3, N] in the unit cube -> density [N]. A cell is occupied where its value exceeds
         min(threshold, mean of the cells that were ever measured).
@@ -69,8 +69,10 @@ class OccupancyGrid(nn.Module):
         cells = cells[self.density[cells] != NEVER]
         offsets = torch.rand(3, len(cells), generator=generator, device=cells.device) / self.resolution
         fresh = density_at(self.cell_corners(cells) + offsets)
+        # All cells decay, as in the paper: matter that is gone would else be kept until its cell is drawn.
+        self.density[self.density > 0.0] *= decay
         old = self.density[cells]
-        self.density[cells] = torch.where(old.isinf(), 0.0, old * decay)
+        self.density[cells] = torch.where(old.isinf(), 0.0, old)
         # A cell that was drawn twice keeps the larger value, in whichever order threads write.
         self.density.scatter_reduce_(0, cells, fresh, "amax")
         measured = self.density[(self.density >= 0.0) & self.density.isfinite()]

@@ -19,7 +19,8 @@ from torch.autograd.function import once_differentiable
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from neurocity.kernels import variation
-from neurocity.rendering.compositing import running_sum, segment_sum
+from neurocity.rendering import compositing
+from neurocity.rendering.compositing import segment_sum
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
 
 EDGES: Final = tuple((corner, corner + bit) for bit in (1, 2, 4) for corner in range(8) if not corner & bit)
@@ -41,21 +42,11 @@ def contracted(distance: Tensor) -> Tensor:
 
 
 def distortion(weights: Tensor, near: Tensor, far: Tensor, offsets: Tensor) -> Tensor:
-    """sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 (s(far_i) - s(near_i)) of each ray, m the middles of s.
+    """`compositing.distortion` of contracted distances.
 
-    Gathers a ray's weights at one surface (Barron et al. 2022, eq. 15). weights, near, far [N]: distances in
-    units at which the contraction begins; offsets [R + 1] -> [R].
+    weights, near, far [N]: in units at which the contraction begins; offsets [R + 1] -> [R].
     """
-    begin, end = contracted(near), contracted(far)
-    middle = 0.5 * (begin + end)
-    starts = torch.repeat_interleave(offsets[:-1], offsets.diff())
-    # Front to back the middles rise, so that the double sum is one of differences to what is in front.
-    in_front = [
-        sums[:-1] - sums.index_select(0, starts)
-        for sums in (running_sum(weights), running_sum(weights * middle))
-    ]
-    pairs = 2.0 * weights * (middle * in_front[0] - in_front[1])
-    return segment_sum(pairs + weights.square() * (end - begin) / 3.0, offsets)
+    return compositing.distortion(weights, contracted(near), contracted(far), offsets)
 
 
 def total_variation(density: Tensor, voxel_points: Tensor) -> Tensor:
