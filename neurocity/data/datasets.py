@@ -174,8 +174,7 @@ class TrainingRays(Dataset[RayBatch]):
         return torch.where(self.trainable[place] == pixels, pixels, self._draw(count, generator))
 
     def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Origins [N, 3], unit directions [N, 3], radii [N, 1], uint8 RGBA [N, 4], frames [N] of flat pixels [N].
-        """
+        """Origins [N, 3], unit directions [N, 3], radii [N, 1], uint8 RGBA [N, 4], frames [N] of flat pixels [N]."""
         views = torch.searchsorted(self.starts, pixels, right=True) - 1
         entries = self.direction_starts[views] + pixels - self.starts[views]
         directions = torch.einsum("nij,nj->ni", self.rotations[views], self.directions[entries])
