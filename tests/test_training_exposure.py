@@ -137,8 +137,8 @@ def test_a_checkpoint_opens_without_it(uninterrupted: Path) -> None:
 
 def test_a_run_goes_on_as_it_began(uninterrupted: Path, sphere: Path, tmp_path: Path) -> None:
     before = checkpoint_of(uninterrupted, 8)
+    changed = {**TRAINING, "exposure": False}
     with pytest.raises(ConfigError, match="exposure: got False, but the checkpoint was trained with True"):
-        changed = {**TRAINING, "exposure": False}
         train_instant_ngp(sphere, tmp_path / "off", training=changed, max_steps=16, resume=before)
     fewer = tmp_path / "fewer"
     shutil.copytree(sphere, fewer)
@@ -150,7 +150,7 @@ def test_a_run_goes_on_as_it_began(uninterrupted: Path, sphere: Path, tmp_path: 
 
 
 def test_the_classic_loop_refuses_it() -> None:
-    with pytest.raises(ConfigError, match="SVRasterLightningModule learns exposures"):
+    with pytest.raises(ConfigError, match="SVRasterLightningModule learns it"):
         SVRasterTrainerConfig(exposure=True)
 
 

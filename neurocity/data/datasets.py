@@ -20,8 +20,8 @@ class RayBatch(TypedDict):
     """Training rays.
 
     ray_origins, ray_directions [R, 3] in world units, unit directions. ray_radii [R, 1]: of the pixels' cones
-    at unit distance. rgba [R, 4] in [0, 1] with straight alpha. view_index [R], int64: of which training frame
-    it is. noise [R, 4] uniform in [0, 1): a background colour and a jitter for each ray.
+    at unit distance. rgba [R, 4] in [0, 1] with straight alpha. view_index [R], int64: which training frame a
+    ray is of. noise [R, 4] uniform in [0, 1): a background colour and a jitter for each ray.
     """
 
     ray_origins: Tensor
@@ -174,7 +174,10 @@ class TrainingRays(Dataset[RayBatch]):
         return torch.where(self.trainable[place] == pixels, pixels, self._draw(count, generator))
 
     def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Origins [N, 3], unit directions [N, 3], radii [N, 1], uint8 RGBA [N, 4], frames [N] of flat pixels [N]."""
+        """Of flat pixels [N]: rays, colours, and which frames they are of.
+
+        Origins [N, 3], unit directions [N, 3], radii [N, 1], uint8 RGBA [N, 4], frames [N].
+        """
         views = torch.searchsorted(self.starts, pixels, right=True) - 1
         entries = self.direction_starts[views] + pixels - self.starts[views]
         directions = torch.einsum("nij,nj->ni", self.rotations[views], self.directions[entries])

@@ -40,7 +40,7 @@ class SVRasterTrainerConfig(SVRasterTrainingConfig):
         self.check_at_least(1, "max_steps")
         if self.exposure:
             raise ConfigError(
-                "exposure: got True, expected False; SVRasterLightningModule learns exposures, this loop does not"
+                "exposure: got True, expected False; SVRasterLightningModule learns it, this loop does not"
             )
 
 

@@ -1,4 +1,4 @@
-"""Exposure and white balance of photographs: an affine colour of each, learnt beside the model, then left out.
+"""Exposure and white balance of photographs: an affine colour of each, learnt beside the model.
 
 A camera that sets both by itself changes them from frame to frame. A model that knows nothing of it explains
 the differences by fog in front of the cameras. One affine map a photograph is what Kerbl et al. 2024
@@ -6,12 +6,13 @@ the differences by fog in front of the cameras. One affine map a photograph is w
 
 Notation
     V training photographs, R rays
-    A_i [3, 4]  map of photograph i: colours of the model, with opacity as fourth, to those of the photograph
-    L_i [3, 4]  its logarithm: A_i is exp(L_i - mean of all L), with a row of zeros below L and without it
+    A_i [3, 4]  map of photograph i: the model's colour, and its opacity as fourth, to the photograph's colour
+    L_i [3, 4]  its logarithm; A_i is the upper part of the exponential of (L_i - mean of all L), squared by
+                a row of zeros
 
-The mean is taken of logarithms because gains multiply: twice and half the light are together no change. That
-the maps are the identity on average holds at every step by construction, so the model keeps the mean exposure
-and cannot drift.
+The mean is taken of logarithms because gains multiply: twice and half the light are together no change. The
+maps are thus the identity on average at every step, so the model keeps the mean exposure and cannot drift.
+Exported models and evaluation know nothing of the maps.
 """
 
 from typing import Any, Final
@@ -20,11 +21,13 @@ import torch
 from torch import Tensor, nn
 
 LEARNING_RATE: Final = 3e-3
-"""Peak learning rate of logarithms. Two stops apart are 0.6 in the logarithm of encoded colours: Adam, whose
-step is at most about as long as its rate, gets there in the first 200 steps, before a model fits details."""
-
-GAIN_WEIGHT: float = 1e-3
-MIXING_WEIGHT: float = 1e-1
+"""Peak learning rate of logarithms. A stop is 0.3 in the logarithm of encoded colours. Adam's step is at most
+about as long as its rate, so a hundred steps get there, before a model fits details."""
+GAIN_WEIGHT: Final = 1e-3
+"""Weight of squared logarithms of gains, the diagonal of L: so small that a stop loses some hundredths."""
+MIXING_WEIGHT: Final = 0.1
+"""Weight of all other squared entries: cameras hardly mix colours or add light, but what a single photograph
+shows is easily explained so."""
 
 
 class Exposure(nn.Module):

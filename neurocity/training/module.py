@@ -244,13 +244,13 @@ class RadianceFieldModule(pl.LightningModule):
         """Raises ConfigError for data that do not number their photographs, or are not those of before."""
         if rays is None:
             raise ConfigError(
-                "exposure: got True, but the training data is no TrainingRays, which numbers its photographs"
+                "exposure: got True, but the training data is no TrainingRays, which numbers photographs"
             )
         before, now = len(exposure.logarithms), len(rays.frames)
         if before not in (0, now):
             raise ConfigError(
-                f"exposure: was learnt of {before} training photographs, the data now have {now}; train anew, "
-                "or on the data as they were"
+                f"exposure: was learnt of {before} training photographs, the data now have {now}; train "
+                "anew, or on the data as they were"
             )
         if before == 0:
             for module in (self, *self.averaged_modules()):
@@ -319,8 +319,8 @@ class RadianceFieldModule(pl.LightningModule):
         learnt = any(name.startswith("exposure.") for name in checkpoint["state_dict"])
         if learnt != self.config.exposure:
             raise ConfigError(
-                f"exposure: got {self.config.exposure}, but the checkpoint was trained with {learnt}; go on as "
-                "it began, or train anew"
+                f"exposure: got {self.config.exposure}, but the checkpoint was trained with {learnt}; go on "
+                "as it began, or train anew"
             )
         self.rays_per_batch = int(checkpoint["rays_per_batch"])
         self._fresh = False
