@@ -68,6 +68,8 @@ class Train:
         tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="")
     ] = ()
     """Single values of the configuration, as model.NAME=VALUE or training.NAME=VALUE."""
+    exposure: bool = False
+    """Learn each photograph's exposure and white balance, for captures in which they change."""
     steps_per_epoch: Annotated[int | None, _hint("default: the preset's")] = None
     """Steps between validations."""
     seed: Annotated[int | None, _hint("default: 0")] = None

@@ -43,6 +43,12 @@ def lego_400() -> Path:
     return _data_set("lego_400")
 
 
+@pytest.fixture(scope="session")
+def toy_200() -> Path:
+    """A real unbounded capture at 200x200 pixels; skips where it is not at hand."""
+    return _data_set("toy_200")
+
+
 def _data_set(name: str) -> Path:
     folder = DATA / name
     if not folder.is_dir():

@@ -22,6 +22,7 @@ EPOCHS, STEPS_PER_EPOCH = 2, 6
 CHANGES: dict[str, dict[str, Any]] = {
     # Small enough to be pruned within so few steps.
     "instant_ngp": {
+        "exposure": True,
         "model_config": replace(tiny_model("instant_ngp"), occupancy_resolution=12),
         "prune_from": 0.0,
         "prune_weight": 0.015,
@@ -37,7 +38,7 @@ class Record(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         content = {
-            "state": pl_module.model.state_dict(),
+            "state": pl_module.state_dict(),
             "rays_per_batch": pl_module.rays_per_batch,
             "metrics": pl_module.validation_metrics,
         }

@@ -30,6 +30,7 @@ OPTIONS = {
         "--devices",
         "--downscale",
         "--early-stopping-patience",
+        "--exposure",
         "--logger",
         "--max-minutes",
         "--max-steps",

@@ -51,6 +51,7 @@ def test_every_ray_of_a_batch_is_the_ray_of_its_pixel(frames: tuple[Frame, ...])
         "ray_directions": (400, 3),
         "ray_radii": (400, 1),
         "rgba": (400, 4),
+        "view_index": (400,),
         "noise": (400, 4),
     }
     assert float(batch["noise"].min()) >= 0.0

@@ -18,13 +18,14 @@ from neurocity.errors import DataError
 
 
 def oracle(table_frames):
-    """Rays and pixels of all frames, one frame after the other."""
+    """Rays, pixels and numbers of all frames, one frame after the other."""
     rays = [frame.camera.rays().arrays() for frame in table_frames]
     return (
         np.concatenate([origins for origins, _ in rays]),
         np.concatenate([directions for _, directions in rays]),
         np.concatenate([frame.camera.ray_radii()[:, None] for frame in table_frames]),
         np.concatenate([frame.load_image().reshape(-1, 4) for frame in table_frames]),
+        np.repeat(range(len(table_frames)), [len(origins) for origins, _ in rays]),
     )
 
 
@@ -45,18 +46,19 @@ def mixed_sizes(root):
 def test_any_pixels_have_the_rays_and_colours_of_their_frames(tmp_path, write):
     train = load_scene(write(tmp_path)).splits["train"]
     rays = TrainingRays(train)
-    origins, directions, radii, rgba = oracle(train)
+    origins, directions, radii, rgba, views = oracle(train)
     assert rays.rgba.shape == (len(origins), 4)
     assert rays.starts[-1] == len(origins)
     assert rays.trainable is None
     chosen = np.random.default_rng(0).permutation(len(origins))
     drawn = rays.rays(torch.from_numpy(chosen))
-    ray_origins, ray_directions, ray_radii, colors = (tensor.numpy() for tensor in drawn)
+    ray_origins, ray_directions, ray_radii, colors, view_index = (tensor.numpy() for tensor in drawn)
     assert ray_origins.dtype == ray_directions.dtype == np.float32
     np.testing.assert_array_equal(ray_origins, origins[chosen])
     np.testing.assert_allclose(ray_directions, directions[chosen], atol=2e-7)
     np.testing.assert_array_equal(ray_radii, radii[chosen])
     np.testing.assert_array_equal(colors, rgba[chosen])
+    np.testing.assert_array_equal(view_index, views[chosen])
 
 
 def test_directions_are_shared_by_equal_cameras(tmp_path):

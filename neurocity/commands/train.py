@@ -63,6 +63,8 @@ def _configurations(arguments: Train, given: RunConfig, family: Family, scene: S
     for name in ("seed", "steps_per_epoch"):
         if (value := getattr(arguments, name)) is not None:
             changes["training"].setdefault(name, value)
+    if arguments.exposure:
+        changes["training"].setdefault("exposure", "true")
     return (
         with_values(model, changes["model"], where="model"),
         with_values(training, changes["training"], where="training"),

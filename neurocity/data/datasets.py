@@ -20,14 +20,15 @@ class RayBatch(TypedDict):
     """Training rays.
 
     ray_origins, ray_directions [R, 3] in world units, unit directions. ray_radii [R, 1]: of the pixels' cones
-    at unit distance. rgba [R, 4] in [0, 1] with straight alpha. noise [R, 4] uniform in [0, 1): a background
-    colour and a jitter for each ray.
+    at unit distance. rgba [R, 4] in [0, 1] with straight alpha. view_index [R], int64: which training frame a
+    ray is of. noise [R, 4] uniform in [0, 1): a background colour and a jitter for each ray.
     """
 
     ray_origins: Tensor
     ray_directions: Tensor
     ray_radii: Tensor
     rgba: Tensor
+    view_index: Tensor
     noise: Tensor
 
 
@@ -136,12 +137,13 @@ class TrainingRays(Dataset[RayBatch]):
         noise = torch.rand(count, 4, generator=generator, device=device)
         size = count // self.ranks
         part = slice(self.rank * size, (self.rank + 1) * size)
-        origins, directions, radii, rgba = self.rays(pixels[part])
+        origins, directions, radii, rgba, views = self.rays(pixels[part])
         return RayBatch(
             ray_origins=origins,
             ray_directions=directions,
             ray_radii=radii,
             rgba=rgba.float() / 255.0,
+            view_index=views,
             noise=noise[part],
         )
 
@@ -171,12 +173,15 @@ class TrainingRays(Dataset[RayBatch]):
         place = torch.searchsorted(self.trainable, pixels).clamp(max=len(self.trainable) - 1)
         return torch.where(self.trainable[place] == pixels, pixels, self._draw(count, generator))
 
-    def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Origins [N, 3], unit directions [N, 3], radii [N, 1] and uint8 RGBA [N, 4] of flat pixels [N]."""
+    def rays(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Of flat pixels [N]: rays, colours, and which frames they are of.
+
+        Origins [N, 3], unit directions [N, 3], radii [N, 1], uint8 RGBA [N, 4], frames [N].
+        """
         views = torch.searchsorted(self.starts, pixels, right=True) - 1
         entries = self.direction_starts[views] + pixels - self.starts[views]
         directions = torch.einsum("nij,nj->ni", self.rotations[views], self.directions[entries])
-        return self.origins[views], directions, self.radii[entries, None], self.rgba[pixels]
+        return self.origins[views], directions, self.radii[entries, None], self.rgba[pixels], views
 
 
 class Views(Dataset[ViewBatch]):

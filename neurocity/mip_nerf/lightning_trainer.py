@@ -102,12 +102,16 @@ class MipNeRFLightningModule(RadianceFieldModule):
             fine, coarse = self.model.render_training(
                 cones, (coarse_noise, fine_noise), step % self.config.coarse_interval == 0
             )
+        view_index = batch["view_index"].index_select(0, hit)
+        fine, coarse = self.exposed(fine, view_index), coarse and self.exposed(coarse, view_index)
         rgba, weights = batch["rgba"].index_select(0, hit), self.pixel_weights(cones.radii)
         error = squared_error(fine, rgba, weights)
         loss = error
         if coarse is not None:
             share = self.config.coarse_weight * self.config.coarse_interval
             loss = error + share * squared_error(coarse, rgba, weights)
+        if self.exposure is not None:
+            loss = loss + self.exposure.penalty()
         samples = len(hit) * (model.coarse_samples + model.fine_samples)
         self.log_training(loss, rays=len(batch["rgba"]), samples=samples, mse=error)
         share = self.sum_over_processes(len(hit)) / self.sum_over_processes(len(batch["rgba"]))

@@ -78,7 +78,7 @@ class SVRasterLightningModule(RadianceFieldModule):
 
     def training_step(self, batch: RayBatch, index: int) -> Tensor:  # noqa: ARG002
         _, backdrop = self.target(batch)
-        result = self.training_of_voxels.objective(batch, backdrop.t(), self.progress())
+        result = self.training_of_voxels.objective(batch, backdrop.t(), self.progress(), self.exposure)
         self.log_training(result.loss, rays=len(batch["rgba"]), samples=result.evaluated, mse=result.mse)
         return result.loss
 

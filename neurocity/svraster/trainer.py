@@ -38,6 +38,10 @@ class SVRasterTrainerConfig(SVRasterTrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_at_least(1, "max_steps")
+        if self.exposure:
+            raise ConfigError(
+                "exposure: got True, expected False; SVRasterLightningModule learns it, this loop does not"
+            )
 
 
 class SVRasterTrainer:
@@ -161,6 +165,8 @@ class SVRasterTrainer:
                 f"{self.model.config}"
             )
         averaged = content["state_dict"]
+        if any(name.startswith("exposure.") for name in averaged):
+            raise CheckpointError(f"{path}: was trained with exposure, which this loop does not learn")
         _load(self.model, content.get("current_model_state", averaged))
         if self.average is not None:
             _load(self.average, averaged)

@@ -51,6 +51,9 @@ class TrainingConfig(Presets):
     """Keep an exponential moving average of the weights; evaluation and export use it."""
     ema_decay: float = 0.999
     """Decay of the average per step."""
+    exposure: bool = False
+    """Learn an affine colour of each training photograph, for captures whose exposure or white balance
+    changes from frame to frame; see `training.exposure`."""
     steps_per_epoch: int = 1000
     """Training batches of an epoch, which ends with a validation; loaders of one's own have their own."""
     seed: int = 0

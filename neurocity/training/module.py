@@ -20,9 +20,12 @@ from neurocity.data.datasets import BatchIndex, RayBatch, TrainingRays, ViewBatc
 from neurocity.data.scene_info import scene_info
 from neurocity.errors import ConfigError, TrainingError
 from neurocity.families import find_family
+from neurocity.rendering.marched_field import MarchedRender
+from neurocity.rendering.render import TrainingRender
 from neurocity.training.budget import TrainingBudget
 from neurocity.training.callbacks import GradientNorm, Throughput, WeightAverage
 from neurocity.training.config import TrainingConfig
+from neurocity.training.exposure import Exposure
 from neurocity.training.metrics import image_metrics
 from neurocity.training.optimization import build_optimizer, learning_rate_factor
 from neurocity.training.views import render_view
@@ -31,6 +34,7 @@ MAX_RAYS = 2**18
 """A batch is never larger, however empty the scene."""
 
 _Kind = TypeVar("_Kind")
+_Render = TypeVar("_Render", TrainingRender, MarchedRender)
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -78,6 +82,7 @@ class RadianceFieldModule(pl.LightningModule):
                 f"model_config: got {configs[0]}, but the lightning_config holds {configs[-1]}; give one"
             )
         self.model: Any = family.model_class()(configs[0])
+        self.exposure = Exposure() if self.config.exposure else None
         self.scene = scene_info_from_dict(scene) if isinstance(scene, dict) else scene
         self.rays_per_batch = 4096
         self.trained_rays = 0
@@ -136,14 +141,18 @@ class RadianceFieldModule(pl.LightningModule):
         total = torch.tensor(float(value), dtype=torch.float64, device=self.device)
         return float(self.trainer.strategy.reduce(total, reduce_op="sum"))
 
-    def averaged_models(self) -> list[Any]:
-        """The render models that hold averages of the weights; they change size as `self.model` does."""
+    def averaged_modules(self) -> list[Any]:
+        """The modules of this kind that hold averages of the weights; they change size as this one does."""
         averages = [
             callback._average_model
             for callback in self.trainer.callbacks  # type: ignore[attr-defined]
             if isinstance(callback, WeightAveraging)
         ]
-        return [average.module.model for average in averages if average is not None]
+        return [average.module for average in averages if average is not None]
+
+    def averaged_models(self) -> list[Any]:
+        """The render models of `averaged_modules`."""
+        return [module.model for module in self.averaged_modules()]
 
     def parameters_replaced(self) -> None:
         """Call this in every process after parameters were replaced by other tensors: DDP starts anew."""
@@ -186,7 +195,10 @@ class RadianceFieldModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # In mixed precision Lightning clips no gradients of a fused optimiser.
         fused = not isinstance(self.trainer.precision_plugin, MixedPrecision)
-        optimizer = build_optimizer(self.config, self.parameter_groups(), fused=fused)
+        groups = self.parameter_groups()
+        if self.exposure is not None:
+            groups.append(self.exposure.parameter_group())
+        optimizer = build_optimizer(self.config, groups, fused=fused)
 
         def factor(step: int) -> float:
             return learning_rate_factor(self.config, step=step, progress=self.progress())
@@ -211,6 +223,8 @@ class RadianceFieldModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         rays = _dataset(self.trainer.train_dataloader, TrainingRays)
+        if self.exposure is not None:
+            self._begin_exposure(self.exposure, rays)
         if rays is None:
             rank_zero_warn(
                 f"{type(self).__name__}: the training data is no TrainingRays. Training starts "
@@ -225,6 +239,29 @@ class RadianceFieldModule(pl.LightningModule):
         if self._fresh:
             self.start(rays)
             self._fresh = False
+
+    def _begin_exposure(self, exposure: Exposure, rays: TrainingRays | None) -> None:
+        """Raises ConfigError for data that do not number their photographs, or are not those of before."""
+        if rays is None:
+            raise ConfigError(
+                "exposure: got True, but the training data is no TrainingRays, which numbers photographs"
+            )
+        before, now = len(exposure.logarithms), len(rays.frames)
+        if before not in (0, now):
+            raise ConfigError(
+                f"exposure: was learnt of {before} training photographs, the data now have {now}; train "
+                "anew, or on the data as they were"
+            )
+        if before == 0:
+            for module in (self, *self.averaged_modules()):
+                module.exposure.begin(now)
+            self.parameters_replaced()
+
+    def exposed(self, render: _Render, view_index: Tensor) -> _Render:
+        """Rays rendered for training as their photographs, `view_index` [R], have them."""
+        if self.exposure is None:
+            return render
+        return render._replace(rgb=self.exposure(render.rgb, render.opacity, view_index))
 
     def target(self, batch: RayBatch) -> tuple[Tensor, Tensor]:
         """Images over a random background: colours and backgrounds, [3, R] each."""
@@ -279,6 +316,12 @@ class RadianceFieldModule(pl.LightningModule):
         checkpoint["rays_per_batch"] = self.rays_per_batch
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        learnt = any(name.startswith("exposure.") for name in checkpoint["state_dict"])
+        if learnt != self.config.exposure:
+            raise ConfigError(
+                f"exposure: got {self.config.exposure}, but the checkpoint was trained with {learnt}; go on "
+                "as it began, or train anew"
+            )
         self.rays_per_batch = int(checkpoint["rays_per_batch"])
         self._fresh = False
 

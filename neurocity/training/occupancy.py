@@ -101,6 +101,7 @@ class MarchedFieldModule(RadianceFieldModule):
         visible = 0.0 if warming_up else self.config.visible_transmittance
         origins, directions = batch["ray_origins"].t(), batch["ray_directions"].t()
         renders = self.renders(origins, directions, batch["noise"][:, 3], visible)
+        renders = [self.exposed(render, batch["view_index"]) for render in renders]
         evaluated = len(renders[0].weights)
         rays = self.sum_over_processes(batch["rgba"].shape[0])
         samples = self.sum_over_processes(evaluated)
@@ -114,6 +115,8 @@ class MarchedFieldModule(RadianceFieldModule):
         loss = errors.sum() + self.penalty()
         for render in renders:
             loss = loss + self.concentration(render)
+        if self.exposure is not None:
+            loss = loss + self.exposure.penalty()
         self.note_weights(renders, rays)
         self.log_training(loss, rays=len(batch["rgba"]), samples=evaluated, mse=errors[0])
         self.ask_for_rays(rays * min(2.0, self.config.samples_per_batch / max(samples, 1)))

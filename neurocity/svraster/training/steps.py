@@ -18,6 +18,7 @@ from neurocity.svraster.training.differentiable import TrainingPass
 from neurocity.svraster.training.near_field import near_distance
 from neurocity.svraster.training.statistics import VoxelStatistics
 from neurocity.svraster.training.unbounded_init import begin_clear, uncover
+from neurocity.training.exposure import Exposure
 from neurocity.training.hull import visual_hull
 
 PIXEL_WIDTHS = 12.0**0.5 / 2.0
@@ -80,29 +81,41 @@ class VoxelTraining:
         self.rays = self._pass()
         self.statistics.load(state)
 
-    def objective(self, batch: Mapping[str, Any], backdrop: Tensor, progress: float) -> Objective:
+    def objective(
+        self, batch: Mapping[str, Any], backdrop: Tensor, progress: float, exposure: Exposure | None = None
+    ) -> Objective:
         """Losses of a `RayBatch` whose images are composited on the colours `backdrop` [R, 3].
 
-        progress: share of training that is done.
+        progress: share of training that is done. exposure: of the photographs, where it is learnt.
         """
         # Products of many transmittances are float32 in whatever precision networks run.
         with torch.autocast(batch["rgba"].device.type, enabled=False):
-            return self._objective(batch, backdrop, progress)
+            return self._objective(batch, backdrop, progress, exposure)
 
-    def _objective(self, batch: Mapping[str, Any], backdrop: Tensor, progress: float) -> Objective:
+    def _objective(
+        self, batch: Mapping[str, Any], backdrop: Tensor, progress: float, exposure: Exposure | None
+    ) -> Objective:
         model, config = self.model, self.config
         color, alpha = batch["rgba"][:, :3], batch["rgba"][:, 3]
         directions = batch["ray_directions"].t()
         self.rays.degree = int(progress / config.degree_interval)
         self.rays.distortion = config.distortion_weight > 0.0 and progress >= config.distortion_start
+        own = color if exposure is None else exposure.neutral(color, batch["view_index"])
         render = self.rays.render(
-            batch["ray_origins"].t(), directions, color, batch["ray_radii"][:, 0] * PIXEL_WIDTHS
+            batch["ray_origins"].t(), directions, own, batch["ray_radii"][:, 0] * PIXEL_WIDTHS
         )
-        behind = model.sky_net(spherical_harmonics(directions)) if model.sky_enabled else backdrop
-        image = render.rgb + (1.0 - render.opacity[:, None]) * behind
+        rgb, opacity = render.rgb, render.opacity
+        if model.sky_enabled:
+            sky = model.sky_net(spherical_harmonics(directions))
+            rgb, opacity = rgb + (1.0 - opacity[:, None]) * sky, torch.ones_like(opacity)
+        if exposure is not None:
+            rgb = exposure(rgb, opacity, batch["view_index"])
+        image = rgb + (1.0 - opacity[:, None]) * backdrop
         photograph = color * alpha[:, None] + backdrop * (1.0 - alpha[:, None])
         mse = (image - photograph).square().mean()
         loss = mse + config.concentration_weight * (render.terms["concentration"] * alpha).mean()
+        if exposure is not None:
+            loss = loss + exposure.penalty()
         if self.rays.distortion:
             loss = loss + config.distortion_weight * render.terms["distortion"].mean()
         if self.transparent:
