@@ -166,7 +166,7 @@ def test_a_capture_with_changing_exposure_trains_better(toy_200: Path, tmp_path:
         pixels = np.asarray(Image.open(path).convert("RGB")) * np.exp(STOP * stop)
         Image.fromarray(np.rint(pixels.clip(0.0, 255.0)).astype(np.uint8)).save(path, quality=98)
     scene = load_scene(data, downscale=4)
-    rays, views = training_datasets(scene, batches=200)
+    rays, views = training_datasets(scene, batches=250)
     family = find_family("instant_ngp")
     modules = [
         train_any_model(

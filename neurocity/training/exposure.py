@@ -20,10 +20,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-LEARNING_RATE: Final = 3e-3
-"""Peak learning rate of logarithms. A stop is 0.3 in the logarithm of encoded colours. Adam's step is at most
-about as long as its rate, so a hundred steps get there, before a model fits details."""
-GAIN_WEIGHT: Final = 1e-4
+LEARNING_RATE: Final = 1e-2
+"""Peak learning rate of logarithms. A stop is 0.3 in the logarithm of encoded colours, and Adam's step is at
+most about as long as its rate. Some thirty steps get there, so the maps lead and the model follows."""
+GAIN_WEIGHT: Final = 1e-3
 """Weight of squared logarithms of gains, the diagonal of L: so small that a stop loses some hundredths."""
 MIXING_WEIGHT: Final = 0.1
 """Weight of all other squared entries: cameras hardly mix colours or add light, but what a single photograph
