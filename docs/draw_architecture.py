@@ -63,7 +63,9 @@ def rows(heights: dict[str, int], edges: Edges) -> list[list[str]]:
     """Rooms by height, from the lowest: a package's side by side, neighbours over one another."""
     packages = list(PACKAGES)
     found = [sorted(n for n in heights if heights[n] == level) for level in range(max(heights.values()) + 1)]
-    near = {name: [b if a == name else a for a, b in edges if name in (a, b)] for name in heights}
+    # In one order: sums of floats depend on it, and sets have another one in each process.
+    pairs = sorted(edges)
+    near = {name: [b if a == name else a for a, b in pairs if name in (a, b)] for name in heights}
     for _ in range(_SWEEPS):
         places = {name: (i + 0.5) / len(row) for row in found for i, name in enumerate(row)}
         means = {name: sum(places[other] for other in near[name]) / len(near[name]) for name in near}

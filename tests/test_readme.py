@@ -177,7 +177,7 @@ def run_neurocity(words, request):
         return
     printed = run(words, folder)
     if words[1] == "data":
-        assert "held out" in printed
+        assert "frames     18 train" in printed
         with Image.open(folder / "photos.png") as sheet:
             assert sheet.mode == "RGB"
     elif words[1] == "evaluate":

@@ -197,8 +197,11 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
 
 
 def test_bounds_in_which_nothing_is_seen_are_an_error(sphere: Path, tmp_path: Path) -> None:
-    bounds = (50.0, 50.0, 50.0, 51.0, 51.0, 51.0)
+    corner = (1.2, 1.2, 1.2, 1.4, 1.4, 1.4)
     with pytest.raises(TrainingError, match=r"no part of the scene's bounds .* is seen by the cameras"):
+        train_instant_ngp(sphere, tmp_path / "corner", model={"scene_bounds": corner}, max_steps=2)
+    bounds = (50.0, 50.0, 50.0, 51.0, 51.0, 51.0)
+    with pytest.raises(ConfigError, match=r"scene_bounds: got .* does not meet the scene's box"):
         train_instant_ngp(sphere, tmp_path, model={"scene_bounds": bounds}, max_steps=2)
 
 

@@ -78,8 +78,8 @@ def test_the_origin_travels_as_json_and_is_zero_in_older_records():
     ("value", "message"),
     [
         ([0.0, 0.0], r"scene\.origin: got 2 values, expected 3"),
-        ([0.0, 0.0, float("nan")], r"scene\.origin: got .*nan.*, expected three finite numbers"),
-        ([float("inf"), 0.0, 0.0], r"scene\.origin: got .*inf.*, expected three finite numbers"),
+        ([0.0, 0.0, float("nan")], r"scene\.origin: got .*nan.*, expected 3 finite numbers"),
+        ([float("inf"), 0.0, 0.0], r"scene\.origin: got .*inf.*, expected 3 finite numbers"),
         ([0.0, "north", 0.0], r"scene\.origin\[1\]: got 'north'"),
         (None, r"scene\.origin: got None"),
     ],
