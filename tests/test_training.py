@@ -13,13 +13,15 @@ from sphere_photographs import SIZE
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from neurocity.checkpoint import load_checkpoint, read_content
-from neurocity.data.datasets import Views
+from neurocity.data.datasets import Views, training_datasets
 from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError, MissingDependencyError, TrainingError
+from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
 from neurocity.instant_ngp.lightning_trainer import InstantNGPLightningConfig, InstantNGPLightningModule
 from neurocity.rendering.occupancy import OccupancyGrid
 from neurocity.rendering.views import over_background
 from neurocity.training import budget as budget_module
+from neurocity.training.hull import visual_hull
 from neurocity.training.metrics import psnr, ssim
 from neurocity.training.views import render_view
 
@@ -197,12 +199,16 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
 
 
 def test_bounds_in_which_nothing_is_seen_are_an_error(sphere: Path, tmp_path: Path) -> None:
-    corner = (1.2, 1.2, 1.2, 1.4, 1.4, 1.4)
-    with pytest.raises(TrainingError, match=r"no part of the scene's bounds .* is seen by the cameras"):
-        train_instant_ngp(sphere, tmp_path / "corner", model={"scene_bounds": corner}, max_steps=2)
     bounds = (50.0, 50.0, 50.0, 51.0, 51.0, 51.0)
     with pytest.raises(ConfigError, match=r"scene_bounds: got .* does not meet the scene's box"):
         train_instant_ngp(sphere, tmp_path, model={"scene_bounds": bounds}, max_steps=2)
+
+
+def test_a_hull_that_is_empty_is_an_error(sphere: Path) -> None:
+    rays, _ = training_datasets(load_scene(sphere))
+    model = InstantNGP(InstantNGPConfig(**TINY_MODEL))
+    with pytest.raises(TrainingError, match=r"no part of the scene's bounds .* is seen by the cameras"):
+        visual_hull(rays, model, low=torch.full((3,), 50.0), side=1.0, resolution=8)
 
 
 def test_a_scene_that_becomes_empty_is_an_error(
