@@ -12,19 +12,18 @@ import asyncio
 import math
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import psutil
 import tyro
 
+from benchmarks.gateway import served
 from benchmarks.load_client import Answer, Connection, Pictures, ask_once, in_ms, look, percentile
 from benchmarks.machine import facts
 from neurocity.cameras import Camera, look_at
@@ -86,36 +85,13 @@ class Bench:
 def main() -> None:
     """Print one line or two for each kind of load."""
     arguments = tyro.cli(Arguments, description=__doc__)
-    command = [
-        str(Path(sys.executable).with_name("neurocity-serve")),
-        *("--repository", str(arguments.repository), "--engine", arguments.engine),
-        *("--queue-seconds", str(arguments.queue_seconds)),
-        *("--port", str(arguments.port), "--cache-bytes", "0"),
-    ]
-    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            scene = wait_for_scene(arguments, process)
-            print(f"{facts()}; {scene['engine']}, {arguments.size}x{arguments.size}\n", flush=True)
-            asyncio.run(measure(arguments, process, look(scene)))
-        finally:
-            process.terminate()
-
-
-def wait_for_scene(arguments: Arguments, process: psutil.Popen) -> dict[str, Any]:
-    """The description of the scene, when the gateway serves it."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{arguments.port}", timeout=30.0) as client:
-        for _ in range(600):
-            if process.poll() is not None:
-                raise SystemExit(f"the gateway ended with code {process.returncode}")
-            try:
-                found: dict[str, object] = (
-                    client.get(f"/v1/scenes/{arguments.scene}").raise_for_status().json()
-                )
-            except httpx.TransportError:
-                time.sleep(0.1)
-            else:
-                return found
-    raise SystemExit("the gateway did not answer within a minute")
+    options = ["--engine", arguments.engine, "--queue-seconds", str(arguments.queue_seconds)]
+    with served(arguments.repository, arguments.scene, arguments.port, *options, "--cache-bytes", "0") as (
+        process,
+        scene,
+    ):
+        print(f"{facts()}; {scene['engine']}, {arguments.size}x{arguments.size}\n", flush=True)
+        asyncio.run(measure(arguments, process, look(scene)))
 
 
 async def measure(arguments: Arguments, process: psutil.Process, pictures: Pictures) -> None:

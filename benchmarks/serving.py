@@ -11,8 +11,6 @@ import asyncio
 import json
 import math
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,10 +18,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
-import psutil
 import tyro
 
+from benchmarks.gateway import served
 from benchmarks.machine import facts
 from export.speed.measure import peak_memory
 from neurocity.cameras import Camera, orbit
@@ -57,19 +54,11 @@ class Arguments:
 def main() -> None:
     """Print milliseconds a frame, those of the engine alone, and the gateway's peak resident memory."""
     arguments = tyro.cli(Arguments, description=__doc__)
-    program = str(Path(sys.executable).with_name("neurocity-serve"))
-    options = ["--repository", str(arguments.repository), "--engine", arguments.engine]
-    command = [program, *options, "--port", str(arguments.port)]
-    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gateway:
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{arguments.port}", timeout=300.0) as client:
-                _wait(client, gateway)
-                scene = client.get(f"/v1/scenes/{arguments.scene}").raise_for_status().json()
-                orbits = [_orbit(scene, index / arguments.frames) for index in range(arguments.frames)]
-            seconds = _http_seconds(arguments, orbits)
-            peak = peak_memory(gateway.pid) or math.nan
-        finally:
-            gateway.terminate()
+    engine = ("--engine", arguments.engine)
+    with served(arguments.repository, arguments.scene, arguments.port, *engine) as (process, scene):
+        orbits = [_orbit(scene, index / arguments.frames) for index in range(arguments.frames)]
+        seconds = _http_seconds(arguments, orbits)
+        peak = peak_memory(process.pid) or math.nan
     alone = asyncio.run(_engine_seconds(arguments, orbits, scene))
     size = f"{arguments.size}x{arguments.size} {arguments.format}"
     print(f"{facts()}; {arguments.engine}, {size}, {arguments.frames} frames\n")
@@ -78,19 +67,6 @@ def main() -> None:
         f"median {over_http:.1f} ms a frame, {by_engine:.1f} ms of the engine alone: HTTP adds "
         f"{over_http - by_engine:.1f} ms; peak resident memory {peak / 2**20:.0f} MiB"
     )
-
-
-def _wait(client: httpx.Client, gateway: psutil.Popen) -> None:
-    for _ in range(600):
-        if gateway.poll() is not None:
-            raise SystemExit(f"the gateway ended with code {gateway.returncode}")
-        try:
-            client.get("/livez").raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("the gateway did not answer within a minute")
 
 
 def _orbit(scene: dict[str, Any], turn: float) -> dict[str, Any]:

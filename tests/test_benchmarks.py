@@ -65,8 +65,9 @@ def test_what_http_adds(
 def test_the_gateway_under_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Large enough for several tiles: in the class of small pictures these would be refused.
     repository = str(voxel_scene.write_repository(tmp_path))
-    options = ["--scene", voxel_scene.SCENE, "--size", "32", "--large", "512", "--seconds", "0.5"]
+    options = ["--scene", voxel_scene.SCENE, "--size", "32", "--large", "2048", "--seconds", "0.5"]
     options += ["--factors", "1", "4", "--port", "8769", "--queue-seconds", "0.01"]
     monkeypatch.setattr(sys, "argv", ["load", repository, *options])
     load.main()
@@ -81,8 +82,8 @@ def test_the_gateway_under_load(
     assert set(counts) == {200, 503}
     assert "Retry-After: " in output
     assert re.search(r"it has \d+% of the pictures", output)
-    assert re.search(r"beside 512x512 [\d.]+ / [\d.]+ ms \(\d+ x 200\); waits", output)
-    assert "100 ask for 512x512: " in output
+    assert re.search(r"beside 2048x2048 [\d.]+ / [\d.]+ ms \(\d+ x 200\); waits", output)
+    assert "100 ask for 2048x2048: " in output
     assert "100 equal requests: statuses 100 x 200, 1 renders" in output
 
 

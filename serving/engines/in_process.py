@@ -13,7 +13,7 @@ from neurocity.errors import DeadlineExceededError, EngineError, MissingDependen
 from neurocity.light import Float32, Light
 from neurocity.model_repository import Version, newest_versions
 from serving.engines.base import EngineOptions, Served, asked_for, find_scene, seconds_left
-from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_tiles
+from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_calls
 
 Call = Callable[[], Iterable[Float32]]
 """Computes rgb [R, 3], depth [R] and opacity [R], blocking; may raise anything."""
@@ -88,7 +88,7 @@ class InProcessEngine(ABC):
             return await self._on_thread(lambda: self._checked(scene, inputs, call), deadline, abandon)
 
         inputs = graph_inputs(manifest, rays)
-        return await render_in_tiles(render_tile, inputs, len(rays) if whole else manifest.rays_per_call)
+        return await render_in_calls(render_tile, inputs, len(rays) if whole else manifest.rays_per_call)
 
     async def ready(self, scenes: Collection[str] | None = None) -> None:
         """See `Engine.ready`."""

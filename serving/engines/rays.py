@@ -1,6 +1,5 @@
 """Rays on their way through an engine: into a graph's inputs, in tiles, back as light that was looked at."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 
@@ -11,6 +10,7 @@ from neurocity.contract import RENDER_OUTPUTS, SceneManifest
 from neurocity.errors import EngineError, EngineUnavailableError
 from neurocity.light import Float32, Light
 from serving.engines.base import Engine
+from serving.parts import fill_in_parts
 
 CANARY_TIMEOUT_SECONDS = 10.0
 
@@ -41,34 +41,20 @@ def graph_inputs(manifest: SceneManifest, rays: Rays) -> Inputs:
     return inputs
 
 
-async def render_in_tiles(
-    render_tile: Callable[[Inputs], Awaitable[Light]], inputs: Inputs, rays_per_call: int, at_once: int = 1
+async def render_in_calls(
+    call: Callable[[Inputs], Awaitable[Light]], inputs: Inputs, rays_per_call: int, at_once: int = 1
 ) -> Light:
-    """Light of R rays by calls of `render_tile` with at most `rays_per_call` of them.
-
-    at_once: calls that are under way at the same time. The first that fails ends the others and is raised.
-    """
+    """Light of R rays by calls with at most `rays_per_call` of them; see `parts.fill_in_parts`."""
     rays = len(next(iter(inputs.values())))
     if rays <= rays_per_call:
-        return await render_tile(inputs)
+        return await call(inputs)
     whole = Light.empty(rays)
-    tiles = (slice(start, start + rays_per_call) for start in range(0, rays, rays_per_call))
 
-    async def work() -> None:
-        for tile in tiles:
-            part = await render_tile({name: array[tile] for name, array in inputs.items()})
-            for target, values in zip(whole, part, strict=True):
-                target[tile] = values
+    def compute(part: slice) -> Awaitable[Light]:
+        return call({name: array[part] for name, array in inputs.items()})
 
-    if at_once == 1:
-        await work()
-        return whole
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(at_once):
-                workers.create_task(work())
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    parts = (slice(start, start + rays_per_call) for start in range(0, rays, rays_per_call))
+    await fill_in_parts(whole, parts, compute, at_once)
     return whole
 
 

@@ -21,7 +21,7 @@ from neurocity.errors import ConfigError, EngineError, EngineUnavailableError, M
 from neurocity.light import Light
 from neurocity.triton_channel import CHANNEL_ARGUMENTS, engine_error, import_client
 from serving.engines.base import EngineOptions, Served, asked_for, find_scene, seconds_left
-from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_tiles
+from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_calls
 from serving.engines.triton_models import CLIENT, PREFERRED_FORMATS, Model, find_models
 
 
@@ -67,7 +67,7 @@ class TritonEngine:
             try:
                 inputs = graph_inputs(model.manifest, rays)
                 infer = partial(self._infer, model, deadline=deadline)
-                return await render_in_tiles(infer, inputs, model.manifest.rays_per_call, model.window)
+                return await render_in_calls(infer, inputs, model.manifest.rays_per_call, model.window)
             except EngineUnavailableError:
                 before, model = model, await self._newest(model)
                 if model.version == before.version:

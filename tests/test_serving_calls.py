@@ -7,7 +7,7 @@ import pytest
 
 from neurocity.errors import EngineError
 from neurocity.light import Light
-from serving.engines.rays import render_in_tiles
+from serving.engines.rays import render_in_calls
 
 
 def numbered(rays: int) -> dict[str, np.ndarray]:
@@ -34,7 +34,7 @@ def test_tiles_cover_the_rays_once_in_order(rays, per_call, at_once):
         return echo(inputs["ray_origins"])
 
     inputs = numbered(rays)
-    light = asyncio.run(render_in_tiles(render_tile, inputs, per_call, at_once))
+    light = asyncio.run(render_in_calls(render_tile, inputs, per_call, at_once))
     for values, expected in zip(light, echo(inputs["ray_origins"]), strict=True):
         np.testing.assert_array_equal(values, expected)
     assert sum(sizes) == rays
@@ -53,6 +53,6 @@ def test_the_first_failure_ends_the_other_tiles():
         raise EngineError("broken")
 
     with pytest.raises(EngineError, match="broken"):
-        asyncio.run(render_in_tiles(render_tile, numbered(10), 1, at_once=2))
+        asyncio.run(render_in_calls(render_tile, numbered(10), 1, at_once=2))
     assert len(started) == 2
     assert len(ended) == 1
