@@ -1,4 +1,4 @@
-"""Rays in tiles: each is rendered once, some at the same time, and the first failure ends the others."""
+"""Rays in calls: each is rendered once, some at the same time, and the first failure ends the others."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def echo(origins: np.ndarray) -> Light:
 
 @pytest.mark.parametrize(("rays", "per_call"), [(1, 100), (100, 100), (101, 100), (7, 1)])
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_tiles_cover_the_rays_once_in_order(rays, per_call, at_once):
+def test_calls_cover_the_rays_once_in_order(rays, per_call, at_once):
     sizes, running, most = [], 0, 0
 
     async def render_tile(inputs):

@@ -50,9 +50,8 @@ def find_mask(image: Found, folders: Sequence[Path], reading: Reading) -> Path |
     stem = Path(image.name).with_suffix("").as_posix()
     for name in (f"{image.name}.png", image.name, f"{stem}_mask.png"):
         found = reading.files.find(folders, name, downscale=reading.downscale)
-        if (
-            found and found.path.resolve() != image.path.resolve()
-        ):  # as an absolute name, or ../images/NAME, is
+        # An absolute name, or ../images/NAME, leads to the image itself.
+        if found and found.path.resolve() != image.path.resolve():
             return found.path
     return None
 
