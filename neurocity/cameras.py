@@ -1,4 +1,4 @@
-"""Cameras: poses, intrinsics and lenses to rays and back. Every camera convention of the project lives here.
+"""Cameras: poses, intrinsics and lenses to rays and back. The conventions of all cameras stand here.
 
 Notation
     camera_to_world  4x4 pose; columns are the camera's x, y, z axes and its centre in world units.
@@ -8,7 +8,7 @@ Notation
     fl_x, fl_y       focal lengths in pixels.
     cx, cy           principal point in pixels; the image's centre is (width / 2, height / 2).
 
-Lens models are in `neurocity.lenses`.
+Poses from what people say are in `neurocity.poses`, lens models in `neurocity.lenses`.
 """
 
 import math
@@ -22,12 +22,10 @@ import numpy.typing as npt
 from neurocity.contract import View
 from neurocity.errors import CameraError
 from neurocity.lenses import PINHOLE, Lens
+from neurocity.poses import checked_pose
 
 Array = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
-
-ROTATION_TOLERANCE = 1e-3
-"""How far a singular value of a rotation may be from 1; the nearest rotation is then used."""
 
 _UNPROJECT_BLOCK = 2**18
 """Pixels undistorted at once, which bounds the memory that Newton's iteration takes."""
@@ -36,8 +34,6 @@ _DIRECTIONS_BLOCK = 2**14
 """Pixels whose directions are computed at once, which a processor's cache holds."""
 
 _INTRINSICS = ("width", "height", "fl_x", "fl_y", "cx", "cy")
-
-_FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +72,7 @@ class Rays:
 class Camera:
     """A posed camera of `width` x `height` pixels; see the module for axes, units and pixel centres.
 
-    camera_to_world: 4x4 float64, OpenGL axes; rounding of the rotation up to `ROTATION_TOLERANCE` is removed.
+    camera_to_world: 4x4 float64, OpenGL axes; see `checked_pose` for what it may be.
     Raises CameraError, whose `field` names the wrong argument, when the pose is not finite or not a rotation
     and a translation, or when a size or focal length is not positive.
     """
@@ -91,17 +87,15 @@ class Camera:
     lens: Lens = PINHOLE
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "camera_to_world", _checked_pose(self.camera_to_world))
+        object.__setattr__(self, "camera_to_world", checked_pose(self.camera_to_world))
         for name in ("width", "height"):
             value = getattr(self, name)
             if not float(value).is_integer() or value < 1:
-                raise CameraError(
-                    f"{name} is {value!r}, expected a whole number of pixels of at least 1", name
-                )
+                raise CameraError(f"{name} is {value!r}, expected a whole number, at least 1", name)
             object.__setattr__(self, name, int(value))
         for name in ("fl_x", "fl_y", "cx", "cy"):
             value = float(getattr(self, name))
-            if not np.isfinite(value) or (name.startswith("fl") and value <= 0):
+            if not math.isfinite(value) or (name.startswith("fl") and value <= 0):
                 positive = "positive " if name.startswith("fl") else ""
                 raise CameraError(f"{name} is {value!r}, expected a finite {positive}number of pixels", name)
             object.__setattr__(self, name, value)
@@ -110,11 +104,12 @@ class Camera:
     def from_fov_y(cls, camera_to_world: Array, width: int, height: int, fov_y_degrees: float) -> "Camera":
         """A pinhole camera with square pixels, its principal point in the image centre and the vertical field
         of view `fov_y_degrees`, in (0, 180)."""
-        if not 0.0 < fov_y_degrees < 180.0:
+        with np.errstate(all="ignore"):  # of angles that are no angle, or as good as 0
+            focal = 0.5 * height / np.tan(0.5 * np.radians(fov_y_degrees))
+        if not (0.0 < fov_y_degrees < 180.0 and np.isfinite(focal)):
             raise CameraError(
                 f"fov_y_degrees is {fov_y_degrees!r}, expected degrees between 0 and 180", "fov_y_degrees"
             )
-        focal = 0.5 * height / np.tan(0.5 * np.radians(fov_y_degrees))
         return cls(
             camera_to_world=camera_to_world,
             width=width,
@@ -135,7 +130,7 @@ class Camera:
         """This camera as a contract `View`, which is pinhole only: raises CameraError for other lenses."""
         if self.lens.model != "PINHOLE":
             raise CameraError(
-                f"view {name!r}: a view is a pinhole camera, this one has a {self.lens.model} lens", "lens"
+                f"view {name!r} has a {self.lens.model} lens, expected a pinhole camera", "lens"
             )
         rows = tuple(tuple(row) for row in self.camera_to_world.tolist())
         return View(name=name, camera_to_world=rows, **self.intrinsics)
@@ -179,8 +174,10 @@ class Camera:
         Raises CameraError as `camera_directions` does.
         """
         # As long as rows, since numpy is slow where it goes in steps of three numbers.
+        row = np.empty((self.width, 3), np.float32)
+        row[:] = self.position
         origins = np.empty((self.height, 3 * self.width), np.float32)
-        origins[:] = np.broadcast_to(self.position.astype(np.float32), (self.width, 3)).reshape(-1)
+        origins[:] = row.reshape(-1)
         if self.lens.model == "PINHOLE" and not radii:
             return Rays(origins.reshape(-1, 3), self._pinhole_directions(), width=self.width)
         in_camera = self.camera_directions()
@@ -235,9 +232,22 @@ class Camera:
         points = points * (1.0, -1.0, -1.0)
         return self.lens.project(points) * (self.fl_x, self.fl_y) + (self.cx, self.cy), points[:, 2]
 
+    def unproject(self, z: Array, pixels: npt.NDArray[np.int64] | slice = slice(None)) -> Array:
+        """World points [N, 3] that pixels show at z-depths [N]. pixels: their numbers, row by row; else all.
+
+        Raises CameraError as `camera_directions` does.
+        """
+        directions = self.camera_directions()[pixels]
+        in_camera = directions * (z / -directions[:, 2])[:, None]
+        return self.position + in_camera @ self.camera_to_world[:3, :3].T
+
     def z_factors(self) -> Float32:
         """z-depth per unit of distance along the ray of each pixel [H*W]: `z = distance * z_factors`."""
         return (-self.camera_directions()[:, 2]).astype(np.float32)
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> "Camera":
+        """The camera of a part of the image alone, whose upper left corner is at column x and row y."""
+        return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
     def resized(self, width: int, height: int) -> "Camera":
         """The same view sampled with another number of pixels; intrinsics scale per axis."""
@@ -273,126 +283,3 @@ class Camera:
             cx=self.cx / factor,
             cy=self.cy / factor,
         )
-
-
-def opencv_to_opengl(camera_to_world: Array) -> Array:
-    """A camera-to-world 4x4 (or [..., 4, 4]) with OpenCV camera axes as one with OpenGL camera axes."""
-    return np.asarray(camera_to_world, dtype=np.float64) @ _FLIP_YZ
-
-
-def opengl_to_opencv(camera_to_world: Array) -> Array:
-    """A camera-to-world 4x4 (or [..., 4, 4]) with OpenGL camera axes as one with OpenCV camera axes."""
-    return np.asarray(camera_to_world, dtype=np.float64) @ _FLIP_YZ
-
-
-def look_at(eye: Sequence[float], target: Sequence[float], up: Sequence[float]) -> Array:
-    """camera_to_world 4x4 (OpenGL axes) of a camera at `eye` that looks at `target` with `up` upwards.
-
-    Raises CameraError when eye and target coincide (field `target`) or up is zero or along the view (`up`).
-    """
-    position, towards, upwards = _vector(eye, "eye"), _vector(target, "target"), _vector(up, "up")
-    distance = math.dist(position.tolist(), towards.tolist())  # numpy's calls take longer than three numbers
-    if distance < 1e-9:
-        raise CameraError(f"target {tuple(towards)} coincides with eye: no direction to view in", "target")
-    back = [(a - b) / distance for a, b in zip(position.tolist(), towards.tolist(), strict=True)]
-    right = _cross(upwards.tolist(), back)
-    length = math.hypot(*right)
-    if length < 1e-6 * max(math.hypot(*upwards.tolist()), 1e-6):
-        raise CameraError(f"up {tuple(upwards)} is zero or parallel to the viewing direction", "up")
-    return _pose([value / length for value in right], back, position)
-
-
-def orbit(
-    azimuth_degrees: float,
-    elevation_degrees: float,
-    radius: float,
-    target: Sequence[float] = (0.0, 0.0, 0.0),
-    up: Sequence[float] = (0.0, 0.0, 1.0),
-) -> Array:
-    """camera_to_world 4x4 (OpenGL axes) of a camera on a sphere around `target`, looking at it.
-
-    With up = +z, azimuth 0 is on the +x side and 90 on the +y side; elevation 90 looks straight down. For
-    another up, azimuth 0 is on the side of +x (of +y where up is along x) perpendicular to it.
-    """
-    centre, axis = _vector(target, "target"), _vector(up, "up")
-    if not np.linalg.norm(axis) > 1e-9:
-        raise CameraError(f"up {tuple(axis)} is zero, expected a direction", "up")
-    if not (np.isfinite(radius) and radius > 0):
-        raise CameraError(f"radius is {radius!r}, expected a positive number", "radius")
-    for name, angle in (("azimuth", azimuth_degrees), ("elevation", elevation_degrees)):
-        if not np.isfinite(angle):
-            raise CameraError(f"{name} is {angle!r}, expected degrees", name)
-    axis = axis / np.linalg.norm(axis)
-    first = np.array([1.0, 0.0, 0.0]) if abs(axis[0]) < 0.9 else np.array([0.0, 1.0, 0.0])
-    first -= axis * (first @ axis)
-    first /= np.linalg.norm(first)
-    second = np.cross(axis, first)
-    azimuth, elevation = np.radians(azimuth_degrees), np.radians(elevation_degrees)
-    outwards = np.cos(azimuth) * first + np.sin(azimuth) * second
-    back = np.cos(elevation) * outwards + np.sin(elevation) * axis
-    right = np.cross(axis, outwards)
-    return _pose(right.tolist(), back.tolist(), centre + radius * back)
-
-
-def _pose(right: list[float], back: list[float], position: Array) -> Array:
-    return np.array([*zip(right, _cross(back, right), back, position.tolist(), strict=True), (0, 0, 0, 1)])
-
-
-def _cross(a: list[float], b: list[float]) -> list[float]:
-    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-
-
-def _vector(value: Sequence[float], name: str) -> Array:
-    vector = np.array(value, dtype=np.float64)
-    if vector.shape != (3,) or not np.isfinite(vector).all():
-        raise CameraError(f"{name} is {value!r}, expected three finite numbers", name)
-    return vector
-
-
-def _checked_pose(matrix: npt.ArrayLike) -> Array:
-    """`matrix` as a read-only float64 4x4 whose rotation is orthonormal to machine precision."""
-    wrong = "camera_to_world"
-    try:
-        pose = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise CameraError(f"camera_to_world is {matrix!r}, expected 4x4 numbers", wrong) from None
-    if pose.shape != (4, 4):
-        raise CameraError(f"camera_to_world has shape {pose.shape}, expected (4, 4)", wrong)
-    if not np.isfinite(pose).all():
-        raise CameraError("camera_to_world has a value that is not finite", wrong)
-    if _is_exact(pose.tolist()):  # most poses, in an eighth of the time
-        pose.setflags(write=False)
-        return pose
-    if not np.allclose(pose[3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE):
-        transposed = np.allclose(pose[:, 3], (0, 0, 0, 1), atol=ROTATION_TOLERANCE)
-        hint = "; the matrix looks transposed (column-major)" if transposed else ""
-        raise CameraError(
-            f"camera_to_world's last row is {pose[3].tolist()}, expected [0, 0, 0, 1]{hint}", wrong
-        )
-    left, scales, right = np.linalg.svd(pose[:3, :3])
-    if abs(scales - 1.0).max() > ROTATION_TOLERANCE:
-        even = scales.max() - scales.min() <= 1e-3 * scales.max()
-        hint = (
-            f"it is a rotation scaled by {scales.mean():.6g} (as in raw MatrixCity files): divide it by that"
-            if even and scales.max() > 0
-            else f"it is sheared or stretched (singular values {scales.round(6).tolist()}, expected ones)"
-        )
-        raise CameraError(f"camera_to_world's rotation is not orthonormal; {hint}", wrong)
-    if np.linalg.det(pose[:3, :3]) < 0:
-        raise CameraError(
-            "camera_to_world's rotation is a reflection (determinant -1): an axis is flipped, or two swapped",
-            wrong,
-        )
-    if abs(scales - 1.0).max() > 1e-12:  # exact rotations stay as they are, to the bit
-        pose[:3, :3] = left @ right
-    pose[3] = (0, 0, 0, 1)
-    pose.setflags(write=False)
-    return pose
-
-
-def _is_exact(rows: list[list[float]]) -> bool:
-    """Whether these are a rotation, to far below what `_checked_pose` takes away, and a translation."""
-    x, y, z = (row[:3] for row in rows[:3])
-    products = (x, x, 1.0), (y, y, 1.0), (x, y, 0.0), (y, z, 0.0), (z, x, 0.0), (_cross(x, y), z, 1.0)
-    exact = all(abs(a[0] * b[0] + a[1] * b[1] + a[2] * b[2] - c) < 1e-13 for a, b, c in products)
-    return exact and rows[3] == [0.0, 0.0, 0.0, 1.0]

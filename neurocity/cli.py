@@ -1,4 +1,4 @@
-"""`neurocity {data,train,evaluate,render,demo-data}`: arguments in, exit code out.
+"""`neurocity {data,train,evaluate,render,demo-data,city}`: arguments in, exit code out.
 
 0 done, 1 failure, 2 wrong usage, 5 a package or device that is missing, 130 interrupted.
 """
@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
+from neurocity.city_training.options import PartOptions
 from neurocity.data.city.config import CityConfig
 from neurocity.data.reading import Missing
-from neurocity.errors import MissingDependencyError, NeuroCityError
+from neurocity.errors import ConfigError, MissingDependencyError, NeuroCityError
 from neurocity.exit_codes import INTERRUPTED, exit_code
 from neurocity.families import FAMILIES
+from neurocity.pictures.options import ColormapName, OutputName
 from neurocity.presets import PresetName
 from neurocity.training.options import DataOptions, RunOptions
 
@@ -94,19 +96,49 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Render:
-    """Render one camera of a checkpoint to an image, and its depth if asked for."""
+    """Render one camera to an image, and its depth if asked for, or a camera path to a film."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional]
-    """A checkpoint (.ckpt) of `neurocity train`."""
+    path: Annotated[Path, tyro.conf.Positional]
+    """A checkpoint (.ckpt) of `neurocity train`, or a model of a repository in the format native or onnx
+    (REPOSITORY/SCENE_FORMAT, or one of its versions)."""
     out: Path
-    """Image to write (.png, .jpg or .webp)."""
+    """Image to write (.png, .jpg, .webp, .npy or .exr), or film (.mp4, .webm, .zip of PNG pictures, or a
+    folder of them, whose name has no suffix)."""
     camera: Path | None = None
     """JSON of a camera: camera_to_world (4x4, OpenGL axes, world coordinates), width, height, fl_x, fl_y, cx,
     cy."""
     view: int | None = None
-    """Number of a held-out view of the checkpoint, from 0."""
+    """Number of a held-out view of the scene, from 0."""
+    camera_path: Path | None = None
+    """JSON of a camera path in world coordinates: nerfstudio's camera_path.json, a transforms.json,
+    instant-ngp's base_cam.json, or keyframes (docs/conventions.md)."""
+    width: int | None = None
+    """Pixels of a film, instead of what its path says; without --height in its proportion."""
+    height: int | None = None
+    """Pixels of a film, likewise."""
+    fps: Annotated[float | None, _hint("default: the path's, or 30")] = None
+    """Frames per second of a film."""
+    seconds: Annotated[float | None, _hint("default: the path's")] = None
+    """How long a film is; of frames that a path lists, how long they are shown."""
+    ngp_scale: Annotated[float | None, _hint("default: 0.33")] = None
+    """`scale` of the transforms.json that a base_cam.json was made with."""
+    ngp_offset: Annotated[
+        tuple[float, float, float] | None,
+        tyro.conf.arg(metavar="X Y Z", help_behavior_hint="(default: 0.5 0.5 0.5)"),
+    ] = None
+    """`offset` of that transforms.json."""
+    quality: Annotated[int | None, _hint("default: 90, of films 65")] = None
+    """Of .jpg, .webp, .mp4 and .webm, from 1 to 100."""
+    output: OutputName = "rgb"
+    """What to see: colours, distance along the ray, opacity, or normals from depth."""
+    colormap: Annotated[ColormapName | None, _hint("default: none, of films turbo")] = None
+    """Colours of --output depth; without them a .png holds 16-bit counts."""
+    near: Annotated[float | None, _hint("default: the picture's, of films 0")] = None
+    """Depth at the bright, or red, end of the colormap."""
+    far: Annotated[float | None, _hint("default: the picture's, of films that of the scene's box")] = None
+    """Depth at its other end."""
     depth: Path | None = None
-    """Also write the distance along each ray, float32 in world units (.npy)."""
+    """Also write an image's distance along each ray, float32 in world units (.npy)."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to render."""
 
@@ -145,12 +177,108 @@ class DemoData:
     """Replace a dataset that this command wrote."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CityPlan:
+    """Divide a capture into blocks to be trained apart: CITY/city.json, and a picture, CITY/plan.png."""
+
+    data: Path
+    """Folder of the dataset."""
+    out: Annotated[Path, tyro.conf.arg(metavar="CITY")]
+    """Folder of the city; its name is the city's."""
+    block_size: Annotated[float, tyro.conf.arg(metavar="LENGTH")]
+    """Edge of a cell of the ground, in world units (metres)."""
+    margin: float = 0.1
+    """By how much blocks are trained beyond their cells on each side, as a share of a cell."""
+    min_views: int = 16
+    """Photographs that a block needs."""
+    few_views: Literal["merge", "refuse"] = "merge"
+    """`merge` joins blocks with fewer with a neighbour, `refuse` names them and ends."""
+    crs: str = ""
+    """The system of world coordinates, in words (EPSG:25832), to be noted."""
+    missing: Missing = "error"
+    """`skip` leaves out frames whose images are missing."""
+    bounds: Annotated[
+        tuple[float, float, float, float, float, float] | None,
+        tyro.conf.arg(metavar="X0 Y0 Z0 X1 Y1 Z1", help_behavior_hint=""),
+    ] = None
+    """Box to divide, in world coordinates, instead of the dataset's own or an estimate."""
+    overwrite: bool = False
+    """Replace a plan that stands there; models of its blocks are forgotten."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CityCut:
+    """Cut a model into blocks that compose to its own picture: CITY/city.json, and the blocks below CITY."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """A native model of SVRaster in a repository (REPOSITORY/SCENE_native, or one of its versions)."""
+    out: Annotated[Path, tyro.conf.arg(metavar="CITY")]
+    """Folder of the city, which must not have one; its name is the city's."""
+    block_size: Annotated[float, tyro.conf.arg(metavar="LENGTH")]
+    """Edge of a cell of the ground, in world units; of the halves of the model's box the nearest is taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CityTrain:
+    """Train the parts of a planned city: the coarse model, and with it all blocks, below CITY/runs.
+
+    A part that is trained is not trained again, one that broke off goes on. Exit code 1 names those that
+    failed; the others are trained all the same.
+    """
+
+    city: Annotated[Path, tyro.conf.Positional]
+    """Folder of the city, which `neurocity city plan` wrote."""
+    options: Annotated[PartOptions, tyro.conf.OmitArgPrefixes]
+    runner: Literal["local", "ray", "slurm"] = "local"
+    """`local` starts processes here, `ray` tasks of a Ray cluster whose machines share the folders, `slurm`
+    writes scripts for it and prints what hands them over."""
+    jobs: int = 1
+    """Blocks that `local` trains at once; they share the processors."""
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART ...", help_behavior_hint="")] = ()
+    """Train these blocks alone (x0-y1, or coarse for the coarse model, which is trained first anyway)."""
+    index: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Train the part of this number alone: 0 is the coarse model, which the others wait for, 1 the first
+    block. For arrays of jobs."""
+    retries: int = 1
+    """How often a part is begun again that failed or whose machine died."""
+    overwrite: bool = False
+    """Train anew what was trained by another plan or other options."""
+    cpus: Annotated[int | None, _hint("default: all, divided by --jobs")] = None
+    """Processors of a block."""
+    gpus: float = 0.0
+    """GPUs of a block, for `ray` and `slurm`."""
+    ray_address: str = ""
+    """Where the Ray cluster is; without it the one that RAY_ADDRESS names, or one of this machine."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("jobs", 1), ("retries", 0), ("gpus", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {least}")
+        if self.cpus is not None and self.cpus < 1:
+            raise ConfigError(f"cpus: got {self.cpus}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class City:
+    """A city in blocks, whose pictures compose to one."""
+
+    command: Annotated[
+        Annotated[CityPlan, tyro.conf.subcommand("plan", prefix_name=False)]
+        | Annotated[CityTrain, tyro.conf.subcommand("train", prefix_name=False)]
+        | Annotated[CityCut, tyro.conf.subcommand("cut", prefix_name=False)],
+        tyro.conf.OmitArgPrefixes,
+    ]
+
+
 _COMMANDS = {
     Data: "neurocity.commands.data",
     Train: "neurocity.commands.train",
     Evaluate: "neurocity.commands.evaluate",
     Render: "neurocity.commands.render",
     DemoData: "neurocity.commands.demo_data",
+    CityPlan: "neurocity.commands.city_plan",
+    CityTrain: "neurocity.commands.city_train",
+    CityCut: "neurocity.commands.city_cut",
 }
 
 
@@ -160,13 +288,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = list(sys.argv[1:] if arguments is None else arguments)
         train = tyro.conf.subcommand(default=_train_defaults(words))
         parsed: Any = tyro.cli(
-            Data | Annotated[Train, train] | Evaluate | Render | DemoData,
+            Data | Annotated[Train, train] | Evaluate | Render | DemoData | City,
             args=words,
             prog="neurocity",
             description="Train radiance fields, judge and render them.",
             config=(tyro.conf.FlagCreatePairsOff,),
         )
-        _command(_COMMANDS[type(parsed)]).run(parsed)
+        asked = parsed.command if isinstance(parsed, City) else parsed
+        _command(_COMMANDS[type(asked)]).run(asked)
     except NeuroCityError as error:
         print(f"neurocity: {error}", file=sys.stderr)
         return exit_code(error)

@@ -26,7 +26,7 @@ import types
 import typing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from neurocity.contract_checks import (
     require_box,
@@ -53,6 +53,8 @@ OPACITY = "opacity"
 
 DEPTH_EPSILON = 1e-6
 """Lower bound of the opacity that depth is divided by."""
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +194,7 @@ class SceneManifest:
         also the measured share of held-out rays that it cuts short, as `truncated_ray_share`.
     tools: versions of the packages that wrote the artefact.
     parity: the measured proof (plain JSON), see `export.parity.gate`.
+    files: further files that the artefact consists of; not part of the copy inside the artefact.
     golden: what the model answers, to repeat the proof from; artefacts of old releases have none.
     profile: how fast the artefact is and what it takes (plain JSON), see `export.speed.profile`; empty when
         it was not measured.
@@ -215,6 +218,7 @@ class SceneManifest:
     sample_budget: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    files: tuple[ArtefactFile, ...] = ()
     golden: Golden | None = None
     profile: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
@@ -235,11 +239,19 @@ class SceneManifest:
         require_least("rays_per_call", self.rays_per_call, 1)
         for name, value in self.sample_budget.items():
             require_least(f"sample_budget.{name}", value, 0)
+        for name, kind in (("file", str), ("sha256", str), ("bytes", int)) if self.engine else ():
+            if not isinstance(got := self.engine.get(name), kind):
+                raise ManifestError(f"engine.{name}: got {got!r}, expected {kind.__name__}")
 
     @property
     def model_name(self) -> str:
         """The folder and Triton model name, see the function of that name."""
         return model_name(self.scene, self.format, self.precision)
+
+    @property
+    def bytes(self) -> int:
+        """Of all files of the artefact."""
+        return sum(file.bytes for file in (self.artefact, *self.files))
 
     @property
     def takes_ray_radii(self) -> bool:
@@ -276,34 +288,52 @@ def to_dict(record: Any) -> dict[str, Any]:
 
 def scene_info_from_dict(data: Any) -> SceneInfo:
     """Inverse of `to_dict` for `SceneInfo`. Raises ManifestError with the path of the wrong field."""
-    info: SceneInfo = _build(SceneInfo, data, "scene")
+    info: SceneInfo = build_record(SceneInfo, data, "scene")
     return info
 
 
 def manifest_from_json(text: str, source: str = MANIFEST_FILE) -> SceneManifest:
-    """Inverse of `to_json` for `SceneManifest`.
+    """Inverse of `to_json` for `SceneManifest`; raises as `record_from_json`."""
+    return record_from_json(SceneManifest, text, source, "export the checkpoint again")
 
-    Raises ManifestError, naming `source` and the field, on malformed JSON, missing, unknown or mistyped
-    fields, and on a schema version that this release does not read.
+
+def record_from_json(kind: type[Record], text: str, source: str, remedy: str) -> Record:
+    """Inverse of `to_json` for a record with a `schema_version`, whose default is the one that is read.
+
+    remedy: what makes a file of this release. Raises ManifestError, naming `source` and the field, on
+    malformed JSON, missing, unknown or mistyped fields, and on another schema version.
     """
     try:
-        data = json.loads(text)
-    except ValueError as error:
+        data = json.loads(text, parse_int=_whole_number)
+    except (ValueError, OverflowError) as error:
         raise ManifestError(f"{source}: not valid JSON ({error})") from None
+    except RecursionError:
+        raise ManifestError(f"{source}: not valid JSON (nested too deeply)") from None
     if not isinstance(data, dict):
         raise ManifestError(f"{source}: got a JSON {type(data).__name__}, expected an object")
     version = data.get("schema_version")
-    if version != SCHEMA_VERSION:
+    known = next(each.default for each in fields(kind) if each.name == "schema_version")  # type: ignore[arg-type]
+    if version != known:
         raise ManifestError(
-            f"{source}: schema_version is {version!r}, this release reads {SCHEMA_VERSION}; "
-            "export the checkpoint again or update neurocity"
+            f"{source}: schema_version is {version!r}, this release reads {known}; {remedy} or update "
+            "neurocity"
         )
-    manifest: SceneManifest = _build(SceneManifest, data, source)
-    return manifest
+    record: Record = build_record(kind, data, source)
+    return record
 
 
-def _build(kind: Any, value: Any, path: str) -> Any:
-    """`value` (plain JSON data) as an instance of the annotation `kind`; JSON lists become tuples."""
+def _whole_number(digits: str) -> int:
+    """Raises OverflowError on more than a float can hold: nothing in a manifest is that large."""
+    number = int(digits)
+    float(number)
+    return number
+
+
+def build_record(kind: Any, value: Any, path: str) -> Any:
+    """`value` (plain JSON data) as an instance of the annotation `kind`; JSON lists become tuples.
+
+    Raises ManifestError with the path of the wrong field, which begins with `path`.
+    """
     if is_dataclass(kind):
         return _build_dataclass(kind, value, path)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -317,13 +347,13 @@ def _build(kind: Any, value: Any, path: str) -> Any:
         if len(value) != len(arguments):
             raise ManifestError(f"{path}: got {len(value)} values, expected {len(arguments)}")
         return tuple(
-            _build(kind, item, f"{path}[{i}]")
+            build_record(kind, item, f"{path}[{i}]")
             for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
         )
     if origin is dict:
         if not isinstance(value, dict):
             raise ManifestError(f"{path}: got {value!r}, expected an object")
-        return {key: _build(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
+        return {key: build_record(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
     if kind is Any:
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -339,7 +369,7 @@ def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
     hints = typing.get_type_hints(kind)
     if unknown := sorted(set(value) - set(hints)):
         raise ManifestError(f"{path}: unknown field {unknown[0]!r}, known: {', '.join(sorted(hints))}")
-    built = {key: _build(hints[key], item, f"{path}.{key}") for key, item in value.items()}
+    built = {key: build_record(hints[key], item, f"{path}.{key}") for key, item in value.items()}
     try:
         return kind(**built)
     except ManifestError as error:
@@ -357,7 +387,7 @@ def _build_union(arguments: tuple[Any, ...], value: Any, path: str) -> Any:
         if argument is type(None):
             continue
         try:
-            return _build(argument, value, path)
+            return build_record(argument, value, path)
         except ManifestError as error:
             errors.append(str(error))
     raise ManifestError("; ".join(errors))

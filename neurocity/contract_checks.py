@@ -1,12 +1,14 @@
 """The numbers of the contract's records, checked when a record is made: from a file, or by who writes one."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from neurocity.errors import ManifestError
 
 UNIT_TOLERANCE = 1e-3
 """How far a length may be from 1, and a product of axes from 0; records are written with rounded numbers."""
+_SCENE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def require_finite(name: str, values: Sequence[float], count: int) -> None:
@@ -61,3 +63,12 @@ def require_positive(name: str, value: float) -> None:
     """Raises ManifestError unless the number is finite and greater than 0."""
     if not (math.isfinite(value) and value > 0):
         raise ManifestError(f"{name}: got {value!r}, expected a number greater than 0")
+
+
+def require_scene_name(name: str, value: str) -> None:
+    """Raises ManifestError unless it is what a scene may be called, in URLs and folders."""
+    if not _SCENE_NAME.fullmatch(value):
+        raise ManifestError(
+            f"{name}: got {value!r}, expected lower-case letters, digits, '_' and '-', "
+            "beginning with a letter or a digit (such as 'lego')"
+        )

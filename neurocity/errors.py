@@ -49,6 +49,10 @@ class ManifestError(NeuroCityError):
     """A manifest is missing, malformed or of a schema version that this release does not read."""
 
 
+class UnreadableError(ManifestError):
+    """A file of a version folder cannot be read now, which says nothing of what is in it."""
+
+
 class ExportError(NeuroCityError):
     """An artefact could not be written (converter failure, existing target, ...)."""
 
@@ -59,6 +63,14 @@ class ParityError(ExportError):
 
 class UnsupportedError(ExportError):
     """This family, format or precision is not offered; says which are."""
+
+
+class StorageError(NeuroCityError):
+    """Object storage cannot be reached, refuses, or has not got what is asked for."""
+
+
+class VideoError(NeuroCityError):
+    """A film cannot be encoded or written; says what the encoder said."""
 
 
 class MissingDependencyError(NeuroCityError):

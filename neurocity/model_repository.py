@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from neurocity.contract import MANIFEST_FILE, ArtefactFile, SceneManifest, file_sha256, manifest_from_json
-from neurocity.errors import ManifestError
+from neurocity.errors import ManifestError, UnreadableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class Version:
 
     @property
     def files(self) -> tuple[ArtefactFile, ...]:
-        """Every file that the manifest names: the artefact, its engine, and the golden files."""
-        files = [self.manifest.artefact, self.engine]
+        """Every file that the manifest names: the artefact's, its engine, and the golden files."""
+        files = [self.manifest.artefact, *self.manifest.files, self.engine]
         if golden := self.manifest.golden:
             files.append(golden.rays)
             files += [file for view in golden.views for file in (view.image, view.arrays)]
@@ -43,8 +43,15 @@ class Version:
 
     def problem(self, file: ArtefactFile) -> str:
         """What is wrong with a file that the manifest names: its size or SHA-256; empty when it is whole."""
-        path, parts = self.path / file.name, PurePosixPath(file.name)
-        if parts.is_absolute() or ".." in parts.parts:
+        try:
+            return self._difference(file)
+        except UnreadableError as error:
+            return str(error)
+
+    def _difference(self, file: ArtefactFile) -> str:
+        """As `problem`; raises UnreadableError where the file cannot be read."""
+        path = self.path / file.name
+        if not is_below(file.name):
             return f"{file.name}: is not a place in the version folder"
         try:
             size = path.stat().st_size
@@ -52,14 +59,20 @@ class Version:
                 return f"{file.name}: has {size} bytes, its manifest says {file.bytes}"
             digest = file_sha256(path)
         except OSError as error:
-            return f"{file.name}: cannot be read ({error.strerror})"
+            raise UnreadableError(f"{file.name}: cannot be read ({error.strerror})") from None
         if digest == file.sha256:
             return ""
         return f"{file.name}: has SHA-256 {digest}, its manifest says {file.sha256}"
 
     def verify(self, file: ArtefactFile) -> Path:
-        """The path of a file that the manifest names. Raises ManifestError unless it is as it was shipped."""
-        if problem := self.problem(file):
+        """The path of a file that the manifest names. Raises ManifestError unless it is as it was shipped;
+        that is an UnreadableError where it cannot be read.
+        """
+        try:
+            problem = self._difference(file)
+        except UnreadableError as error:
+            raise UnreadableError(f"{self.path}: {error}") from None
+        if problem:
             raise ManifestError(f"{self.path}: {problem}; export the scene again")
         return self.path / file.name
 
@@ -104,15 +117,24 @@ def newest_version_folder(folder: Path) -> Path:
     )
 
 
+def is_below(name: str) -> bool:
+    """Whether a name, with slashes between its parts, is a place below the folder that it belongs to."""
+    parts = PurePosixPath(name)
+    return not parts.is_absolute() and ".." not in parts.parts
+
+
 def open_version(folder: Path) -> Version:
     """A version folder whose manifest describes it.
 
-    Raises ManifestError when the manifest is missing, malformed, or of another place.
+    Raises ManifestError when the manifest is missing, malformed, or of another place; that is an
+    UnreadableError where it cannot be read.
     """
     file = folder / MANIFEST_FILE
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UnreadableError(f"{file}: cannot be read ({error}); export the scene again") from None
+    except UnicodeDecodeError as error:
         raise ManifestError(f"{file}: cannot be read ({error}); export the scene again") from None
     manifest = manifest_from_json(text, str(file))
     described = (manifest.model_name, str(manifest.version))
@@ -130,14 +152,15 @@ def open_version(folder: Path) -> Version:
     return version
 
 
-def newest_versions(repository: Path) -> dict[str, dict[tuple[str, str], Version]]:
-    """Scene name -> (format, precision) -> its newest version.
+def require_size(version: Version) -> None:
+    """Refuse what is still being written, or was cut off. Its SHA-256 is looked at when it is opened.
 
-    Raises ManifestError as `models` and `open_version` do, and when a model has no version.
+    Raises UnreadableError when the artefact cannot be read, and ManifestError when it has another size.
     """
-    found: dict[str, dict[tuple[str, str], Version]] = {}
-    for model in models(repository):
-        version = open_version(newest_version_folder(model))
-        manifest = version.manifest
-        found.setdefault(manifest.scene, {})[manifest.format, manifest.precision] = version
-    return found
+    expected = version.manifest.artefact
+    try:
+        size = version.artefact.stat().st_size
+    except OSError as error:
+        raise UnreadableError(f"{version.artefact}: cannot be read ({error.strerror})") from None
+    if size != expected.bytes:
+        raise ManifestError(f"{version.artefact}: has {size} bytes, its manifest says {expected.bytes}")

@@ -10,7 +10,7 @@ from neurocity.data.city.generate import generate_city
 def run(arguments: DemoData) -> None:
     """Write the dataset with a progress bar. Raises DataError when the folder holds something else."""
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("photographing the city", total=arguments.city.views)
+        task = progress.add_task("photographing the city", total=None)
         generate_city(
             arguments.out,
             arguments.city,

@@ -2,8 +2,8 @@
 
 import sys
 
-from neurocity.data.names import printable
 from neurocity.data.scene import Scene
+from neurocity.pose_files.text import printable
 
 
 def print_remarks(scene: Scene) -> None:

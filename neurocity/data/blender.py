@@ -7,12 +7,12 @@ field of view in radians. Files of that layout with other intrinsics (prepared M
 from pathlib import Path
 
 from neurocity.data.bounds import declared_boxes
-from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames, sparse_points, up_of
-from neurocity.data.intrinsics import has_own_calibration
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Frame
 from neurocity.errors import DataError
+from neurocity.pose_files.documents import TransformsDocument
+from neurocity.pose_files.intrinsics import has_own_calibration
 
 LOOKS_FOR = "transforms_train.json (Blender synthetic)"
 

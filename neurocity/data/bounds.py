@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Camera
-from neurocity.data.documents import TransformsDocument
 from neurocity.data.scene import Bounds, Capture, naming
 from neurocity.errors import DataError
+from neurocity.pose_files.documents import TransformsDocument
 
 Array = npt.NDArray[np.float64]
 

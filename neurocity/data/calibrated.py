@@ -8,11 +8,11 @@ import numpy as np
 from neurocity.cameras import Camera
 from neurocity.data.files import Found
 from neurocity.data.images import probe
-from neurocity.data.names import printable
 from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Frame, naming
 from neurocity.errors import DataError
+from neurocity.pose_files.text import printable
 
 
 def calibrated_frames(

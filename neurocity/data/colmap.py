@@ -6,19 +6,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from neurocity.cameras import Camera, opencv_to_opengl
+from neurocity.cameras import Camera
 from neurocity.data.calibrated import find_mask, mean_up
 from neurocity.data.colmap_folders import LOOKS_FOR, find_folders, has_model
 from neurocity.data.colmap_model import read_model
 from neurocity.data.colmap_records import ColmapCamera, ColmapImage
 from neurocity.data.files import Found
 from neurocity.data.images import probe
-from neurocity.data.names import printable, quoted
+from neurocity.data.names import quoted
 from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, naming
 from neurocity.errors import DataError
 from neurocity.lenses import lens_of
+from neurocity.pose_files.text import printable
+from neurocity.poses import opencv_to_opengl
 
 _CALIBRATION = ("f", "fx", "fy", "cx", "cy")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neurocity.data.colmap_records import PARAMETERS, ColmapCamera, ColmapImage, camera_of
-from neurocity.data.text import read_text
+from neurocity.pose_files.text import read_text
 
 
 class Lines:

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocity.data.documents import TransformsDocument
 from neurocity.data.images import probe
-from neurocity.data.intrinsics import read_camera
 from neurocity.data.photographs import find_images, make_frame
 from neurocity.data.points import read_ply
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Frame, naming
 from neurocity.errors import DataError
+from neurocity.pose_files.documents import TransformsDocument
+from neurocity.pose_files.intrinsics import read_camera
 
 
 def read_frames(
@@ -50,7 +50,7 @@ def read_frames(
             frames[name] = make_frame(
                 reading,
                 found[name],
-                read_camera(document, entry, sizes[name], reading),
+                read_camera(document, entry, sizes[name], reading.count),
                 image,
                 stated_by="`w` and `h` say",
                 mask_path=_mask(document, entry, reading),

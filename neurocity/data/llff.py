@@ -16,11 +16,11 @@ from neurocity.data.bounds import checked_bounds
 from neurocity.data.calibrated import mean_up
 from neurocity.data.files import Found
 from neurocity.data.images import probe
-from neurocity.data.names import printable
 from neurocity.data.photographs import make_frame
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Bounds, Capture, Frame, naming
 from neurocity.errors import DataError, ReducedImagesError
+from neurocity.pose_files.text import printable
 
 FILE = "poses_bounds.npy"
 LOOKS_FOR = f"{FILE} (LLFF)"

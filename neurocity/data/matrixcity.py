@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames
-from neurocity.data.json_file import read_json
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Frame
 from neurocity.errors import DataError
+from neurocity.pose_files.documents import TransformsDocument
+from neurocity.pose_files.json_file import read_json
 
 LOOKS_FOR = "transforms.json with `rot_mat`, in the folder or in those of its blocks (MatrixCity)"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurocity.cameras import Camera, opencv_to_opengl
+from neurocity.cameras import Camera
 from neurocity.data.bounds import checked_bounds
 from neurocity.data.calibrated import calibrated_frames, mean_up
 from neurocity.data.metashape_model import (
@@ -30,6 +30,7 @@ from neurocity.data.reading import Reading
 from neurocity.data.scene import Bounds, Capture, Frame, naming
 from neurocity.errors import DataError
 from neurocity.lenses import Lens, brown_lens
+from neurocity.poses import opencv_to_opengl
 
 LOOKS_FOR = "an .xml with exported cameras (Agisoft Metashape)"
 

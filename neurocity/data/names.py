@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from neurocity.pose_files.text import printable
+
 READ = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """Extensions of pictures that are read."""
 
@@ -30,11 +32,6 @@ _SHOWN = 5
 def plain_name(name: str) -> str:
     """A relative name with slashes and without `./`, as which names are compared."""
     return "/".join(path_parts(name.replace("\\", "/")))
-
-
-def printable(name: str) -> str:
-    """`name` without the half characters that stand for bytes which are not UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def quoted(names: Sequence[str], shown: int = 3) -> str:

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocity.cameras import Camera, opencv_to_opengl
+from neurocity.cameras import Camera
 from neurocity.data.calibrated import calibrated_frames
-from neurocity.data.json_file import read_json
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, naming
 from neurocity.errors import DataError
 from neurocity.lenses import Lens, brown_lens
+from neurocity.pose_files.json_file import read_json
+from neurocity.poses import opencv_to_opengl
 
 _FILES = ("reconstruction.json", "opensfm/reconstruction.json")
 LOOKS_FOR = f"{' or '.join(_FILES)} (OpenSfM, OpenDroneMap)"

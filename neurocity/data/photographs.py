@@ -7,11 +7,12 @@ from pathlib import Path
 from neurocity.cameras import Camera
 from neurocity.data.files import Found
 from neurocity.data.images import ImageInfo
-from neurocity.data.names import is_absolute, printable, quoted
+from neurocity.data.names import is_absolute, quoted
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Frame, naming
 from neurocity.data.sizes import fit_to_image
 from neurocity.errors import DataError, ReducedImagesError
+from neurocity.pose_files.text import printable
 
 
 def find_images(

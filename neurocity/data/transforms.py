@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from neurocity.data.bounds import declared_boxes
-from neurocity.data.documents import TransformsDocument
 from neurocity.data.frames import read_frames, sparse_points, up_of
 from neurocity.data.names import plain_name
 from neurocity.data.reading import Reading
 from neurocity.data.scene import Capture, Frame, Splits
 from neurocity.errors import DataError
+from neurocity.pose_files.documents import TransformsDocument
 
 FILE = "transforms.json"
 LOOKS_FOR = f"{FILE} (nerfstudio, instant-ngp)"

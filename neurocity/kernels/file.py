@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from neurocity.contract import TensorSpec, ray_inputs
-from neurocity.errors import ManifestError
+from neurocity.errors import ManifestError, UnreadableError
 from neurocity.kernels.scene import SceneData
 
 SCENE_KEY = "neurocity.scene"
@@ -53,13 +53,15 @@ class SceneFile:
 def open_file(path: Path) -> SceneFile:
     """The file at `path`, mapped.
 
-    Raises ManifestError when it cannot be read, is cut off, or its header does not describe it: its arrays
-    have known types and lie end to end from the header to the end of the file.
+    Raises UnreadableError when it cannot be read, and ManifestError when it is empty, cut off, or its header
+    does not describe it: its arrays have known types and lie end to end from the header to the file's end.
     """
     try:
         with path.open("rb") as file:
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error}); export the scene again") from None
+    except ValueError as error:  # an empty file cannot be mapped
         raise ManifestError(f"{path}: cannot be read ({error}); export the scene again") from None
     try:
         return _parsed(content)
@@ -144,7 +146,8 @@ def _parsed(content: memoryview) -> SceneFile:
         raise ManifestError("its metadata are no texts")
     tensors: dict[str, np.ndarray] = {}
     end = 0
-    for name, entry in sorted(header.items(), key=lambda item: _begin(*item)):
+    # An array without numbers ends where the next one begins.
+    for name, entry in sorted(header.items(), key=lambda item: _span(*item)):
         dtype, shape, (first, last) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
         count = math.prod(shape)
         if first != end or last - first != count * dtype.itemsize or begin + last > len(content):
@@ -162,14 +165,13 @@ def _parsed(content: memoryview) -> SceneFile:
     return SceneFile(metadata, tensors)
 
 
-def _begin(name: str, entry: Any) -> int:
-    """Where an array's bytes begin, behind the header. Raises ManifestError unless it is described."""
+def _span(name: str, entry: Any) -> tuple[int, int]:
+    """Where an array's bytes are, behind the header. Raises ManifestError unless it is described."""
     if isinstance(entry, dict) and entry.keys() == _TENSOR_FIELDS and str(entry["dtype"]) in DTYPES:
         shape, offsets = entry["shape"], entry["data_offsets"]
         lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
         if lists and all(type(number) is int and number >= 0 for number in [*shape, *offsets]):
-            first: int = offsets[0]
-            return first
+            return offsets[0], offsets[1]
     raise ManifestError(
         f"array {name!r}: got {entry!r}, expected dtype ({', '.join(DTYPES)}), shape, offsets"
     )

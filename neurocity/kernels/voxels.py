@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocity.cameras import Rays
-from neurocity.errors import ManifestError
+from neurocity.errors import EngineError, ManifestError
 from neurocity.kernels.checks import (
     Bounds,
     check_names,
@@ -30,7 +30,7 @@ from neurocity.kernels.checks import (
 )
 from neurocity.kernels.rays import LightPointers, RayPointers, address
 from neurocity.kernels.scene import CompiledScene, SceneData
-from neurocity.kernels.work import call
+from neurocity.kernels.work import Work, call
 from neurocity.light import Light
 
 MAX_LEVELS: Final = 16
@@ -59,6 +59,7 @@ class VoxelArguments(ctypes.Structure):
     _fields_ = (
         ("rays", RayPointers),
         ("light", LightPointers),
+        ("left", ctypes.c_void_p),
         ("children", ctypes.c_void_p),
         ("records", ctypes.c_void_p),
         ("stride", ctypes.c_int64),
@@ -78,6 +79,7 @@ class VoxelArguments(ctypes.Structure):
         ("storage", ctypes.c_int32),
         ("sh_degree", ctypes.c_int32),
         ("samples_per_voxel", ctypes.c_int32),
+        ("ends", ctypes.c_int32),
     )
 
 
@@ -89,11 +91,36 @@ class VoxelScene(CompiledScene):
     def __init__(self, data: SceneData) -> None:
         check_voxels(data)
         self._data = data
+        self.least_light = data.settings["least_light"]
         self.arrays = tuple(array for name, array in data.tensors.items() if name != "root_low")
 
     def arguments(self, rays: RayPointers, light: LightPointers) -> VoxelArguments:
         """See `scene.CompiledScene`."""
         return _arguments(self._data, rays, light)
+
+    def add(
+        self,
+        rays: Rays,
+        light: Light,
+        left: npt.NDArray[np.float32],
+        *,
+        ends: bool,
+        threads: int,
+        work: Work | None = None,
+    ) -> bool:
+        """Add the light of rays that have the share `left` [R] of theirs to sums over what lies before.
+
+        light: the sums, 0 at first; depth is weighted and not divided. left: 1 at first. Both are written.
+        ends: nothing lies behind this scene, and its sky does: sums become light, see `neurocity.contract`.
+        False if `work` stopped it. Raises EngineError as `scene.KernelScene.render`.
+        """
+        if left.dtype != np.float32 or left.shape != (len(rays),):
+            raise EngineError(
+                f"rays: got left {left.dtype} {list(left.shape)}, expected float32 [{len(rays)}]"
+            )
+        arguments = _arguments(self._data, RayPointers.of(rays), LightPointers.of(light))
+        arguments.left, arguments.ends = address(left), ends
+        return call("nc_render_voxels", arguments, arguments.rays.parts, threads=threads, work=work)
 
 
 def render_voxels(data: SceneData, rays: Rays, light: Light, *, threads: int) -> None:
@@ -119,6 +146,7 @@ def _arguments(data: SceneData, rays: RayPointers, light: LightPointers) -> Voxe
         root_low=tuple(data.tensors["root_low"].tolist()),
         storage=storage,
         stride=stride,
+        ends=True,
         **{name: address(array) for name, array in data.tensors.items() if name != "root_low"},
         **{**data.settings, **whole},
     )

@@ -20,7 +20,13 @@ def kernels_apply(tensor: Tensor) -> bool:
         return False
     else:
         recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        return tensor.device.type == "cpu" and not recorded and _ALLOWED.get()
+        return tensor.device.type == "cpu" and not recorded and kernels_allowed()
+
+
+@torch.jit.unused
+def kernels_allowed() -> bool:
+    """Whether this thread is outside of `without_kernels`."""
+    return _ALLOWED.get()
 
 
 @contextmanager

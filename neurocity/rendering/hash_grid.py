@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from neurocity.errors import ConfigError
 from neurocity.kernels import hash_grid as kernels
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
+from neurocity.rendering.cuda_kernels import cuda_kernels_apply, device_of
 from neurocity.rendering.graph_target import gather_unchecked, materialize, recorded_for
 
 HashKind = Literal["base_convert", "xor"]
@@ -92,6 +93,8 @@ class HashGrid(nn.Module):
         """points [3, N] in [0, 1] -> features [N, L F], level after level."""
         if kernels_apply(points) and self.table.dtype == torch.float32:
             return self.encode_compiled(points)
+        if cuda_kernels_apply(points, self.training) and self.table.dtype != torch.float64:
+            return self.encode_on_cuda(points)
         return self.encode(points)
 
     @torch.jit.unused
@@ -101,6 +104,15 @@ class HashGrid(nn.Module):
         levels = kernels.HashLevels(scales, factors, self.dense_levels, self.xor)
         encoded: Tensor = HashEncodeCPU.apply(points, self.table, levels)
         return encoded
+
+    @torch.jit.unused
+    def encode_on_cuda(self, points: Tensor) -> Tensor:
+        """`encode` by the kernel for CUDA devices."""
+        from neurocity.cuda_kernels.hash_grid import encode_hash_grid  # noqa: PLC0415, where triton is
+
+        factors = self.axis_factors[:, :, 0]
+        with device_of(points):
+            return encode_hash_grid(points, self.table, self.scales, factors, self.dense_levels, self.xor)
 
     def encode(self, points: Tensor) -> Tensor:
         """The definition, in planes of [L, N] with the eight corners unrolled."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from neurocity.kernels import march as kernels
 from neurocity.kernels.rays import address
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
+from neurocity.rendering.cuda_kernels import cuda_kernels_apply, device_of
 from neurocity.rendering.field_config import MarchedFieldConfig
 from neurocity.rendering.graph_target import gather_rows, materialize
 from neurocity.rendering.packed import compact
@@ -171,6 +172,9 @@ class RayMarcher(nn.Module):
         """The occupied lattice points of rays [3, R] with one jitter [R] a ray (1/2: interval midpoints)."""
         if kernels_apply(ray_origins):
             return self.march_compiled(ray_origins, ray_directions, jump, jitter)
+        single = ray_directions.dtype == jump.dtype == jitter.dtype == self.low.dtype == torch.float32
+        if cuda_kernels_apply(ray_origins, self.training) and single:
+            return self.march_on_cuda(ray_origins, ray_directions, jump, jitter)
         return self.march(ray_origins, ray_directions, jump, jitter)
 
     @torch.jit.unused
@@ -198,6 +202,20 @@ class RayMarcher(nn.Module):
         threads = torch.get_num_threads()
         samples = kernels.march(origins, directions, jitters, space, threads=threads)
         return PackedSamples(*map(torch.from_numpy, samples))
+
+    @torch.jit.unused
+    def march_on_cuda(
+        self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor
+    ) -> PackedSamples:
+        """`march` by the kernel for CUDA devices."""
+        from neurocity.cuda_kernels.march import march  # noqa: PLC0415, where triton is
+
+        rays = [ray_origins.t(), ray_directions.t(), jitter]
+        space = [jump, self.edges, self.low, self.high, self.center]
+        sizes = [self.grid, self.points, int(self.unbounded)]
+        with device_of(jitter):
+            samples = march(rays, space, sizes, [self.step, self.side, self.near, self.growth])
+        return PackedSamples(*samples)
 
     def march(
         self, ray_origins: Tensor, ray_directions: Tensor, jump: Tensor, jitter: Tensor

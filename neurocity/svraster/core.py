@@ -18,6 +18,7 @@ from neurocity.kernels.voxels import render_voxels as render_voxels_cpu
 from neurocity.light import Light
 from neurocity.rendering.compositing import row_transmittance, segment_sum
 from neurocity.rendering.cpu_kernels import arrays, kernels_apply
+from neurocity.rendering.cuda_kernels import cuda_kernels_apply, device_of
 from neurocity.rendering.fixed_budget import FixedBudget
 from neurocity.rendering.graph_target import gather_rows, materialize
 from neurocity.rendering.mlp import SkyNet, halve
@@ -132,7 +133,10 @@ class SVRaster(nn.Module):
         origins, directions = ray_origins.t(), ray_directions.t()
         if self.runs_compiled(origins):
             return self.render_compiled(origins, directions)
-        render = self.render_in_rounds(origins, directions)
+        if cuda_kernels_apply(origins, self.training) and self.density.dtype == torch.float32:
+            render = self.render_on_cuda(ray_origins, ray_directions)
+        else:
+            render = self.render_in_rounds(origins, directions)
         return self.composite_over_sky(render, directions) if self.sky_enabled else render
 
     @torch.jit.unused
@@ -162,6 +166,19 @@ class SVRaster(nn.Module):
             light, arriving = self.light(voxels_of(group), origins, directions, arriving)
             summed = summed + light
             first = last
+        return shading.split_render(summed)
+
+    @torch.jit.unused
+    def render_on_cuda(self, ray_origins: Tensor, ray_directions: Tensor) -> RayRender:
+        """`render_in_rounds` by the kernel for CUDA devices."""
+        from neurocity.cuda_kernels.voxels import sum_voxels  # noqa: PLC0415, where triton is
+
+        octree = [self.node_children, self.root_low]
+        voxels = [self.voxel_points, self.density, self.sh0, self.shs]
+        sizes = [self.root_side, self.near, self.density_scale]
+        limits = [self.brightest, self.least_light, self.faintest]
+        with device_of(ray_origins):
+            summed = sum_voxels([ray_origins, ray_directions], octree, voxels, sizes + limits, self.samples)
         return shading.split_render(summed)
 
     def light(

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from neurocity.checkpoint import read_content
-from neurocity.data.datasets import training_datasets
+from neurocity.data.datasets import TrainingRays, Views, training_datasets
 from neurocity.data.scene import Scene
 from neurocity.data.scene_info import scene_info
 from neurocity.device import check_device
@@ -35,6 +35,7 @@ def train(
     config: TrainingConfig,
     options: RunOptions,
     data: DataOptions | None = None,
+    datasets: tuple[TrainingRays, Views] | None = None,
     callbacks: Sequence[Callback] = (),
     **lightning: Any,
 ) -> Path:
@@ -44,6 +45,7 @@ def train(
     budget lengthens it, and stretches the learning rate's schedule to the new end.
 
     data: what the scene was loaded by; when given, `<out>/config.yaml` says all that the run was asked for.
+    datasets: training rays and held-out views, where they are not all of the scene's.
     callbacks: beside those that every run has. lightning: further options of `pl.Trainer`.
 
     Raises ConfigError, DataError, TrainingError (loss not finite, disk full), TrainingInterruptedError after
@@ -57,7 +59,7 @@ def train(
     if data is not None and is_first_process():
         write_run_config(family.name, data, model=model_config, training=config, options=options)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    rays, views = training_datasets(scene, seed=config.seed, batches=config.steps_per_epoch)
+    rays, views = datasets or training_datasets(scene, seed=config.seed, batches=config.steps_per_epoch)
     info = scene_info(rays, views, model_config.scene_bounds)
     module = family.lightning_module_class()(model_config, config, info)
     if options.resume is not None:

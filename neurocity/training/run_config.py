@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from neurocity.errors import ConfigError
 from neurocity.training.config import TrainingConfig
@@ -101,6 +100,8 @@ def assignments(texts: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
     """A value as JSON, strictly of its type; text is read as JSON, and else taken as it is."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415, a run without changes does without
+
     adapter = TypeAdapter(kind)
     texts = [value] if isinstance(value, str) else []
     reason = ""

@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from neurocity.checkpoint import write_content
 from neurocity.errors import ConfigError, MissingDependencyError, TrainingError, TrainingInterruptedError
-from neurocity.training.callbacks import ProgressBar
+from neurocity.training.callbacks import BestAndLast, ProgressBar
 from neurocity.training.config import TrainingConfig
 from neurocity.training.data import SceneDataModule
 from neurocity.training.interruption import Interruption
@@ -116,16 +116,7 @@ def build_trainer(
         )
     given = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
     if not given and lightning.get("enable_checkpointing", True):
-        keep = ModelCheckpoint(
-            dirpath=checkpoint_dir,
-            filename="step-{step:06d}-psnr-{val/psnr:.2f}",
-            auto_insert_metric_name=False,
-            monitor="val/psnr",
-            mode="max",
-            save_top_k=3,
-            save_last=True,
-        )
-        callbacks = [*callbacks, keep]
+        callbacks = [*callbacks, BestAndLast(checkpoint_dir)]
     if lightning.get("enable_progress_bar", True):
         callbacks = [*callbacks, ProgressBar(refresh_rate=10)]
     settings: dict[str, Any] = {

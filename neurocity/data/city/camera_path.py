@@ -1,4 +1,4 @@
-"""Where photographs are taken from: orbits over the city at three heights, and drives along its streets."""
+"""Where photographs are taken from: orbits over the city at three heights, drives along streets, surveys."""
 
 import math
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.data.city.chance import chance
 from neurocity.data.city.config import CityConfig
 from neurocity.data.city.layout import Layout
+from neurocity.data.city.survey import survey_poses
+from neurocity.errors import ConfigError
+from neurocity.poses import look_at
 
 UP = (0.0, 0.0, 1.0)
 ORBITS = ((27.0, 1.25), (42.0, 1.1), (60.0, 1.0))
@@ -35,20 +38,43 @@ class Shot:
 
 
 def plan_shots(config: CityConfig, layout: Layout, top: float) -> list[Shot]:
-    """All views: `aerial_NNNN`, then `street_NNNN`. top: height of the tallest building."""
+    """All views: `aerial_NNNN`, then `street_NNNN`; of a survey a kind for each camera.
+
+    top: height of the tallest building. Raises ConfigError as `survey_poses`.
+    """
     rng = chance(config.seed, "cameras")
-    aerial = _aerial_poses(rng, config, layout, top=top)
-    street = (_drive_poses if config.drive else _street_poses)(rng, config, layout)
+    if config.survey:
+        kinds = survey_poses(rng, config, layout, top)
+    else:
+        kinds = {
+            "aerial": _aerial_poses(rng, config, layout, top=top),
+            "street": (_drive_poses if config.drive else _street_poses)(rng, config, layout),
+        }
     return [
         Shot(f"{kind}_{i:04d}", Camera.from_fov_y(pose, config.width, config.height, config.fov_degrees))
-        for kind, poses in (("aerial", aerial), ("street", street))
+        for kind, poses in kinds.items()
         for i, pose in enumerate(poses)
     ]
 
 
-def split_shots(shots: list[Shot], held_out_every: int) -> dict[str, list[Shot]]:
-    """Every `held_out_every`-th view to val and test in turns, the others to train."""
-    held_out = shots[held_out_every // 2 :: held_out_every]
+def split_shots(config: CityConfig, shots: list[Shot]) -> dict[str, list[Shot]]:
+    """Of every `held_out_every` views one to val or test in turns, the others to train.
+
+    It is the one in their middle. Of a survey it is any of them, since strips are regular: those in the
+    middle could all be in the same columns of the flight. Raises ConfigError where none is.
+    """
+    every = config.held_out_every
+    if config.survey:
+        rng = chance(config.seed, "held out")
+        chosen = np.arange(0, len(shots), every) + rng.integers(every, size=-(-len(shots) // every))
+        held_out = [shots[index] for index in chosen.tolist() if index < len(shots)]
+    else:
+        held_out = shots[every // 2 :: every]
+    if not held_out:
+        raise ConfigError(
+            f"held_out_every: got {every}, of which none of the {len(shots)} views of this survey is held "
+            f"out, expected {len(shots) // 2} at most"
+        )
     names = {shot.name for shot in held_out}
     return {
         "train": [shot for shot in shots if shot.name not in names],
@@ -70,7 +96,7 @@ def _aerial_poses(
         for i in range(columns)
     ]
     half_diagonal = 0.5 * math.hypot(width, depth)
-    count = config.views - config.street_views
+    count = config.view_count - config.street_views
     poses = []
     for index in range(count):
         center = centers[index % len(centers)]

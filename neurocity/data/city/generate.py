@@ -34,7 +34,7 @@ def generate_city(
     """Photograph a procedural city into `out_dir`, a nerfstudio dataset (see `writer.write_transforms`).
 
     progress: called with (views done, views in all), from 0 on. overwrite: replace a city that stands there.
-    Raises DataError when `out_dir` holds anything else.
+    Raises DataError when `out_dir` holds anything else, and ConfigError as `camera_path.plan_shots`.
     """
     with dataset_folder(out_dir, overwrite=overwrite) as folder:
         layout = plan_city(config.seed, config.blocks)
@@ -42,14 +42,14 @@ def generate_city(
         materials = Materials(layout, sky)
         mesh, styles = build_city(layout, materials.ground.terrain_radius, config.seed)
         shots = plan_shots(config, layout, mesh.top)
-        splits = split_shots(shots, config.held_out_every)
+        splits = split_shots(config, shots)
         if progress is not None:
             progress(0, len(shots))
         paved = layout.bounds
         aabb = ([paved.x0, paved.y0, -0.5], [paved.x1, paved.y1, mesh.top + 0.5])
         renderer = CityRenderer(mesh, styles, materials, sky=sky, cutout=aabb if config.cutout else None)
         train = {shot.name for shot in splits["train"]}
-        share = -(-config.sparse_points // len(train))
+        share = -(-config.point_count // len(train))
 
         def take(index: int, shot: Shot) -> ColoredPoints:
             photograph = renderer.photograph(shot.camera, config.samples_per_axis)
@@ -63,9 +63,7 @@ def generate_city(
                 clouds.append(cloud)
                 if progress is not None:
                     progress(len(clouds), len(shots))
-        points, colors = (
-            np.concatenate(parts)[: config.sparse_points] for parts in zip(*clouds, strict=True)
-        )
+        points, colors = (np.concatenate(parts)[: config.point_count] for parts in zip(*clouds, strict=True))
         write_points(folder, points, colors)
         write_transforms(folder, splits, aabb=aabb, seed=config.seed)
 
@@ -77,7 +75,4 @@ def _surface_points(
     depth = photograph.depth.reshape(-1)
     visible = np.flatnonzero(depth)
     chosen = rng.choice(visible, size=min(count, len(visible)), replace=False)
-    directions = camera.camera_directions()[chosen]
-    in_camera = directions * (depth[chosen] / -directions[:, 2])[:, None]
-    points = camera.position + in_camera @ camera.camera_to_world[:3, :3].T
-    return points, photograph.image.reshape(len(depth), -1)[chosen, :3]
+    return camera.unproject(depth[chosen], chosen), photograph.image.reshape(len(depth), -1)[chosen, :3]

@@ -53,6 +53,10 @@ class Mesh:
         """The largest z of any vertex."""
         return float(self.triangles()[0][..., 2].max())
 
+    def part(self, chosen: slice) -> "Mesh":
+        """Some of the patches."""
+        return Mesh(*(getattr(self, name)[chosen] for name in self.__slots__))
+
     def triangles(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         """The patches as triangles: vertices [T, 3, 3] and the patch of every triangle [T].
 

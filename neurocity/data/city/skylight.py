@@ -17,6 +17,7 @@ CELLS_MAX = 96
 CELLS_OPEN = 8
 """Patches longer than CELLS_MAX cells are open country, which is evenly lit."""
 DIRECTIONS = 56
+POINTS_AT_ONCE = 500_000
 INSET = 0.25
 LIFT = 0.03
 
@@ -30,17 +31,17 @@ class SkyLight:
         cells[mesh.is_triangle] = 1
         self._cells = cells
         counts = (cells + 1).prod(axis=1)
-        self._start = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        patch = np.repeat(np.arange(len(counts)), counts)
-        index = np.arange(counts.sum()) - self._start[patch]
-        position, normal = _grid_points(mesh, cells, patch=patch, index=index)
-        round_ = np.isfinite(mesh.center[patch, 0])
-        self._visibility = np.empty(len(patch), dtype=np.float32)
-        self._visibility[~round_] = _visibility(caster, position[~round_], normal[~round_])
-        # The triangles of rounded things meet in common points: look at the sky from each of them once.
-        points = np.concatenate([position[round_], normal[round_]], axis=1).round(5)
-        points, of_point = np.unique(points, axis=0, return_inverse=True)
-        self._visibility[round_] = _visibility(caster, points[:, :3], points[:, 3:])[of_point.reshape(-1)]
+        ends = np.cumsum(counts)
+        self._start = np.concatenate([[0], ends[:-1]])
+        self._visibility = np.empty(ends[-1], dtype=np.float32)
+        # A part of the city at a time, since points take many times the memory of what is known of them then.
+        first = 0
+        while first < len(counts):
+            last = max(int(np.searchsorted(ends, self._start[first] + POINTS_AT_ONCE)), first + 1)
+            chosen = slice(first, last)
+            points = slice(self._start[first], ends[last - 1])
+            self._visibility[points] = _of_patches(mesh.part(chosen), caster, cells[chosen])
+            first = last
         # A triangle has no fourth corner: extrapolate it, so that interpolation becomes linear.
         values, first = self._visibility, self._start[mesh.is_triangle]
         values[first + 3] = values[first + 1] + values[first + 2] - values[first]
@@ -60,6 +61,22 @@ class SkyLight:
         high = low + stride
         top = values[high] + fx * (values[high + 1] - values[high])
         return np.asarray(bottom + fy * (top - bottom), dtype=np.float32)
+
+
+def _of_patches(mesh: Mesh, caster: RayCaster, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Sky visibility of the grid points of all patches of a mesh."""
+    counts = (cells + 1).prod(axis=1)
+    patch = np.repeat(np.arange(len(counts)), counts)
+    index = np.arange(len(patch)) - (np.cumsum(counts) - counts)[patch]
+    position, normal = _grid_points(mesh, cells, patch=patch, index=index)
+    round_ = np.isfinite(mesh.center[patch, 0])
+    visibility = np.empty(len(patch), dtype=np.float32)
+    visibility[~round_] = _visibility(caster, position[~round_], normal[~round_])
+    # The triangles of rounded things meet in common points: look at the sky from each of them once.
+    points = np.concatenate([position[round_], normal[round_]], axis=1).round(5)
+    points, of_point = np.unique(points, axis=0, return_inverse=True)
+    visibility[round_] = _visibility(caster, points[:, :3], points[:, 3:])[of_point.reshape(-1)]
+    return visibility
 
 
 def _grid_points(

@@ -33,6 +33,13 @@ struct Packet {
     return result;
   }
 
+  // The number that each ray has.
+  Lanes<N> numbers(const float* values) const {
+    Lanes<N> result;
+    for (int lane = 0; lane < N; ++lane) result.set(lane, values[ray[lane]]);
+    return result;
+  }
+
   // Whether all rays begin at one place, as those of a camera do.
   bool shares_origin(const float* origins) const {
     const float* const first = origins + ray[0] * 3;

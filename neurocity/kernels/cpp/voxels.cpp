@@ -10,9 +10,13 @@ namespace {
 
 enum Storage : int32_t { TENSORS = 0, FLOAT_RECORDS = 1, HALF_RECORDS = 2 };
 
+// left [count], null for a whole picture: the share of light that rays have left. `light` then holds sums
+// over what lies before this scene, depth weighted and not divided, and the scene's own are added to them.
+// Where `ends` is not 0, nothing lies behind it, and sums become light.
 struct VoxelArguments {
   Rays rays;
   Light light;
+  float* left;
   const int32_t* children;
   const void* records;
   int64_t stride;
@@ -32,6 +36,7 @@ struct VoxelArguments {
   int32_t storage;
   int32_t sh_degree;
   int32_t samples_per_voxel;
+  int32_t ends;
 };
 
 // Where the voxels go that rays cross, ray after ray, front to back. offsets [count + 1]: the first of each
@@ -73,6 +78,15 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
   const Lanes<N> least = scene.least_light, faintest = scene.faintest;
   const Lanes<N> seen = 1.0f / (1.0f - scene.least_light);
   Lanes<N> left = 1.0f, rgb[3] = {0.0f, 0.0f, 0.0f}, depth = 0.0f, opacity = 0.0f;
+  CubeRays<N> cube(rays.eye, rays.inverse, scene.near);
+  if (scene.left) {
+    left = packet.numbers(scene.left);
+    cube.alive = cube.alive & (left > least);
+    if (!scene.ends && !any(cube.alive)) return;
+    for (int channel = 0; channel < 3; ++channel) rgb[channel] = packet.component(scene.light.rgb, channel);
+    depth = packet.numbers(scene.light.depth);
+    opacity = packet.numbers(scene.light.opacity);
+  }
   const auto shade = [&](const Voxel& voxel, Lanes<N> begin, Lanes<N> end, Mask<N> active) {
     Lanes<N> tau = optical_depth(store.corners(voxel.index),
                                  VoxelSamples<N>(voxel.center, voxel.quarter, rays.eye, rays.speed, begin,
@@ -99,12 +113,15 @@ void render(const VoxelArguments& scene, const Store& store, const Packet<N>& pa
     }
     return left > least;
   };
-  walk(Octree{scene.children}, CubeRays<N>(rays.eye, rays.inverse, scene.near), shade);
-  opacity = min(Lanes<N>(1.0f), opacity);  // NaN stays
-  depth = depth / max(opacity, Lanes<N>(1e-6f));
-  if (scene.sky) composite_over_sky(scene.sky, scene.far, rays.direction, rgb, depth, opacity);
+  walk(Octree{scene.children}, cube, shade);
+  if (scene.ends) {
+    opacity = min(Lanes<N>(1.0f), opacity);  // NaN stays
+    depth = depth / max(opacity, Lanes<N>(1e-6f));
+    if (scene.sky) composite_over_sky(scene.sky, scene.far, rays.direction, rgb, depth, opacity);
+  }
   for (int lane = 0; lane < packet.count; ++lane) {
     const int64_t ray = packet.ray[lane];
+    if (scene.left) scene.left[ray] = left[lane];
     for (int channel = 0; channel < 3; ++channel) scene.light.rgb[ray * 3 + channel] = rgb[channel][lane];
     scene.light.depth[ray] = depth[lane];
     scene.light.opacity[ray] = opacity[lane];

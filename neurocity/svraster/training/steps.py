@@ -33,6 +33,17 @@ class Objective(NamedTuple):
     evaluated: int
 
 
+class Around(NamedTuple):
+    """What of rays [R] is known beside the model's part: light before it [R, 3], the share that is left
+    there [R], and light behind it [R, 3] with its opacity [R].
+    """
+
+    before: Tensor
+    left: Tensor
+    behind: Tensor
+    covered: Tensor
+
+
 def parameter_groups(model: SVRaster, config: SVRasterTrainingConfig) -> list[dict[str, Any]]:
     """What an optimiser is made of: densities and colours without weight decay, the sky with it."""
     rates = (
@@ -82,18 +93,29 @@ class VoxelTraining:
         self.statistics.load(state)
 
     def objective(
-        self, batch: Mapping[str, Any], backdrop: Tensor, progress: float, exposure: Exposure | None = None
+        self,
+        batch: Mapping[str, Any],
+        backdrop: Tensor,
+        progress: float,
+        exposure: Exposure | None = None,
+        around: Around | None = None,
     ) -> Objective:
         """Losses of a `RayBatch` whose images are composited on the colours `backdrop` [R, 3].
 
-        progress: share of training that is done. exposure: of the photographs, where it is learnt.
+        progress: share of training that is done. exposure: of the photographs, where it is learnt. around: of
+        the rays, where the model is a part of what they show.
         """
         # Products of many transmittances are float32 in whatever precision networks run.
         with torch.autocast(batch["rgba"].device.type, enabled=False):
-            return self._objective(batch, backdrop, progress, exposure)
+            return self._objective(batch, backdrop, progress, exposure, around)
 
     def _objective(
-        self, batch: Mapping[str, Any], backdrop: Tensor, progress: float, exposure: Exposure | None
+        self,
+        batch: Mapping[str, Any],
+        backdrop: Tensor,
+        progress: float,
+        exposure: Exposure | None,
+        around: Around | None,
     ) -> Objective:
         model, config = self.model, self.config
         color, alpha = batch["rgba"][:, :3], batch["rgba"][:, 3]
@@ -101,6 +123,8 @@ class VoxelTraining:
         self.rays.degree = int(progress / config.degree_interval)
         self.rays.distortion = config.distortion_weight > 0.0 and progress >= config.distortion_start
         own = color if exposure is None else exposure.neutral(color, batch["view_index"])
+        if around is not None:
+            own = ((own - around.before) / around.left[:, None]).clamp(0.0, 1.0)
         render = self.rays.render(
             batch["ray_origins"].t(), directions, own, batch["ray_radii"][:, 0] * PIXEL_WIDTHS
         )
@@ -110,10 +134,16 @@ class VoxelTraining:
             rgb, opacity = rgb + (1.0 - opacity[:, None]) * sky, torch.ones_like(opacity)
         if exposure is not None:
             rgb = exposure(rgb, opacity, batch["view_index"])
-        image = rgb + (1.0 - opacity[:, None]) * backdrop
         photograph = color * alpha[:, None] + backdrop * (1.0 - alpha[:, None])
+        counts = alpha
+        if around is None:
+            image = rgb + (1.0 - opacity[:, None]) * backdrop
+        else:
+            behind = around.behind + (1.0 - around.covered[:, None]) * backdrop
+            image = around.before + around.left[:, None] * (rgb + (1.0 - opacity[:, None]) * behind)
+            counts = alpha * around.left.square()
         mse = (image - photograph).square().mean()
-        loss = mse + config.concentration_weight * (render.terms["concentration"] * alpha).mean()
+        loss = mse + config.concentration_weight * (render.terms["concentration"] * counts).mean()
         if exposure is not None:
             loss = loss + exposure.penalty()
         if self.rays.distortion:
@@ -155,6 +185,11 @@ class VoxelTraining:
         replace_voxels(model, lambda: model.start_from_hull(hull), optimizer)
         for average in averages:
             average.start_from_hull(hull)
+        self.rays = self._pass()
+
+    def begin(self, near: float) -> None:
+        """Start with the voxels that the model has, and views from within `near` counting less."""
+        self.near = near
         self.rays = self._pass()
 
     def adapt(self, epoch: int, progress: float, optimizer: Optimizer, averages: Sequence[SVRaster]) -> bool:

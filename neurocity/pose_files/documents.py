@@ -4,8 +4,9 @@ A value may stand at top level, for all frames, or in every frame. Where both sa
 instant-ngp: cameras with autofocus write the first frame's at top level, and each frame its own.
 """
 
-import math
+import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocity.data.json_file import read_json
-from neurocity.data.names import printable
-from neurocity.data.reading import Reading
 from neurocity.errors import DataError
+from neurocity.pose_files.json_file import read_json
+from neurocity.pose_files.text import printable
 
 _ALL_OR_NONE = (
     *("w", "h", "fl_x", "fl_y", "x_fov", "y_fov", "camera_angle_x", "camera_angle_y", "cx", "cy"),
     *("fx", "fy", "K", "camera_model"),
 )
 
+Remark = Callable[[str, str], None]
+"""Takes what is to be said of a frame, and an example."""
+
+_LARGEST = sys.float_info.max
 
 _LAST_ROW = (0.0, 0.0, 0.0, 1.0)
 
@@ -38,25 +42,36 @@ class TransformsDocument:
     @classmethod
     def read(cls, path: Path) -> "TransformsDocument":
         """Raises DataError when `path` is not JSON, has no frames, or frames without or with equal names."""
-        data = read_json(path)
+        document = cls.parse(read_json(path), path)
+        for i, frame in enumerate(document.frames):
+            if not isinstance(frame.get("file_path"), str):
+                raise DataError(f"{path}: frame {i} has no `file_path`")
+        name, count = Counter(frame["file_path"] for frame in document.frames).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{path}: frame {name!r} stands there {count} times")
+        return document
+
+    @classmethod
+    def parse(cls, data: Any, path: Path) -> "TransformsDocument":
+        """The document of a JSON value, whose frames need no names. Raises DataError, which names `path`."""
         frames = data.get("frames") if isinstance(data, dict) else None
         if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
             raise DataError(f"{path}: expected an object with a list `frames` of objects")
         if not frames:
             raise DataError(f"{path}: `frames` is empty")
-        for i, frame in enumerate(frames):
-            if not isinstance(frame.get("file_path"), str):
-                raise DataError(f"{path}: frame {i} has no `file_path`")
-        name, count = Counter(frame["file_path"] for frame in frames).most_common(1)[0]
-        if count > 1:
-            raise DataError(f"{path}: frame {name!r} stands there {count} times")
         document = cls(path, data, tuple(frames))
         document._check_every_frame_has()
         return document
 
     def label(self, frame: dict[str, Any]) -> str:
-        """How an error names a frame: file and `file_path`."""
-        return f"{self.path}: frame {printable(frame['file_path'])!r}"
+        """How an error names a frame: the file, and `file_path` or, without one, the number from 0."""
+        return f"{self.path}: frame {self._name(frame)}"
+
+    def _name(self, frame: dict[str, Any]) -> str:
+        name = frame.get("file_path")
+        if isinstance(name, str):
+            return repr(printable(name))
+        return str(next(i for i, other in enumerate(self.frames) if other is frame))
 
     def get(self, key: str, frame: dict[str, Any]) -> Any:
         """The value of `key` for `frame`, its own or else that of the top level, or None.
@@ -76,7 +91,7 @@ class TransformsDocument:
         value = level.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
             raise DataError(f"`{key}` is {value!r}, expected a finite number")
         return float(value)
 
@@ -85,11 +100,11 @@ class TransformsDocument:
         value = self.data.get(key)
         return None if value is None else self.array(f"{self.path}: `{key}`", value, shape)
 
-    def pose(self, frame: dict[str, Any], reading: Reading) -> npt.NDArray[np.float64]:
+    def pose(self, frame: dict[str, Any], remark: Remark) -> npt.NDArray[np.float64]:
         """`transform_matrix` as 4x4 with [0, 0, 0, 1] as its last row; a 3x4 gets it.
 
-        Where the last row is [0, 0, 0, w], which instant-ngp does not look at, it is replaced, and that is
-        remarked; a rotation that is scaled by w as well is divided by it. Raises DataError without a pose.
+        Where the last row is [0, 0, 0, w], which instant-ngp does not look at, it is replaced, and `remark`
+        is told; a rotation that is scaled by w as well is divided by it. Raises DataError without a pose.
         """
         value = frame.get("transform_matrix")
         if value is None:
@@ -104,12 +119,12 @@ class TransformsDocument:
                 np.allclose(np.linalg.norm(pose[:3, :3], axis=0), abs(last), rtol=1e-3, atol=0.0)
                 and np.linalg.det(pose[:3, :3]) * last > 0
             )
-            reading.count(
+            remark(
                 "poses end in a row that is not [0, 0, 0, 1]; "
                 + (
                     "they are divided by its last number" if homogeneous else "the other three rows are taken"
                 ),
-                f"{pose[3].tolist()} of {printable(frame['file_path'])!r}",
+                f"{pose[3].tolist()} of {self._name(frame)}",
             )
             return np.vstack([pose[:3] / last if homogeneous else pose[:3], _LAST_ROW])
         return pose
@@ -119,7 +134,7 @@ class TransformsDocument:
         """JSON lists as a float array of `shape`. Raises DataError, which starts with `label`."""
         try:
             array = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(f"{label} is {value!r}, expected numbers of shape {shape}") from None
         if array.shape != shape:
             raise DataError(f"{label} has shape {array.shape}, expected {shape}")

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from neurocity.cameras import Camera
-from neurocity.data.documents import TransformsDocument
-from neurocity.data.reading import Reading
 from neurocity.errors import DataError
 from neurocity.lenses import Lens, lens_of
+from neurocity.pose_files.documents import Remark, TransformsDocument
 
 _MATRICES = ("K", "intrinsic_matrix", "intrinsics", "camera_matrix")
 """Names of a calibration matrix; `intrinsics` may be fx, fy, cx, cy, too."""
@@ -45,7 +44,7 @@ def has_own_calibration(document: TransformsDocument) -> bool:
 
 
 def read_camera(
-    document: TransformsDocument, frame: dict[str, Any], size: tuple[int, int], reading: Reading
+    document: TransformsDocument, frame: dict[str, Any], size: tuple[int, int], remark: Remark
 ) -> Camera:
     """The camera of `frame` at the size that the document states, or else at `size`, that of the image.
 
@@ -65,7 +64,7 @@ def read_camera(
         raise DataError("has no focal length, expected fl_x (or fx, K), camera_angle_x or x_fov")
     return Camera(
         lens=_lens(document, frame),
-        camera_to_world=document.pose(frame, reading),
+        camera_to_world=document.pose(frame, remark),
         width=width,
         height=height,
         fl_x=own["fl_x"],

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from neurocity.data.text import read_text
 from neurocity.errors import DataError
+from neurocity.pose_files.text import read_text
 
 
 def read_json(path: Path) -> Any:

@@ -15,3 +15,8 @@ def read_text(path: Path) -> str:
     data = path.read_bytes()
     encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
+
+
+def printable(name: str) -> str:
+    """`name` without the half characters that stand for bytes which are not UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,1 @@
+"""Where jobs run: processes of this machine, a Ray cluster, or a scheduler that takes a script."""
