@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import tyro
@@ -25,11 +25,11 @@ from rich.console import Console
 import export.commands
 from export.formats.registry import format_names
 from export.job.console import ConsoleProgress, print_error, print_json, print_outcomes
+from export.job.destination import Destination, open_destination
 from export.job.job import Job
 from export.job.outcome import Outcome
 from export.job.process import run_in_process
 from export.job.request import ExportRequest
-from export.repository.publish import refuse_overwrite
 from neurocity.errors import NeuroCityError
 from neurocity.exit_codes import INTERRUPTED, exit_code
 
@@ -61,32 +61,32 @@ def commands() -> dict[str, str]:
 
 def _export(words: list[str]) -> int:
     messages = Console(stderr=True)
-    try:
-        request = tyro.cli(
-            ExportRequest,
-            args=words,
-            prog="neurocity-export",
-            config=(tyro.conf.FlagCreatePairsOff,),
-            description=_description(),
-        )
-        jobs = request.jobs()
-        if request.name is None:
-            messages.print(f"scene {jobs[0].name}", markup=False, highlight=False)
-        for job in jobs:  # before any begins, so that no version is made in vain; publishing looks again
-            if not job.resume:
-                refuse_overwrite(job.out, job.model_name, job.version, force=job.force)
-    except NeuroCityError as error:
-        print_error(messages, str(error))
-        if "--json" in words:
-            print_json([], exit_code(error), error)
-        return exit_code(error)
-    outcomes: list[Outcome] = []
-    interrupted = 0
-    try:
-        _run(jobs, request.fail_fast, messages, outcomes)
-    except _Interrupted as interruption:
-        interrupted = interruption.exit_code
-        print_error(messages, f"interrupted; {jobs[len(outcomes)].label} was not finished")
+    with ExitStack() as held:
+        try:
+            request = tyro.cli(
+                ExportRequest,
+                args=words,
+                prog="neurocity-export",
+                config=(tyro.conf.FlagCreatePairsOff,),
+                description=_description(),
+            )
+            destination = held.enter_context(open_destination(request.out, force=request.force))
+            jobs = request.jobs(destination.folder)
+            if request.name is None:
+                messages.print(f"scene {jobs[0].name}", markup=False, highlight=False)
+            destination.prepare(jobs)  # before any begins, so that no version is made in vain
+        except NeuroCityError as error:
+            print_error(messages, str(error))
+            if "--json" in words:
+                print_json([], exit_code(error), error)
+            return exit_code(error)
+        outcomes: list[Outcome] = []
+        interrupted = 0
+        try:
+            _run(jobs, destination, request.fail_fast, messages, outcomes)
+        except _Interrupted as interruption:
+            interrupted = interruption.exit_code
+            print_error(messages, f"interrupted; {jobs[len(outcomes)].label} was not finished")
     outcomes += [Outcome(job=job, status="not run") for job in jobs[len(outcomes) :]]
     code = interrupted or next((outcome.exit_code for outcome in outcomes if outcome.error), 0)
     if request.json:
@@ -103,7 +103,13 @@ class _Interrupted(BaseException):
         self.exit_code = code
 
 
-def _run(jobs: Sequence[Job], fail_fast: bool, messages: Console, outcomes: list[Outcome]) -> None:
+def _run(
+    jobs: Sequence[Job],
+    destination: Destination,
+    fail_fast: bool,
+    messages: Console,
+    outcomes: list[Outcome],
+) -> None:
     """Does jobs in order and adds to `outcomes`. Raises _Interrupted, with the running job ended."""
     with (
         _signals_interrupt(),
@@ -111,7 +117,7 @@ def _run(jobs: Sequence[Job], fail_fast: bool, messages: Console, outcomes: list
         ConsoleProgress(messages) as progress,
     ):
         for job in jobs:
-            outcome = run_in_process(job, progress, Path(folder))
+            outcome = destination.put(run_in_process(job, progress, Path(folder)))
             outcomes.append(outcome)
             if not outcome.error:
                 continue

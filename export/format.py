@@ -12,15 +12,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from export.bits import Bits
 from export.checks import Check
 from export.parity.tolerances import FP16, FP32, Tolerance
-from export.renderer import RayProfile, Renderer
-from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, TensorSpec
+from export.renderer import Drawn, Painter, RayProfile, Renderer
+from neurocity.contract import RAY_INPUTS, RENDER_OUTPUTS, SceneManifest, TensorSpec, View
 from neurocity.errors import EngineError, NeuroCityError, UnsupportedError
 from neurocity.triton_names import Naming, input_name, output_name
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from neurocity.family import RenderModel
 
 Precision = Literal["fp32", "fp16"]
 EngineName = Literal["tensorrt", "tensorrt-rtx"]
@@ -52,6 +55,7 @@ class TritonTarget:
     wants. file_name: what is loaded, when it is not the artefact itself. device_bound: whether it runs only
     on the kind of device that the model given to `Format.encode` is on. accelerate: completes the backend's
     `ModelConfig` for these inputs and number of rays a call, where the backend can do more with the artefact.
+    renders: false of a model that only stands in for the artefact, which Triton has nothing for.
     """
 
     backend: str
@@ -60,6 +64,7 @@ class TritonTarget:
     file_name: str = ""
     device_bound: bool = False
     accelerate: Callable[[Any, tuple[TensorSpec, ...], int], None] | None = None
+    renders: bool = True
 
 
 class Format(Protocol):
@@ -101,8 +106,9 @@ class Format(Protocol):
         what the format cannot express.
         """
 
-    def open(self, path: Path, device: str) -> Renderer:
-        """The artefact at `path`, ready to render on `device` ("cpu" or "cuda") and nowhere else."""
+    def open(self, path: Path, device: str) -> Renderer | Painter:
+        """The artefact at `path`, ready to render on `device` ("cpu" or "cuda") and nowhere else; what paints
+        is of a `Preview`."""
 
     def is_artefact(self, path: Path) -> bool:
         """Whether the file may be one of this format: by its ending, or by more where others share it."""
@@ -140,6 +146,50 @@ class BuildsEngine(Protocol):
 
         Raises UnsupportedError, ExportError, and what `check_engine` raises.
         """
+
+
+@runtime_checkable
+class WritesFolder(Protocol):
+    """A format whose artefact is the first of several files, which users draw where they are: no server does,
+    so its speed is not measured."""
+
+    def encode_folder(
+        self, model: "nn.Module", manifest_json: str, inputs: tuple[TensorSpec, ...], bits: Bits
+    ) -> dict[str, bytes]:
+        """All files by their path in the version folder, as `Format.encode`; bits: of quantised numbers.
+
+        Raises ParityError too, when the files hold something else.
+        """
+
+
+@runtime_checkable
+class ForBrowsers(Protocol):
+    """A format of folders that hosts publish and browsers draw; they can do so without its quantisation."""
+
+    def draw_unquantised(self, model: "nn.Module", manifest_json: str, views: Sequence[View]) -> Drawn:
+        """Pictures by the users' renderer, where it can be had, of the model as floats: what is lost without
+        quantisation. Raises ParityError when it cannot draw the scene."""
+
+    def draw_shipped(self, path: Path, views: Sequence[View]) -> Drawn:
+        """The same of the files beside the artefact at `path`, as users see them."""
+
+    def published(self, manifest: SceneManifest) -> dict[str, str]:
+        """The files that users need -> the addresses that they have below that of a published folder."""
+
+
+@runtime_checkable
+class Preview(Protocol):
+    """A format for other programs, which draw it near to the model and not equal: pictures of held-out views
+    are compared, and the loss is stated."""
+
+    def shown(self, model: "RenderModel") -> "RenderModel":
+        """The model without what the format leaves out on purpose, for comparison; `model` stays as it is.
+
+        Raises UnsupportedError as `Format.check_model`.
+        """
+
+    def remarks(self, model: "RenderModel") -> tuple[str, ...]:
+        """What an artefact has of the model and what not, in sentences for the report."""
 
 
 def check_offered(target: Format, model: type, precision: str, library: EngineName) -> None:

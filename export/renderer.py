@@ -2,16 +2,41 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from neurocity.cameras import Rays
+from neurocity.contract import View
 from neurocity.errors import ConfigError
-from neurocity.light import Light
+from neurocity.kernels.scene import KernelScene, render_rays
+from neurocity.light import Float32, Light
 
 Renderer = Callable[[Rays], Light]
 """R rays, with radii where the graph takes them -> their light."""
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """What draws pictures of views alone, and answers no other rays. by: what that is, for people."""
+
+    by: str
+
+    def paint(self, view: View) -> Light:
+        """The light of a view's pixels, row by row."""
+
+
+Picture = tuple[Float32, Float32]
+"""Light without background, rgb [R, 3], and opacity [R], of a view's pixels row by row."""
+
+
+class Drawn(NamedTuple):
+    """Pictures of views. by: what drew them. instead_of: what could not, and why; or empty."""
+
+    by: str
+    instead_of: str
+    pictures: list[Picture]
+
 
 MAX_RAYS = 1 << 20
 """The most rays of one call: the upper bound of the dynamic axis that graphs are recorded with."""
@@ -55,3 +80,14 @@ def render_in_chunks(render: Renderer, rays: Rays, size: int) -> Light:
     parts = [render(chunk) for chunk in chunks(rays, size)]
     # Some runtimes give transposed arrays, which files would keep so.
     return Light(*(np.ascontiguousarray(np.concatenate(part)) for part in zip(*parts, strict=True)))
+
+
+def kernel_renderer(scene: KernelScene) -> Renderer:
+    """The compiled kernels with a scene."""
+
+    def render(rays: Rays) -> Light:
+        light = render_rays(scene, rays)
+        assert light is not None, "nothing stops it"
+        return light
+
+    return render

@@ -6,14 +6,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
 from export.job.console import print_error
-from export.job.inspect import inspect_path
+from export.job.inspect import inspect_place
 from neurocity.errors import NeuroCityError
 from neurocity.exit_codes import FAILURE, exit_code
 
@@ -22,8 +21,9 @@ from neurocity.exit_codes import FAILURE, exit_code
 class Arguments:
     """The command line."""
 
-    path: Annotated[Path, tyro.conf.Positional]
-    """A checkpoint, an artefact's file, a version folder, a model folder or a repository."""
+    path: Annotated[str, tyro.conf.Positional]
+    """A checkpoint, an artefact's file, a version folder, a model folder or a repository; the last
+    three also by their URL in object storage, and a folder for browsers by that where it is published."""
     json: bool = False
     """Print one JSON document."""
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     messages = Console(stderr=True)
     try:
-        found = inspect_path(parsed.path)
+        found = inspect_place(parsed.path)
     except NeuroCityError as error:
         print_error(messages, str(error))
         return exit_code(error)
@@ -71,7 +71,7 @@ def _lines(found: dict[str, Any], indent: str = "") -> list[str]:
 def _version(version: dict[str, Any]) -> str:
     if "scene" not in version:
         return f"{version['path']}: cannot be read"
-    size = version["artefact"]["bytes"] / 2**20
+    size = version["bytes"] / 2**20
     figures = f"{version['parity']['psnr_db']:.1f} dB" if "parity" in version else "not verified"
     state = "damaged" if version["problem"] else figures
     what = f"{version['family']} as {version['format']} in {version['precision']}"

@@ -140,7 +140,7 @@ class _PlainTuple(nn.Module):
 
 
 def _require_machine(path: Path, device: str) -> None:
-    """Raises MissingDependencyError when the package was not made for this device and processor."""
+    """Raises MissingDependencyError when the package was not made for this kind of device and processor."""
     metadata = read_metadata(path)
     if _device(metadata) != device:
         raise MissingDependencyError(
@@ -148,6 +148,8 @@ def _require_machine(path: Path, device: str) -> None:
             f"export again with --device {device}"
         )
     check_device(device)
+    if device == "cuda":
+        _require_gpu(path, metadata)
     built = metadata.get("AOTI_MACHINE", ""), "AVX512" in metadata.get("AOTI_CPU_ISA", "").split()
     here = platform.machine(), torch.backends.cpu.get_cpu_capability() == "AVX512"
     if built[0] != here[0] or built[1] > here[1]:
@@ -155,6 +157,17 @@ def _require_machine(path: Path, device: str) -> None:
             f"{path} was compiled for a processor {metadata.get('AOTI_MACHINE')} with "
             f"{metadata.get('AOTI_CPU_ISA')}, this one is {here[0]} with "
             f"{torch.backends.cpu.get_cpu_capability()}; export on a machine of this kind"
+        )
+
+
+def _require_gpu(path: Path, metadata: dict[str, str]) -> None:
+    """Kernels are machine code of one compute capability; torch warns, and then fails at the first call."""
+    major, minor = torch.cuda.get_device_capability()
+    built, here = metadata.get("AOTI_COMPUTE_CAPABILITY", ""), str(10 * major + minor)
+    if built != here:
+        raise MissingDependencyError(
+            f"{path} was compiled for GPUs of compute capability {built or 'unknown'}, this one has {here}; "
+            "export on a machine with a GPU of this kind"
         )
 
 

@@ -18,15 +18,13 @@ import numpy as np
 from export.checks import Check, equal
 from export.format import Format, Signature, TritonTarget
 from export.parity.tolerances import NATIVE_FP16, NATIVE_FP32
-from export.renderer import Renderer
-from neurocity.cameras import Rays
+from export.renderer import Renderer, kernel_renderer
 from neurocity.contract import MANIFEST_KEY, RAY_INPUTS, TensorSpec
 from neurocity.errors import ManifestError, UnsupportedError
 from neurocity.family import NativeModel
 from neurocity.kernels.file import file_content, open_file, scene_data, scene_inputs
 from neurocity.kernels.library import library
-from neurocity.kernels.scene import open_scene, render_rays
-from neurocity.light import Light
+from neurocity.kernels.scene import open_scene
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,14 +61,7 @@ class NativeFormat(Format):
     def open(self, path: Path, device: str) -> Renderer:
         if device != "cpu":
             raise UnsupportedError(f"native artefacts are rendered on the CPU, got device {device!r}")
-        scene = open_scene(scene_data(open_file(path)))
-
-        def render(rays: Rays) -> Light:
-            light = render_rays(scene, rays)
-            assert light is not None, "nothing stops it"
-            return light
-
-        return render
+        return kernel_renderer(open_scene(scene_data(open_file(path))))
 
     def signature(self, path: Path) -> Signature:
         return Signature.named(self.triton.naming, scene_inputs(open_file(path)))

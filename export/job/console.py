@@ -37,7 +37,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     words = {"shipped": "wrote", "kept": "kept, as nothing has changed:"}
     for outcome in outcomes:
         if outcome.status in words:
-            print(f"{words[outcome.status]} {outcome.job.folder}")
+            print(f"{words[outcome.status]} {outcome.where}")
         else:
             print(f"{outcome.status}: {outcome.job.label}")
 

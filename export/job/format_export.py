@@ -10,15 +10,26 @@ from typing import Any
 
 from torch import nn
 
+from export.bits import Bits
 from export.checks import Check, equal, require
-from export.format import BuildsEngine, Format, Signature, check_offered, foreign_errors, tolerance_of
+from export.format import (
+    BuildsEngine,
+    ForBrowsers,
+    Format,
+    Preview,
+    Signature,
+    WritesFolder,
+    check_offered,
+    foreign_errors,
+    tolerance_of,
+)
 from export.job.job import Job
 from export.job.manifest import embedded_manifest, with_engine
 from export.job.sample_budget import SampleBudget, choose_budget
 from export.job.source import render_graph
 from export.parity.gate import ParityGate, ParityReport, Progress
 from export.parity.golden import golden_files
-from export.renderer import RayProfile, Renderer
+from export.renderer import Painter, RayProfile, Renderer
 from export.repository.publish import publish, staging
 from export.repository.report import REPORT_FILE, markdown
 from export.repository.triton_config import write_model
@@ -53,11 +64,12 @@ class FormatExport:
             model = folder / job.model_name
             path = model / str(job.version) / target.file_name
             path.parent.mkdir(parents=True)
-            artefact = self._write(path, graph, draft)
+            artefact, *others = self._write(path, graph, draft)
             render, signature, checks = self._open(path, draft)
             profile = self._profile(path)
             rays_per_call = profile.get("rays_per_call", draft.rays_per_call)
             parity = self._compare(render, fixed, rays_per_call)
+            parity = self._compare_drawn(parity, path, graph, draft)
             engine = self._build_engine(path, rays_per_call)
             golden, files = golden_files(self.gate.reference, info, parity.worst_view)
             proof = {"device": job.device, "checks_passed": len(checks) + len(parity.checks), **parity.record}
@@ -66,6 +78,7 @@ class FormatExport:
             manifest = replace(
                 draft,
                 artefact=artefact,
+                files=tuple(others),
                 parity=proof,
                 golden=golden,
                 profile=profile,
@@ -89,13 +102,25 @@ class FormatExport:
             return copy.deepcopy(graph).to(self.job.device)
         return graph
 
-    def _write(self, path: Path, graph: nn.Module, draft: SceneManifest) -> ArtefactFile:
+    def _write(self, path: Path, graph: nn.Module, draft: SceneManifest) -> list[ArtefactFile]:
+        """The artefact at `path`, and what further files it has beside it."""
+        target, manifest = self.target, to_json(draft)
         with self._step("writing"), foreign_errors(ExportError, "the model could not be written"):
-            content = self.target.encode(graph, to_json(draft), draft.inputs)
-        path.write_bytes(content)
-        return file_record(path.name, content)
+            if isinstance(target, WritesFolder):
+                files = target.encode_folder(graph, manifest, draft.inputs, Bits(*self.job.bits))
+            else:
+                files = {path.name: target.encode(graph, manifest, draft.inputs)}
+        for name, content in files.items():
+            (path.parent / name).parent.mkdir(exist_ok=True)
+            (path.parent / name).write_bytes(content)
+        return [
+            file_record(name, files[name])
+            for name in sorted(files, key=lambda name: (name != path.name, name))
+        ]
 
-    def _open(self, path: Path, draft: SceneManifest) -> tuple[Renderer, Signature, tuple[Check, ...]]:
+    def _open(
+        self, path: Path, draft: SceneManifest
+    ) -> tuple[Renderer | Painter, Signature, tuple[Check, ...]]:
         """The artefact from its bytes on disk, what it declares, and the checks that it passed."""
         with foreign_errors(ParityError, "the artefact could not be opened"):
             signature, checks = inspect_artefact(self.target, path, draft)
@@ -105,7 +130,7 @@ class FormatExport:
     def _profile(self, path: Path) -> dict[str, Any]:
         """The artefact's profile; empty when it is not to be measured."""
         job = self.job
-        if not job.profile_seconds:
+        if not job.profile_seconds or isinstance(self.target, WritesFolder):
             return {}
         with self._step("measuring speed"):
             return profile_artefact(
@@ -118,13 +143,39 @@ class FormatExport:
                 seconds=job.profile_seconds,
             )
 
-    def _compare(self, render: Renderer, fixed: SampleBudget | None, rays_per_call: int) -> ParityReport:
+    def _compare(
+        self, render: Renderer | Painter, fixed: SampleBudget | None, rays_per_call: int
+    ) -> ParityReport:
         tolerance = tolerance_of(self.target, self.job.precision)
-        parity = self.gate.verify(render, tolerance, self._progress, rays_per_call=rays_per_call)
+        if isinstance(render, Painter):
+            assert isinstance(self.target, Preview), "nothing else paints"
+            remarks = self.target.remarks(self.checkpoint.model)
+            parity = self.gate.verify_preview(render, tolerance, self._progress, remarks)
+        else:
+            parity = self.gate.verify(render, tolerance, self._progress, rays_per_call=rays_per_call)
         try:
             parity.require(self.job.model_name)
         except ParityError as error:
             raise (fixed.explain(error) if fixed else error) from None
+        return parity
+
+    def _compare_drawn(
+        self, parity: ParityReport, path: Path, graph: nn.Module, draft: SceneManifest
+    ) -> ParityReport:
+        """`parity` with the comparison of what users' own renderer draws, for a format that has one."""
+        target = self.target
+        if not isinstance(target, ForBrowsers):
+            return parity
+        views = self.gate.drawn_views(parity.worst_view)
+        wanted = list(views.values())
+        with (
+            self._step("comparing what is drawn"),
+            foreign_errors(ParityError, "the scene could not be drawn"),
+        ):
+            unquantised = target.draw_unquantised(graph, to_json(draft), wanted)
+            shipped = target.draw_shipped(path, wanted)
+        parity = self.gate.with_drawn(parity, views, unquantised=unquantised, shipped=shipped)
+        parity.require(self.job.model_name)
         return parity
 
     def _build_engine(self, artefact: Path, rays_per_call: int) -> dict[str, Any]:

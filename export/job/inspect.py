@@ -1,4 +1,4 @@
-"""What a path is that has to do with exports: a checkpoint, an artefact, a version, a model or a repository.
+"""What a place is that has to do with exports: a checkpoint, an artefact, a version, a model or a repository.
 
 Descriptions are plain JSON data. Modules that need torch are imported for checkpoints and for artefacts
 that are torch's own, not for ONNX or folders.
@@ -10,6 +10,9 @@ from typing import Any
 
 from export.format import Format
 from export.formats.registry import format_names, get_format
+from export.job.published import inspect_published
+from export.repository.fetch import StoredVersion, stored
+from export.repository.host import Host, is_host
 from neurocity.contract import (
     MANIFEST_FILE,
     SceneInfo,
@@ -25,19 +28,26 @@ from neurocity.errors import (
     ManifestError,
     MissingDependencyError,
     NeuroCityError,
+    StorageError,
 )
 from neurocity.model_repository import open_version, version_folders
+from neurocity.object_store import is_url, shown
 
 _OF_FILE = ("scene", "version", "family", "format", "precision", "created", "artefact", "checkpoint_sha256")
 _OF_GRAPH = ("inputs", "outputs", "sample_budget", "rays_per_call", "tools")
 
 
-def inspect_path(path: Path) -> dict[str, Any]:
-    """The description of a path; `kind` says what it is, `problem` what is wrong with it, if anything is.
+def inspect_place(place: str) -> dict[str, Any]:
+    """The description of a path or URL; `kind` says what it is, `problem` what is wrong, if anything is.
 
-    Raises ExportError when there is nothing that can be described, and CheckpointError, ManifestError and
-    MissingDependencyError as the readers of files do.
+    Raises ExportError when there is nothing that can be described, CheckpointError, ManifestError and
+    MissingDependencyError as the readers of files do, and of URLs ConfigError and StorageError.
     """
+    if is_host(place) and (found := inspect_published(Host(place), describe_artefact)) is not None:
+        return found
+    if is_url(place):
+        return _stored(place)
+    path = Path(place)
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
@@ -48,10 +58,33 @@ def inspect_path(path: Path) -> dict[str, Any]:
     if path.name == MANIFEST_FILE:
         return _version(path.parent)
     if (target := _format_of(path)) is not None:
-        return _artefact(path, target)
+        return describe_artefact(path, target)
     if (path.parent / MANIFEST_FILE).is_file():
         return _version(path.parent)  # an engine, a report, a picture: nothing without the rest
     return _checkpoint(path)
+
+
+def _stored(url: str) -> dict[str, Any]:
+    """The description of a version, a model or a repository in object storage. Raises as `stored`."""
+    kind, versions = stored(url)
+    if kind == "version":
+        return _stored_version(versions[0])
+    descriptions = list(map(_stored_version_or_problem, versions))
+    return {"kind": kind, "path": shown(url), "versions": descriptions}
+
+
+def _stored_version(version: StoredVersion) -> dict[str, Any]:
+    with version.fetched() as folder:
+        return _version(folder) | {"path": version.url}
+
+
+def _stored_version_or_problem(version: StoredVersion) -> dict[str, Any]:
+    try:
+        return _stored_version(version)
+    except StorageError:
+        raise  # what is wrong with the storage is wrong with all
+    except NeuroCityError as error:
+        return _problem(version.url, error)
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -83,6 +116,7 @@ def _version(folder: Path) -> dict[str, Any]:
     return {
         "kind": "version",
         "path": str(folder),
+        "bytes": version.manifest.bytes,
         **_describe_manifest(version.manifest),
         "problem": problems,
     }
@@ -92,10 +126,15 @@ def _version_or_problem(folder: Path) -> dict[str, Any]:
     try:
         return _version(folder)
     except NeuroCityError as error:
-        return {"kind": "version", "path": str(folder), "problem": str(error)}
+        return _problem(str(folder), error)
 
 
-def _artefact(path: Path, target: Format) -> dict[str, Any]:
+def _problem(place: str, error: NeuroCityError) -> dict[str, Any]:
+    return {"kind": "version", "path": place, "problem": str(error)}
+
+
+def describe_artefact(path: Path, target: Format) -> dict[str, Any]:
+    """The description of an artefact's file. Raises ExportError when it is not one of that format."""
     try:
         signature = target.signature(path)
     except Exception as error:  # runtimes raise what they like on a file that is not theirs

@@ -1,23 +1,22 @@
 """One export: a checkpoint in one format and one precision, as plain data that goes to another process."""
 
 import json
-import re
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from export.bits import Bits
 from export.format import EngineName, Precision
 from export.formats.registry import format_names
 from export.renderer import MAX_RAYS
 from neurocity.contract import model_name
-from neurocity.errors import ConfigError
+from neurocity.contract_checks import require_scene_name
+from neurocity.errors import ConfigError, ManifestError
 
 MAX_PROFILE_SECONDS = 600.0
 MAX_SAMPLES = 1024
 """Samples of a ray in a graph of fixed budget at most; TensorRT's TopK takes fewer than 3,840 of them."""
-
-_SCENE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +25,14 @@ class ExportOptions:
 
     cameras: Path | None = None
     """Dataset with the held-out views, for a model of another program: its folder or its transforms.json."""
-    out: Path = Path("model_repository")
-    """The model repository to write into; it is created when absent."""
     samples: int | None = None
     """Samples of a ray in formats with a fixed budget; without it, as many as the held-out views need."""
     engine: EngineName = "tensorrt-rtx"
     """What builds the engine of the format tensorrt: tensorrt-rtx needs no GPU for it; Triton's own backend
     takes what tensorrt builds, on the machine with the GPU."""
+    bits: tuple[int, int, int] = (8, 10, 6)
+    """Bits of densities, of colours' constants and of their harmonics in the format web: up to 8 16 8, or
+    32 32 32 for floats; more are closer to the model and take more bytes."""
     version: int = 1
     """Version folder to write (1, 2, ...); the highest version is the one that is served."""
     force: bool = False
@@ -52,6 +52,7 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming the field, on a value that cannot be met."""
+        Bits(*self.bits)
         if self.version < 1:
             raise ConfigError(f"version: got {self.version}, expected a whole number of at least 1")
         if self.instances < 1:
@@ -71,6 +72,8 @@ class Job(ExportOptions):
     """A checkpoint in one format and precision; `export.job.run` does it, here or in a process of its own."""
 
     checkpoint: Path
+    out: Path = Path("model_repository")
+    """The model repository to write into; it is created when absent."""
     name: str
     """Scene name: lower-case letters, digits, `_` and `-`; the model folders are `<name>_<format>`."""
     format: str
@@ -80,11 +83,10 @@ class Job(ExportOptions):
     def __post_init__(self) -> None:
         """Raises ConfigError, naming the field, on a value that cannot be met."""
         super().__post_init__()
-        if not _SCENE_NAME.fullmatch(self.name):
-            raise ConfigError(
-                f"name: got {self.name!r}, expected lower-case letters, digits, '_' and '-', "
-                "beginning with a letter or a digit (such as 'lego')"
-            )
+        try:
+            require_scene_name("name", self.name)
+        except ManifestError as error:
+            raise ConfigError(str(error)) from None
         known = format_names()
         if self.format not in known:
             near = get_close_matches(self.format, known, n=1)
@@ -115,7 +117,7 @@ class Job(ExportOptions):
         its own.
         """
         names = ("cameras", "samples", "engine", "instances", "device", "data", "rays_per_call")
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names} | {"bits": list(self.bits)}
         return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
 
     def to_json(self) -> str:
@@ -129,6 +131,8 @@ class Job(ExportOptions):
         try:
             given = json.loads(text)
             paths = {name: Path(given[name]) for name in _PATHS if name in given}
+            if "bits" in given:
+                given["bits"] = tuple(given["bits"])
             return cls(**given | paths)
         except (ValueError, TypeError) as error:
             raise ConfigError(

@@ -20,6 +20,7 @@ class Outcome:
     manifest: of the version, where it was shipped or kept.
     error: why it was not, with the name of the error's class in `error_kind`; or empty.
     exit_code: what the error stands for, 0 without one.
+    place: where the version is, for people; empty for the job's folder.
     everywhere: the failure has nothing to do with the format, so that other jobs would fail likewise.
     """
 
@@ -29,6 +30,7 @@ class Outcome:
     error: str = ""
     error_kind: str = ""
     exit_code: int = 0
+    place: str = ""
     everywhere: bool = False
     seconds: float = 0.0
 
@@ -43,6 +45,11 @@ class Outcome:
             exit_code=exit_code(error),
             everywhere=everywhere,
         )
+
+    @property
+    def where(self) -> str:
+        """The folder of the version, or its URL."""
+        return self.place or str(self.job.folder)
 
     def to_json(self) -> str:
         """The outcome in one line, without its job."""
@@ -70,7 +77,7 @@ class Outcome:
             "status": self.status,
             "seconds": round(self.seconds, 2),
             "command": repeat_command(job),
-            "folder": None if manifest is None else str(job.folder),
+            "folder": None if manifest is None else self.where,
             "figures": None if manifest is None else worst_figures(manifest),
             "artefact": None if manifest is None else asdict(manifest.artefact),
             "error": error if self.error else None,

@@ -18,6 +18,7 @@ from export.tensorrt.library import load_library
 from neurocity.contract import MANIFEST_FILE, SceneManifest, to_json
 from neurocity.errors import ConfigError, UnsupportedError
 from neurocity.model_repository import newest_version_folder, open_version
+from neurocity.object_store import require_folder
 
 FORMAT = "tensorrt"
 
@@ -37,6 +38,7 @@ def rebuild_engine(
     Raises ManifestError when the folder is not what its manifest says, UnsupportedError when its format has
     no engine, ConfigError on numbers of rays, and what `load_library` and `build_engine` raise.
     """
+    require_folder(folder, "build-engine")
     version = open_version(newest_version_folder(folder.resolve()))
     manifest = version.manifest
     if manifest.format != FORMAT or not manifest.engine:

@@ -23,6 +23,9 @@ class ExportRequest(ExportOptions):
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """A checkpoint (.ckpt) of `neurocity train`, or a model.pt of NVlabs' SVRaster with --cameras."""
+    out: str = "model_repository"
+    """The model repository to write into, a folder, which is created when absent, or the URL of object
+    storage, such as s3://bucket/prefix."""
     name: str | None = None
     """Scene name: lower-case letters, digits, `_` and `-`; when absent, that of the run's folder."""
     formats: tuple[str, ...] = ("onnx", "torchscript")
@@ -34,8 +37,11 @@ class ExportRequest(ExportOptions):
     json: bool = False
     """Print one JSON document with all outcomes, and messages on standard error."""
 
-    def jobs(self) -> tuple[Job, ...]:
-        """A job for every format in every precision. Raises ConfigError on a value that cannot be met."""
+    def jobs(self, out: Path | None = None) -> tuple[Job, ...]:
+        """A job for every format in every precision. out: the folder to write into, where `self.out` is none.
+
+        Raises ConfigError on a value that cannot be met.
+        """
         if ALL in self.formats and len(self.formats) > 1:
             raise ConfigError(f"formats: got {' '.join(self.formats)}, expected {ALL!r} alone")
         if not self.formats:
@@ -47,7 +53,14 @@ class ExportRequest(ExportOptions):
         name = scene_name(self.checkpoint) if self.name is None else self.name
         shared = {field.name: getattr(self, field.name) for field in fields(ExportOptions)}
         return tuple(
-            Job(checkpoint=self.checkpoint, name=name, format=format_name, precision=precision, **shared)
+            Job(
+                checkpoint=self.checkpoint,
+                out=out or Path(self.out),
+                name=name,
+                format=format_name,
+                precision=precision,
+                **shared,
+            )
             for format_name in (format_names() if self.formats == (ALL,) else self.formats)
             for precision in self.precision
         )

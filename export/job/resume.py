@@ -52,9 +52,10 @@ def _difference(manifest: SceneManifest, job: Job, tools: dict[str, str]) -> str
         return f"its {field} have " + ", ".join(
             f"{name} {found.get(name)!r} instead of {wanted.get(name)!r}" for name in names
         )
-    artefact = job.folder / manifest.artefact.name
-    if not artefact.is_file():
-        return f"its {artefact.name} is missing"
-    if file_sha256(artefact) != manifest.artefact.sha256:
-        return f"its {artefact.name} is damaged (SHA-256 differs from the manifest's)"
+    for file in (manifest.artefact, *manifest.files):
+        path = job.folder / file.name
+        if not path.is_file():
+            return f"its {file.name} is missing"
+        if file_sha256(path) != file.sha256:
+            return f"its {file.name} is damaged (SHA-256 differs from the manifest's)"
     return ""

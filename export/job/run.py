@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from export.format import Preview
 from export.formats.registry import get_format
 from export.job.format_export import FormatExport
 from export.job.job import Job
@@ -61,13 +62,11 @@ def _run(job: Job, progress: Progress, checkpoint: Checkpoint | None, kept_views
         photographs = None if job.data is None else Photographs(job.data, checkpoint.info)
         gate = ParityGate(reference, checkpoint.info, photographs=photographs)
         try:
-            export = FormatExport(
-                job=job,
-                target=get_format(job.format),
-                checkpoint=checkpoint,
-                gate=gate,
-                progress=progress,
-            )
+            target = get_format(job.format)
+            if isinstance(target, Preview):
+                shown = reference.of(target.shown(checkpoint.model), "preview")
+                gate = ParityGate(shown, checkpoint.info, photographs=photographs)
+            export = FormatExport(job=job, target=target, checkpoint=checkpoint, gate=gate, progress=progress)
             return Outcome(job=job, status="shipped", manifest=export.run())
         except NeuroCityError as error:
             return Outcome.failed(job, error)

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from export.checks import Check, at_least, at_most, equal
-from export.parity.metrics import Deviation, deviation, image_metrics, largest
+from export.parity.metrics import image_metrics
 from export.parity.rays import PRIME
 from export.parity.tolerances import Tolerance
 from export.renderer import Renderer, render_in_chunks
 from neurocity.cameras import Rays
 from neurocity.contract import View
+from neurocity.deviation import Deviation, deviation, largest
 from neurocity.errors import NeuroCityError, ParityError
 from neurocity.light import Light
 

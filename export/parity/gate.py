@@ -3,14 +3,15 @@
 Compared are every held-out view as an image, the adversarial rays of `export.parity.rays`, and the artefact
 with itself when its rays come again: twice, in other groups, one by one. A graph that takes the radii of
 cones is also compared in smaller pictures of the views, where they count most. Where the photographs are at
-hand, the artefact may not be further from them than the model is. Limits: `export.parity.tolerances`.
+hand, the artefact may not be further from them than the model is. Of a preview, which is drawn and takes no
+rays, pictures of held-out views are compared alone. Limits: `export.parity.tolerances`.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,15 +24,18 @@ from export.parity.compare import (
     view_checks,
     view_figures,
 )
-from export.parity.metrics import Deviation, deviation, scene_diagonal, too_small_for_ssim
+from export.parity.drawn import shipped_figures, unquantised_figures
+from export.parity.golden import chosen_views, golden_view
+from export.parity.metrics import too_small_for_ssim
 from export.parity.photographs import Photographs, compare_with_photograph, photograph_checks, summary
 from export.parity.pictures import ErrorPictures, keep_pictures
 from export.parity.rays import PRIME, SCALES, adversarial_rays, counted_rays, scaled_view, view_rays
 from export.parity.tolerances import Tolerance
-from export.renderer import MAX_RAYS, Renderer
+from export.renderer import MAX_RAYS, Drawn, Painter, Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import SceneInfo, View
-from neurocity.errors import ExportError, ParityError
+from neurocity.deviation import Deviation, deviation, scene_diagonal
+from neurocity.errors import ExportError, ParityError, UnsupportedError
 from neurocity.light import Light
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+PREVIEW_VIEWS: Final = 16
+"""Held-out views that a preview is compared in at most, evenly among all: painting takes seconds."""
 _Ask = Callable[[Rays, str], Light]
 """The artefact's light of rays, which the text names."""
 
@@ -124,6 +130,82 @@ class ParityGate:
             record["photographs"] = summary(views)
         worst = min(range(len(views)), key=lambda index: float(np.nan_to_num(views[index]["psnr_db"])))
         return ParityReport(checks=tuple(checks), record=record, pictures=pictures.files, worst_view=worst)
+
+    def verify_preview(
+        self, painter: Painter, tolerance: Tolerance, progress: Progress, remarks: tuple[str, ...]
+    ) -> ParityReport:
+        """The comparison of what is painted of held-out views with the model's pictures.
+
+        remarks: sentences for the report. Raises UnsupportedError as `_preview_views`.
+        """
+        pictures = ErrorPictures(self._info.background)
+        rows, seconds = [], 0.0
+        views = self._preview_views()
+        for done, (index, view) in enumerate(views.items()):
+            progress("comparing held-out views", done, len(views))
+            started = time.perf_counter()
+            got = painter.paint(view)
+            seconds += time.perf_counter() - started
+            row = self._compare_view(index, view, got, pictures)
+            if self._photographs is not None:
+                expected, photograph = self.reference.render_view(index, view), self._photographs.image(index)
+                row["photograph"] = compare_with_photograph(got, expected, photograph, self._info.background)
+            rows.append({"width": view.width, "height": view.height, **row})
+        progress("comparing held-out views", len(views), len(views))
+        record = {
+            "tolerance": asdict(tolerance),
+            "views": rows,
+            "rays": [],
+            "invariance": [],
+            "rays_per_second": round(sum(view.width * view.height for view in views.values()) / seconds),
+            "preview": {"by": painter.by, "held_out": len(self._info.views), "remarks": list(remarks)},
+        }
+        if self._photographs is not None:
+            record["photographs"] = summary(rows)
+        lowest = dict(zip((row["psnr_db"] for row in reversed(rows)), reversed(views), strict=True))
+        checks = (*view_checks(rows, tolerance), *photograph_checks(rows, tolerance))
+        return ParityReport(
+            checks=checks, record=record, pictures=pictures.files, worst_view=lowest[min(lowest)]
+        )
+
+    def _preview_views(self) -> dict[int, View]:
+        """The held-out views, by their index, that a preview is compared in: in the size of golden files, or
+        in that of their photographs, where these are at hand.
+
+        Raises UnsupportedError where photographs show what a preview does not.
+        """
+        views = self._info.views
+        chosen = sorted({index * len(views) // PREVIEW_VIEWS for index in range(PREVIEW_VIEWS)})
+        if self._photographs is None:
+            return {index: golden_view(views[index]) for index in chosen}
+        lenses = any(self._photographs.rays(index) is not None for index in chosen)
+        if lenses or self._info.background is None:
+            shown = "were taken through a lens" if lenses else "show the sky"
+            raise UnsupportedError(
+                f"a preview cannot be compared with photographs that {shown}, which it does not; export it "
+                "without --data"
+            )
+        return {index: views[index] for index in chosen}
+
+    def drawn_views(self, worst_view: int) -> dict[int, View]:
+        """The held-out views, by their index, that users' own renderer draws; `worst_view` is among them."""
+        views = self._info.views
+        return {index: golden_view(views[index]) for index in chosen_views(len(views), worst_view)}
+
+    def with_drawn(
+        self, report: ParityReport, views: Mapping[int, View], *, unquantised: Drawn, shipped: Drawn
+    ) -> ParityReport:
+        """The report with what was drawn of these views: of the model without quantisation, and of the files
+        that the report is of."""
+        expected = [self.reference.render_view(index, view) for index, view in views.items()]
+        tolerance = Tolerance(**report.record["tolerance"])
+        found = {
+            "unquantised": unquantised_figures(views, unquantised, expected),
+            "shipped": shipped_figures(views, shipped, expected, self._info, tolerance),
+        }
+        checks = [check for checks, _ in found.values() for check in checks]
+        records = {name: record for name, (_, record) in found.items()}
+        return replace(report, checks=(*report.checks, *checks), record=report.record | records)
 
     def _compare_views(
         self, ask_views: _Ask, progress: Progress, pictures: ErrorPictures

@@ -11,17 +11,18 @@ Where the model takes the radii of cones, rays have them, and there are rays of 
 import io
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from export.parity.metrics import SSIM_WINDOW
-from export.parity.pictures import encode_png, file_stem
+from export.parity.pictures import file_stem
 from export.parity.rays import SCALES, adversarial_rays, scaled_view, view_rays
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import Golden, GoldenView, SceneInfo, View, file_record
-from neurocity.errors import ManifestError
+from neurocity.golden import Answered, read_arrays
 from neurocity.light import Light, over_background, to_bytes
+from neurocity.pictures.png import encode_png
 
 if TYPE_CHECKING:
     from export.parity.reference import Reference
@@ -32,17 +33,6 @@ VIEWS = 4
 """How many held-out views are kept: the worst, and others evenly among the rest."""
 HELD_OUT_RAYS = 4096
 """How many rays of held-out views are kept; more than the number that is rendered in several groupings."""
-
-_RAY_SHAPES: dict[str, tuple[int, ...]] = {"origins": (3,), "directions": (3,)}
-_LIGHT_SHAPES: dict[str, tuple[int, ...]] = {"rgb": (3,), "depth": (), "opacity": ()}
-"""Arrays of a ray and of its light, and their shapes behind the axis of rays."""
-
-
-class Answered(NamedTuple):
-    """Rays and what the model answers to them."""
-
-    rays: Rays
-    rendered: Light
 
 
 def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tuple[Golden, dict[str, bytes]]:
@@ -55,7 +45,7 @@ def golden_files(reference: "Reference", info: SceneInfo, worst_view: int) -> tu
     answered = {name: Answered(rays, reference.render(rays)) for name, rays in sets.items()}
     files = {f"{FOLDER}/rays.npz": _pack_rays(answered)}
     kept = []
-    for index in _chosen(len(info.views), worst_view):
+    for index in chosen_views(len(info.views), worst_view):
         view = golden_view(info.views[index])
         rendered = reference.render_view(index, view)
         stem = f"{FOLDER}/{file_stem(index, view)}"
@@ -84,33 +74,12 @@ def golden_view(view: View, pixels: int = VIEW_PIXELS) -> View:
     return Camera.from_view(view).resized(width, height).to_view(view.name)
 
 
-def read_rays(data: bytes, where: str, *, radii: bool = False) -> dict[str, Answered]:
-    """Inverse of what `golden_files` writes; `radii` says whether the graph takes them.
-
-    Raises ManifestError, naming `where`, on anything else.
-    """
-    shapes = _RAY_SHAPES | ({"radii": (1,)} if radii else {}) | _LIGHT_SHAPES
-    arrays = _unpack(data, where, ("names", "counts", *shapes))
-    ends = np.cumsum(arrays["counts"])
-    total = int(ends[-1]) if len(ends) else 0
-    found = {name: arrays[name].shape for name in shapes}
-    if len(arrays["names"]) != len(ends) or found != {name: (total, *shapes[name]) for name in shapes}:
-        raise ManifestError(f"{where}: its arrays have the shapes {found}, which do not fit each other")
-    answered = {}
-    for name, start, end in zip(arrays["names"], [0, *ends[:-1]], ends, strict=True):
-        part = {field: arrays[field][int(start) : int(end)] for field in shapes}
-        light = Light(*(part.pop(field) for field in _LIGHT_SHAPES))
-        rays = Rays(part["origins"], part["directions"], part.get("radii"))
-        answered[str(name)] = Answered(rays, light)
-    return answered
-
-
 def read_render(data: bytes, where: str) -> Light:
     """A golden view before rounding. Raises ManifestError, naming `where`, when it is not one."""
-    return Light(**_unpack(data, where, tuple(_LIGHT_SHAPES)))
+    return Light(**read_arrays(data, where, Light._fields))
 
 
-def _chosen(count: int, worst: int) -> list[int]:
+def chosen_views(count: int, worst: int) -> list[int]:
     """Indices of the views to keep."""
     others = [index for index in range(count) if index != worst]
     step = max(len(others) / (VIEWS - 1), 1)
@@ -141,11 +110,3 @@ def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()
-
-
-def _unpack(data: bytes, where: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
-    except Exception as error:  # on foreign bytes zip and numpy raise whatever their steps run into
-        raise ManifestError(f"{where}: cannot be read as golden arrays ({error}); export again") from None

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from neurocity.contract import View
 from neurocity.errors import ManifestError
 from neurocity.light import Bytes, Float32, Light, over_background, to_bytes
+from neurocity.pictures.png import encode_png
 
 FOLDER = "parity"
 WORST_VIEW = f"{FOLDER}/worst_view.png"
@@ -52,7 +53,7 @@ class ErrorPictures:
         """The heat map of a view, and the sheet of four when none had a lower PSNR so far."""
         rgb_error = np.abs(got.rgb - expected.rgb).max(axis=1)
         heat_map = _heat_map(rgb_error, view, "rgb error")
-        self.files[f"{FOLDER}/{file_stem(index, view)}.png"] = encode_png(heat_map)
+        self.files[f"{FOLDER}/{file_stem(index, view)}.png"] = encode_png(np.asarray(heat_map))
         if math.isnan(psnr_db) or psnr_db < self._lowest:
             self._lowest = -math.inf if math.isnan(psnr_db) else psnr_db
             pictures = [
@@ -61,7 +62,8 @@ class ErrorPictures:
             ]
             opacity_error = _heat_map(np.abs(got.opacity - expected.opacity), view, "opacity error")
             title = f"{view.name}: {psnr_db:.1f} dB"
-            self.files[WORST_VIEW] = encode_png(_sheet([*pictures, heat_map, opacity_error], title))
+            sheet = _sheet([*pictures, heat_map, opacity_error], title)
+            self.files[WORST_VIEW] = encode_png(np.asarray(sheet))
 
 
 def file_stem(index: int, view: View) -> str:
@@ -86,14 +88,6 @@ def keep_pictures(files: Mapping[str, bytes], model: str) -> Path:
     for name, data in files.items():
         (folder / Path(name).name).write_bytes(data)
     return folder
-
-
-def encode_png(pixels: Bytes | Image.Image) -> bytes:
-    """The PNG file of an image, uint8 [H, W, 3]; equal pixels give equal bytes."""
-    file = io.BytesIO()
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(file, format="PNG", optimize=False, compress_level=6)
-    return file.getvalue()
 
 
 def decode_png(data: bytes, where: str) -> Bytes:

@@ -37,6 +37,12 @@ class Reference:
         self._rays_per_call = rays_per_call
         self._kept = kept
 
+    def of(self, model: RenderModel, name: str) -> "Reference":
+        """The same of another model, whose views are kept apart, under `name`."""
+        kept = self._kept / name
+        kept.mkdir(exist_ok=True)
+        return Reference(model, device=self._device, rays_per_call=self._rays_per_call, kept=kept)
+
     @property
     def takes_ray_radii(self) -> bool:
         """Whether the model renders cones, whose radii `render` then wants."""

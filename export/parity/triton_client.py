@@ -7,7 +7,7 @@ from export.checks import Check, equal
 from export.renderer import Renderer
 from neurocity.cameras import Rays
 from neurocity.contract import MANIFEST_KEY, SceneManifest, TensorSpec, manifest_from_json
-from neurocity.errors import EngineError, EngineUnavailableError
+from neurocity.errors import EngineError, EngineUnavailableError, UnsupportedError
 from neurocity.light import Light
 from neurocity.triton_channel import CHANNEL_ARGUMENTS, engine_error, import_client
 from neurocity.triton_names import by_contract_name
@@ -19,8 +19,8 @@ def open_on_server(url: str, manifest: SceneManifest) -> tuple[Renderer, tuple[C
     """The server's model of that name and version, and whether it is the same artefact.
 
     Raises EngineUnavailableError when the server cannot be reached or has no such version ready, EngineError
-    when it fails, ManifestError when it describes the model in a way that cannot be read, and
-    MissingDependencyError without tritonclient.
+    when it fails, UnsupportedError when its model renders nothing, ManifestError when it describes the model
+    in a way that cannot be read, and MissingDependencyError without tritonclient.
     """
     triton = import_client()
     name, version = manifest.model_name, str(manifest.version)
@@ -35,6 +35,12 @@ def open_on_server(url: str, manifest: SceneManifest) -> tuple[Renderer, tuple[C
     config = ask(client.get_model_config, name, version).config
     if not ask(client.is_model_ready, name, version):
         raise EngineUnavailableError(f"Triton at {url}: {name} version {version} is not ready")
+    if not config.input and not config.output:
+        raise UnsupportedError(
+            f"Triton at {url}: {name} takes and gives nothing: there it stands in for files that users draw "
+            "elsewhere; verify it without --url, or a web folder where it is published with --url "
+            "https://HOST/PATH/"
+        )
     inputs, outputs = (
         _names(tensors, specs, f"Triton at {url}: {name}")
         for tensors, specs in ((config.input, manifest.inputs), (config.output, manifest.outputs))

@@ -21,10 +21,11 @@ def markdown(manifest: SceneManifest) -> str:
             f"# {manifest.model_name}, version {manifest.version}",
             "",
             f"Family {manifest.family}, as {manifest.format} in {manifest.precision}, "
-            f"{_size(manifest.artefact.bytes)}, equal to the float32 model within the limits below. "
+            f"{_size(manifest.bytes)}, {_nearness(parity)}. "
             f"All {parity['checks_passed']} checks passed on {parity['device']}, {manifest.created}.",
             "",
             *_engine_lines(manifest),
+            *_preview(parity),
             "| | |",
             "|---|---|",
             f"| checkpoint SHA-256 | `{manifest.checkpoint_sha256}` |",
@@ -54,20 +55,19 @@ def markdown(manifest: SceneManifest) -> str:
             "",
             *_skipped(parity),
             *_photographs(parity),
+            *_drawn(parity.get("unquantised"), "Without quantisation", "The model as floats"),
+            *_drawn(parity.get("shipped"), "As a browser shows it", "The shipped files, over the background"),
             *_profile(manifest.profile),
-            "## Rays made to break a renderer",
-            "",
-            "| rays | rgb max | opacity max | depth max | not finite |",
-            "|---|---|---|---|---|",
-            *(_rays_row(found) for found in parity["rays"]),
-            "",
-            "## The same rays in other company",
-            "",
-            f"| rays | largest change (limit {limits['invariance']:g}) |",
-            "|---|---|",
-            *(f"| {found['rays']} | {found['change']:.1e} |" for found in parity["invariance"]),
-            "",
+            *_rays(parity),
         ]
+    )
+
+
+def _nearness(parity: dict[str, Any]) -> str:
+    return (
+        "a preview, near to the float32 model and not equal"
+        if "preview" in parity
+        else "equal to the float32 model within the limits below"
     )
 
 
@@ -160,6 +160,67 @@ def _photographs(parity: dict[str, Any]) -> list[str]:
             f"| {found['loss_db']:.5f} |"
             for name, found in (*rows, ("mean", mean))
         ),
+        "",
+    ]
+
+
+def _drawn(found: dict[str, Any] | None, title: str, what: str) -> list[str]:
+    """What users' own renderer draws, and what drew it."""
+    if found is None:
+        return []
+    instead = f" ({found['instead_of']})" if found["instead_of"] else ""
+    return [
+        f"## {title}",
+        "",
+        f"{what}, drawn by {found['by']}{instead}, against the model.",
+        "",
+        "| view | pixels | PSNR, dB | rgb max | opacity max |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {view['view']} | {view['width']} x {view['height']} | {view['psnr_db']:.1f} "
+            f"| {view['rgb']:.1e} | {_opacity(view)} |"
+            for view in found["views"]
+        ),
+        f"| limit | | {found['psnr_db']:g} | {found['error']:.1e} | {found['error']:.1e} |",
+        "",
+    ]
+
+
+def _opacity(view: dict[str, Any]) -> str:
+    return f"{view['opacity']:.1e}" if "opacity" in view else "in the picture"
+
+
+def _preview(parity: dict[str, Any]) -> list[str]:
+    """What a preview has of the model, and what it loses."""
+    preview = parity.get("preview")
+    if not preview:
+        return []
+    views = [view["psnr_db"] for view in parity["views"]]
+    return [
+        *(f"- {remark}" for remark in preview["remarks"]),
+        f"- The loss: {len(views)} of {preview['held_out']} held-out views, drawn by {preview['by']}, are at "
+        f"{sum(views) / len(views):.1f} dB PSNR to the model's pictures in the mean, and at "
+        f"{min(views):.1f} dB in the worst.",
+        "",
+    ]
+
+
+def _rays(parity: dict[str, Any]) -> list[str]:
+    """Comparisons of rays that are no picture; none of a preview, which takes no rays."""
+    if "preview" in parity:
+        return []
+    return [
+        "## Rays made to break a renderer",
+        "",
+        "| rays | rgb max | opacity max | depth max | not finite |",
+        "|---|---|---|---|---|",
+        *(_rays_row(found) for found in parity["rays"]),
+        "",
+        "## The same rays in other company",
+        "",
+        f"| rays | largest change (limit {parity['tolerance']['invariance']:g}) |",
+        "|---|---|",
+        *(f"| {found['rays']} | {found['change']:.1e} |" for found in parity["invariance"]),
         "",
     ]
 

@@ -33,8 +33,12 @@ def write_model(folder: Path, manifest: SceneManifest, target: TritonTarget, sig
 
     The rays are those of the first held-out view, as many as one call should have: what the model allocates
     and compiles for its first call is done when Triton says that it is ready.
+    Of a target that renders nothing there is a configuration alone, by which no gateway takes it for a scene.
     Raises ParityError when the text, read as Triton will, is not what the artefact declares.
     """
+    if not target.renders:
+        (folder / CONFIG_FILE).write_bytes(placeholder_config(manifest, target).encode())
+        return
     view = view_rays(manifest.info.views[0], radii=manifest.takes_ray_radii)
     (rays,) = counted_rays(view, (manifest.rays_per_call,)).values()
     (folder / WARMUP_FOLDER).mkdir()
@@ -85,6 +89,16 @@ def model_config(
     config.parameters[MANIFEST_KEY].string_value = to_json(manifest)
     # Zero is the field's default and so not printed; unwritten, Triton may complete it to something else.
     return "max_batch_size: 0\n" + text_format.MessageToString(config, as_utf8=True)
+
+
+def placeholder_config(manifest: SceneManifest, target: TritonTarget) -> str:
+    """The text of `config.pbtxt` of a model that takes nothing and renders nothing."""
+    config = ModelConfig(
+        name=manifest.model_name, backend=target.backend, default_model_filename=target.file_name
+    )
+    config.instance_group.add(count=1, kind=ModelInstanceGroup.KIND_CPU)
+    config.version_policy.latest.num_versions = 1
+    return text_format.MessageToString(config, as_utf8=True)
 
 
 def check_config(text: str, manifest: SceneManifest, signature: Signature) -> tuple[Check, ...]:

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from export.renderer import Renderer
+from export.renderer import Painter, Renderer
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import View
 from neurocity.errors import ExportError
@@ -44,7 +44,7 @@ _PATIENCE_SECONDS = 300.0
 class Measured(Protocol):
     """What opens artefacts and knows their tensors: a format. It is pickled for the process that measures."""
 
-    def open(self, path: Path, device: str) -> Renderer:
+    def open(self, path: Path, device: str) -> Renderer | Painter:
         """The artefact at `path`, ready to render on `device`."""
 
     def tensor_bytes(self, path: Path) -> dict[str, int]:

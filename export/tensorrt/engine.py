@@ -23,7 +23,7 @@ def build_engine(model: bytes, library: EngineLibrary, profile: RayProfile) -> E
     plan = build(model, library, profile)
     opened = has_cuda_device()
     if opened:
-        log = _message_log(library.module)
+        log = message_log(library.module)
         if library.module.Runtime(log).deserialize_cuda_engine(plan) is None:
             raise ExportError(f"{library.name} {library.version} cannot open its own engine: {log.report()}")
     record = {
@@ -49,7 +49,7 @@ def build(model: bytes, library: EngineLibrary, profile: RayProfile) -> bytes:
     graph has other inputs and outputs than a render graph, or when the builder fails.
     """
     trt = library.module
-    log = _message_log(trt)
+    log = message_log(trt)
     builder = trt.Builder(log)
     # Types are the graph's own. Where the library knows nothing else, it may have no flag for it.
     typed = trt.NetworkDefinitionCreationFlag.__members__.get("STRONGLY_TYPED")
@@ -74,7 +74,7 @@ def build(model: bytes, library: EngineLibrary, profile: RayProfile) -> bytes:
     return bytes(plan)
 
 
-def _message_log(trt: Any) -> Any:
+def message_log(trt: Any) -> Any:
     """A logger of the library that prints nothing and keeps errors for `report`."""
 
     class MessageLog(trt.ILogger):

@@ -18,7 +18,9 @@ from neurocity.errors import ManifestError
 
 LIBRARY = ".so"
 _METADATA = "_metadata.json"
-_KEPT = (f".wrapper{_METADATA}", "archive_format", "archive_version", "byteorder")
+_GPU_KERNELS = (".cubin", ".fatbin", ".hsaco")
+"""What a package for a GPU has beside its library, which loads them by their names."""
+_KEPT = (f".wrapper{_METADATA}", *_GPU_KERNELS, "archive_format", "archive_version", "byteorder")
 
 
 def rewritten(archive: bytes, change: Callable[[str, bytes], bytes | None]) -> bytes:

@@ -1,0 +1,1 @@
+"""Numbers as whole numbers of some bits, as planes of bytes, and these compressed."""
