@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ from neurocity.errors import NeuroCityError
 from serving.access import commands
 from serving.app import create_app
 from serving.drain import Drain
-from serving.engines.base import open_engine
+from serving.probe import health
+from serving.scenes.opening import open_scenes
 from serving.server.listener import open_listener
 from serving.server.server import Server
 from serving.settings import Settings
@@ -24,14 +26,15 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"key": commands.key, "sign": commands.sign}
+COMMANDS: dict[str, Callable[..., None]] = {"health": health, "key": commands.key, "sign": commands.sign}
 """What the command does beside serving, by its first word."""
 
 
 def main() -> None:
     """Serve the scenes of a model repository over HTTP, until SIGINT or SIGTERM.
 
-    `neurocity-serve key` makes an API key, `neurocity-serve sign` a link that needs none.
+    `neurocity-serve key` makes an API key, `neurocity-serve sign` a link that needs none, and
+    `neurocity-serve health` asks a running gateway how it is.
     """
     if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
         return run_command(*sys.argv[1:])
@@ -39,6 +42,7 @@ def main() -> None:
     configure_logs(settings.log_format)
     signal.signal(signal.SIGTERM, _exit)
     keep_freed_memory()
+    gc.freeze()  # what imports have made stays: to look through it again and again is for nothing
     try:
         sys.exit(asyncio.run(serve(settings)))
     except (NeuroCityError, OSError) as error:
@@ -80,22 +84,24 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
 
 
 async def serve(settings: Settings) -> int:
-    """Open the engine and serve until a signal arrives; the process's exit code.
+    """Open the scenes and serve until a signal arrives; the process's exit code.
 
-    Raises as `open_engine`, and OSError for the port.
+    SIGHUP has the scenes looked at again. Raises as `open_scenes`, and OSError for the port.
     """
     with open_listener(settings.host, settings.port) as listener:
-        engine = await open_engine(settings.engine, settings)
+        scenes = await open_scenes(settings.engine, settings)
         try:
+            if hasattr(signal, "SIGHUP"):  # not on Windows
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, scenes.look_soon)
             drain = Drain()
-            app = create_app(settings, engine, drain)
+            app = create_app(settings, scenes, drain)
             server = Server(app, settings, drain, app.state.metrics)
             await server.serve(sockets=[listener])
             return server.exit_code
         finally:
-            await engine.close()
+            await scenes.close()
 
 
 def _exit(*_: object) -> None:
-    """While the engine is opened; SystemExit runs all clean-up. The server has its own way to end."""
+    """While the scenes are opened; SystemExit runs all clean-up. The server has its own way to end."""
     raise SystemExit(0)

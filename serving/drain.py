@@ -1,5 +1,7 @@
 """Whether this process is about to end. What may take new work asks here."""
 
+import asyncio
+
 
 class Drain:
     """Set once, by the server; read by whatever takes new work. Used from one event loop.
@@ -9,13 +11,23 @@ class Drain:
     """
 
     def __init__(self) -> None:
-        self.begun = False
+        self._begun = asyncio.Event()
         self.over = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has begun."""
+        return self._begun.is_set()
+
+    async def wait(self) -> None:
+        """Return when it has begun."""
+        await self._begun.wait()
 
     def begin(self) -> None:
         """Take no new work from now on."""
-        self.begun = True
+        self._begun.set()
 
     def give_up(self) -> None:
         """Let what is cancelled from now on be answered as given up by the gateway."""
-        self.begun = self.over = True
+        self.begin()
+        self.over = True

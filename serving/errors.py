@@ -12,10 +12,24 @@ from neurocity.errors import (
     EngineUnavailableError,
     NeuroCityError,
     SceneNotFoundError,
+    VideoError,
 )
+from neurocity.pictures.options import PictureOptionsError
 from serving.render.admission import OverloadedError
 from serving.render.cancel import RenderCancelledError
-from serving.render.options import RequestError
+from serving.render.limits import RequestError
+from serving.render.quotas import QuotaExceededError
+from serving.scenes.web_folders import WebFileBrokenError, WebFileNotFoundError
+from serving.videos.job import Failure
+from serving.videos.limits import (
+    InterruptedTooOftenError,
+    SceneChangedError,
+    TooManyVideosError,
+    VideoNotFoundError,
+    VideoNotReadyError,
+    VideosFullError,
+    VideosOffError,
+)
 
 
 class MalformedBodyError(NeuroCityError):
@@ -52,8 +66,16 @@ class ForbiddenSceneError(NeuroCityError):
     """A request's key does not cover the scene that it asks for."""
 
 
+class AdminOnlyError(NeuroCityError):
+    """A request's key does not cover what is for operators."""
+
+
 class CrossSiteError(NeuroCityError):
     """A page of another site embeds what only this site's pages may."""
+
+
+class TooManyLiveViewsError(NeuroCityError):
+    """A client has as many live views open as one may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +102,51 @@ STATUSES: dict[type[Exception], Status] = {
     MalformedBodyError: Status(400, "malformed-body", "Malformed JSON"),
     UnauthorisedError: Status(401, "unauthorised", "No valid API key and no signed link"),
     ForbiddenSceneError: Status(403, "scene-forbidden", "The key does not cover the scene"),
+    AdminOnlyError: Status(403, "admin-only", "The key is no operator's"),
     CrossSiteError: Status(403, "cross-site", "Embedded by a page of another site"),
     SceneNotFoundError: Status(404, "scene-not-found", "Unknown scene; the known ones are listed"),
+    WebFileNotFoundError: Status(404, "web-file-not-found", "Unknown file, or no web folder"),
+    VideosOffError: Status(404, "videos-off", "No films are made here"),
+    VideoNotFoundError: Status(404, "video-not-found", "Unknown film, or another key's"),
     BodyTimeoutError: Status(408, "request-timeout", "The body did not arrive in time"),
+    VideoNotReadyError: Status(409, "video-not-ready", "The film is not done"),
+    SceneChangedError: Status(
+        409, "scene-changed", "The version of the scene is gone; in a film's `error` alone"
+    ),
     BodyTooLargeError: Status(413, "request-entity-too-large", "Body too large"),
     UnsupportedMediaTypeError: Status(415, "unsupported-media-type", "Body not declared as JSON"),
     RequestValidationError: Status(422, "request-not-processable", _WRONG_FIELD),
     RequestError: Status(422, "request-not-processable", _WRONG_FIELD),
+    PictureOptionsError: Status(422, "request-not-processable", _WRONG_FIELD),
     CameraError: Status(422, "camera-not-usable", _WRONG_FIELD),
+    TooManyLiveViewsError: Status(429, "too-many-live-views", "The client has too many live views open", 5),
+    QuotaExceededError: Status(
+        429, "quota-exceeded", "The key has had its pixels; try again after Retry-After", 1
+    ),
+    TooManyVideosError: Status(
+        429, "too-many-videos", "The client's films wait; try again after Retry-After", 1
+    ),
     RenderCancelledError: Status(499, "client-disconnected", "The client has left; for the log alone"),
+    VideoError: Status(
+        500,
+        "film-failed",
+        "The film cannot be encoded; in a film's `error` alone",
+        public_detail="the film cannot be encoded; " + _LOG,
+    ),
+    InterruptedTooOftenError: Status(
+        500, "interrupted-too-often", "Gateways ended while they made the film; in a film's `error` alone"
+    ),
     EngineError: Status(
         502,
         "engine-failed",
         "The engine failed",
         public_detail="the engine failed; " + _LOG,
+    ),
+    WebFileBrokenError: Status(
+        502,
+        "web-file-broken",
+        "The file is not what was exported",
+        public_detail="the file is not what was exported; " + _LOG,
     ),
     DrainingError: Status(503, "shutting-down", "This gateway ends; another may answer", 1),
     EngineUnavailableError: Status(
@@ -107,6 +160,7 @@ STATUSES: dict[type[Exception], Status] = {
         503, "overloaded", "The engine is not available or has too much work; try again after Retry-After", 1
     ),
     DeadlineExceededError: Status(504, "deadline-exceeded", "The render did not end in time"),
+    VideosFullError: Status(507, "videos-full", "Films take all the room that they may"),
 }
 """Exception -> status. Other exceptions are failures of the gateway itself, `INTERNAL_ERROR`."""
 
@@ -118,6 +172,16 @@ TOO_MANY_CONNECTIONS = Status(503, "too-many-connections", "All connections are 
 INTERNAL_ERROR = Status(500, "internal-error", "The gateway failed; its log says why")
 
 
+NORMAL_CLOSURE, UNSUPPORTED_DATA, POLICY_VIOLATION, INTERNAL_FAILURE, SERVICE_RESTART = (
+    1000,
+    1003,
+    1008,
+    1011,
+    1012,
+)
+"""Codes of a WebSocket's end; RFC 6455 section 7.4.1 and its registry."""
+
+
 def status_of(error: Exception) -> Status | None:
     """The status of the nearest class of `error` that is in the table; None when there is none."""
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
@@ -125,7 +189,15 @@ def status_of(error: Exception) -> Status | None:
 
 def retry_after_seconds(error: Exception) -> int | None:
     """When the same request is worth another try: as the error itself says, else as its status does."""
-    if isinstance(error, OverloadedError):
+    if isinstance(error, OverloadedError | QuotaExceededError | TooManyVideosError):
         return error.retry_after_seconds
     status = status_of(error)
     return None if status is None else status.retry_after_seconds
+
+
+def failure_of(error: Exception) -> Failure:
+    """What is told of a film that was not made because of that error."""
+    status = status_of(error) or INTERNAL_ERROR
+    unforeseen = "the gateway failed; " + _LOG if status is INTERNAL_ERROR else None
+    detail = status.public_detail or unforeseen or str(error)
+    return Failure(status=status.code, slug=status.slug, detail=detail)

@@ -8,6 +8,7 @@ from starlette.types import Scope, Send
 
 from serving.errors import Status, status_of
 from serving.scope import PROBLEM
+from serving.spans import trace_id
 
 PROBLEM_TYPE = "urn:neurocity:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -25,7 +26,10 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem details; `errors` names the wrong fields, at most 16, when fields are wrong."""
+    """RFC 9457 problem details; `errors` names the wrong fields, at most 16, when fields are wrong.
+
+    trace_id: where requests are traced, of this one.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -46,22 +50,28 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] = []
+    trace_id: str | None = None
 
 
 def problem_bytes(status: Status, detail: str, errors: Sequence[FieldError] = ()) -> bytes:
     """The body of an answer with that status; what is too long is cut, and says so."""
+    problem = problem_of(status.code, status.slug, detail, errors)
+    return problem.model_copy(update={"trace_id": trace_id()}).model_dump_json(exclude_none=True).encode()
+
+
+def problem_of(code: int, slug: str, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+    """The problem with the HTTP status and slug of an error; what is too long is cut, and says so."""
     named = [
         FieldError(field=cut(item.field, MAX_FIELD), message=cut(item.message, MAX_MESSAGE))
         for item in errors[:MAX_ERRORS]
     ]
-    problem = Problem(
-        type=PROBLEM_TYPE + status.slug,
-        title=status.slug.replace("-", " ").capitalize(),
-        status=status.code,
+    return Problem(
+        type=PROBLEM_TYPE + slug,
+        title=slug.replace("-", " ").capitalize(),
+        status=code,
         detail=cut(detail, MAX_DETAIL),
         errors=named,
     )
-    return problem.model_dump_json().encode()
 
 
 def cut(text: str, length: int) -> str:
@@ -72,11 +82,22 @@ def cut(text: str, length: int) -> str:
 async def answer_problem(
     scope: Scope, send: Send, error: Exception, headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Answer an ASGI request with an error of the table; the connection ends with it."""
+    """Answer an ASGI request, or a WebSocket's that is not accepted, with an error of the table.
+
+    The connection ends with it.
+    """
     status = status_of(error)
     assert status is not None
+    detail = error.detail if isinstance(error, HTTPException) else str(error)
+    await answer_status(scope, send, status, detail, headers)
+
+
+async def answer_status(
+    scope: Scope, send: Send, status: Status, detail: str, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer an ASGI request with a problem of that status; the connection ends with it."""
     scope[PROBLEM] = status.slug
-    body = problem_bytes(status, error.detail if isinstance(error, HTTPException) else str(error))
+    body = problem_bytes(status, detail)
     fields = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
@@ -86,5 +107,6 @@ async def answer_problem(
     ]
     if status.retry_after_seconds is not None:
         fields.append((b"retry-after", str(status.retry_after_seconds).encode()))
-    await send({"type": "http.response.start", "status": status.code, "headers": fields})
-    await send({"type": "http.response.body", "body": body})
+    kind = "websocket.http" if scope["type"] == "websocket" else "http"
+    await send({"type": f"{kind}.response.start", "status": status.code, "headers": fields})
+    await send({"type": f"{kind}.response.body", "body": body})

@@ -7,21 +7,23 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from neurocity.resources import available_memory
-from serving.engines.base import ENGINES, EngineOptions
+from serving.engines.base import AUTO, ENGINES
 from serving.render.admission import Budget
-from serving.render.options import Limits
+from serving.render.limits import Limits
+from serving.scenes.opening import SceneOptions
 from serving.telemetry.logs import LogFormat
+from serving.videos.limits import VideoLimits
 
 if TYPE_CHECKING:
     EngineName = str
 else:  # the registry's names, which no type checker can know
-    EngineName = Literal[*ENGINES]
+    EngineName = Literal[AUTO, *ENGINES]
 
 
 CrossOriginPolicy = Literal["same-origin", "same-site", "cross-origin"]
 
 
-class Settings(BaseSettings, EngineOptions):
+class Settings(BaseSettings, SceneOptions):
     """Everything that can be set about a gateway process, what its engine may be told included."""
 
     model_config = SettingsConfigDict(env_prefix="NEUROCITY_", frozen=True, use_attribute_docstrings=True)
@@ -42,13 +44,13 @@ class Settings(BaseSettings, EngineOptions):
     """Addresses or networks, with commas between them, whose X-Forwarded-For and -Proto are believed."""
 
     api_key_file: Path | None = None
-    """File of API keys, a line each: NAME SHA256 SCENES; `neurocity-serve key NAME` makes them."""
+    """File of API keys, a line each: NAME SHA256 SCENES [OPTIONS]; `neurocity-serve key NAME` makes them."""
 
     api_keys: str | None = None
     """The same lines, with semicolons between them."""
 
     signing_key_file: Path | None = None
-    """File of the secrets of signed links, a line each: NAME SECRET SCENES."""
+    """File of the secrets of signed links, a line each: NAME SECRET SCENES [OPTIONS]."""
 
     cross_origin: CrossOriginPolicy = "same-origin"
     """Whose pages may embed pictures: this site's, those of its parent domain, or all."""
@@ -58,6 +60,10 @@ class Settings(BaseSettings, EngineOptions):
 
     log_format: LogFormat = "text"
     """Form of the log's lines, on standard error."""
+
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+[^\s?#]*$")
+    """Base URL of an OpenTelemetry collector (OTLP over HTTP) that gets the spans of requests, such as
+    http://127.0.0.1:4318; without it, the standard OTEL_EXPORTER_OTLP_ENDPOINT counts."""
 
     max_pixels: int = Field(default=4_194_304, ge=1)
     """Largest width x height of a request."""
@@ -78,6 +84,15 @@ class Settings(BaseSettings, EngineOptions):
     keep_alive_seconds: float = Field(default=75.0, gt=0, allow_inf_nan=False)
     """Time after which an idle connection is closed; longer than that of the proxies in front, often 60."""
 
+    live_views: int = Field(default=100, ge=0)
+    """Live views that may be open at the same time; 0 for none."""
+
+    live_views_per_client: int = Field(default=8, ge=1)
+    """Live views that one API key, or else one address, may have open."""
+
+    live_idle_seconds: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    """Time after which a live view whose camera does not move is closed; the page opens it again."""
+
     drain_seconds: float = Field(default=25.0, gt=0, allow_inf_nan=False)
     """Time after SIGTERM or SIGINT in which accepted requests are answered; then the process ends."""
 
@@ -87,14 +102,40 @@ class Settings(BaseSettings, EngineOptions):
     render_timeout_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Time after which a render is given up (status 504)."""
 
+    city_wait_seconds: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    """Time that a picture of a city waits for blocks that are not in memory, within half of its deadline;
+    then something coarser stands in, and the answer says so."""
+
     queue_seconds: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     """Seconds of the engine's work that may run and wait, in each of three classes of size; over it, 503."""
 
     memory_bytes: int = Field(default=0, ge=0)
-    """Memory for pictures that are being made; 0 for half of what the process may use."""
+    """Memory for pictures that are being made and for answers that are being read; 0 for half of what the
+    process may use."""
 
     cache_bytes: int = Field(default=64 * 2**20, ge=0)
     """Memory for encoded pictures that are kept; 0 keeps none."""
+
+    videos: Path | None = None
+    """Folder for films; without it none are made. It belongs to one process."""
+
+    videos_bytes: int = Field(default=10 * 2**30, ge=1)
+    """Disk that films may take; beyond it new ones are refused (status 507)."""
+
+    videos_hours: float = Field(default=24.0, gt=0, allow_inf_nan=False)
+    """Time that a film is kept after it was done, or has failed."""
+
+    max_videos: int = Field(default=16, ge=1)
+    """Films that may wait or be rendered; over it, 503."""
+
+    max_videos_per_client: int = Field(default=4, ge=1)
+    """Those of one API key, or else one address; over it, 429."""
+
+    max_video_pixels: int = Field(default=2 * 10**9, ge=1)
+    """Largest frames x width x height of a film."""
+
+    max_video_body_bytes: int = Field(default=4 * 2**20, ge=1)
+    """Largest request body that asks for a film; camera paths are long."""
 
     def limits(self) -> Limits:
         """What one picture may take."""
@@ -106,4 +147,14 @@ class Settings(BaseSettings, EngineOptions):
             queue_seconds=self.queue_seconds,
             memory_bytes=self.memory_bytes or available_memory() // 2,
             cache_bytes=self.cache_bytes,
+        )
+
+    def video_limits(self) -> VideoLimits:
+        """What films may take."""
+        return VideoLimits(
+            pixels=self.max_video_pixels,
+            waiting=self.max_videos,
+            waiting_per_client=self.max_videos_per_client,
+            bytes=self.videos_bytes,
+            seconds=self.videos_hours * 3600,
         )

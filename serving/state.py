@@ -1,4 +1,4 @@
-"""What one application shares with all of its connections: render service, settings, metrics."""
+"""What one application shares with all of its connections: scenes, render service, settings, metrics."""
 
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -7,17 +7,24 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from serving.render.service import RenderService
+from serving.scenes.scenes import Scenes
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
+from serving.videos.jobs import VideoJobs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """The service that makes pictures, and the settings and metrics of the application."""
+    """The scenes, the service that makes pictures, and the settings and metrics of the application.
 
+    videos: its films, or None where it makes none.
+    """
+
+    scenes: Scenes
     service: RenderService
     settings: Settings
     metrics: Metrics
+    videos: VideoJobs | None = None
 
 
 async def gateway_of(connection: HTTPConnection) -> Gateway:

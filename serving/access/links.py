@@ -11,10 +11,11 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from neurocity.errors import ConfigError
-from serving.access.keys import Grant, parse_scenes, split_lines
+from serving.access.keys import ADMIN, Grant, read_grants
 
 SIGNATURE, KEY_ID, EXPIRES = "signature", "key_id", "expires"
 SHORTEST_SECRET = 32
@@ -24,19 +25,22 @@ Query = list[tuple[str, str]]
 class SigningKeys:
     """The secrets that links are signed with, by name; several are valid at once, so that one can be changed.
 
-    A line of their file is `NAME SECRET SCENE,SCENE,...`, or * for all scenes.
+    A line of their file is `NAME SECRET SCENE,SCENE,... [pixels-per-minute=N]`, with * for all scenes.
     """
 
     def __init__(self, lines: Iterable[str], source: str) -> None:
         """Raises ConfigError that names the line of `source`."""
         self._secrets: dict[str, tuple[bytes, Grant]] = {}
-        for place, (name, secret, scenes) in split_lines(lines, source):
+        for place, secret, grant in read_grants(lines, source):
+            name = grant.name
+            if grant.admin:
+                raise ConfigError(f"{place}: got {ADMIN}, which is for API keys; a link opens one picture")
             if len(secret) < SHORTEST_SECRET:
                 got = f"got a secret of {len(secret)} characters"
                 raise ConfigError(f"{place}: {got}, expected {SHORTEST_SECRET} at least")
             if name in self._secrets:
                 raise ConfigError(f"{place}: there is a key {name!r} already")
-            self._secrets[name] = secret.encode(), Grant(f"link {name}", parse_scenes(scenes))
+            self._secrets[name] = secret.encode(), replace(grant, name=f"link {name}")
 
     def __len__(self) -> int:
         return len(self._secrets)

@@ -1,24 +1,28 @@
 """What every engine promises the gateway, and the registry of engines.
 
-An engine renders rays of named scenes. It knows nothing of cameras, images or HTTP; the gateway knows nothing
-of what runs an artefact. A new engine is a module with an `Engine` class and one line in `ENGINES`: settings,
-command line and tests follow from that line.
+An engine opens versions of scenes, and renders rays of what it has opened. It knows nothing of cameras,
+images or HTTP; the gateway knows nothing of what runs an artefact. `serving/scenes` says which versions there
+are, and when they are opened and closed. A new engine is a module with an `Engine` class and one line in
+`ENGINES`: settings, command line and tests follow from that line.
 
 One conformance suite (`tests/test_every_engine.py`) runs on all engines.
 """
 
 import importlib
+import os
 import time
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from neurocity.cameras import Rays
-from neurocity.contract import SceneManifest
-from neurocity.errors import ConfigError, DeadlineExceededError, MissingDependencyError, SceneNotFoundError
+from neurocity.cameras import Camera, Rays
+from neurocity.contract import ArtefactFile, SceneManifest
+from neurocity.errors import ConfigError, DeadlineExceededError, MissingDependencyError
 from neurocity.light import Light
+from neurocity.model_repository import Version
 
 
 class EngineOptions(BaseModel):
@@ -26,8 +30,9 @@ class EngineOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    repository: Path = Path("model_repository")
-    """Model repository folder that in-process engines open: <scene>_<format>/<version>/."""
+    repository: Annotated[str, BeforeValidator(os.fspath)] = "model_repository"
+    """Model repository that in-process engines open, <scene>_<format>/<version>/: a folder, or the URL of
+    object storage, such as s3://bucket/prefix."""
 
     precision: Literal["fp32", "fp16"] = "fp32"
     """Precision of the artefacts that in-process engines open."""
@@ -52,34 +57,16 @@ class Served(NamedTuple):
     reason: str
 
 
-class Engine(Protocol):
-    """Renders rays of the scenes it has opened. All methods are called from one event loop.
+class OpenVersion(Protocol):
+    """A version of a scene that an engine has opened. Methods are called from one event loop.
 
-    name: of the engine in `ENGINES`.
-    formats: export formats that it renders, the preferred first. An engine in this process opens that alone.
-    calls_at_once: calls of `render` that are worth having under way at the same time.
+    maps_file: whether the artefact's bytes are mapped and so are no memory of the process's own.
     """
 
-    name: str
-    formats: tuple[str, ...]
-    calls_at_once: int
+    manifest: SceneManifest
+    maps_file: bool
 
-    @classmethod
-    async def open(cls, options: EngineOptions) -> "Engine":
-        """The engine with every scene loaded.
-
-        Raises ManifestError (manifest or artefact is not what it says), EngineError (an artefact cannot be
-        opened, or no scene is there), EngineUnavailableError (server not reachable), MissingDependencyError
-        (package or device absent).
-        """
-
-    def scenes(self) -> Mapping[str, SceneManifest]:
-        """Scene name -> manifest of the version that `render` uses."""
-
-    def served_by(self, scene: str) -> Served:
-        """What renders that scene of `scenes`."""
-
-    async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
+    async def render(self, rays: Rays, deadline: float | None) -> Light:
         """Light of R >= 1 rays, without blocking the event loop.
 
         An engine may cut R into calls of at most the manifest's `rays_per_call`, so that memory stays bounded
@@ -91,34 +78,129 @@ class Engine(Protocol):
         Cancelling the awaiting task drops the calls that are left, and stops the one in progress where the
         engine can.
 
-        Raises SceneNotFoundError, DeadlineExceededError, EngineUnavailableError (worth trying again later),
-        and EngineError when the rays are not what the scene takes, and when the call fails or does not give
-        finite outputs of the right shapes.
+        Raises DeadlineExceededError, EngineUnavailableError (worth trying again later), and EngineError when
+        the rays are not what the scene takes, and when the call fails or does not give finite outputs of the
+        right shapes.
         """
 
-    async def ready(self, scenes: Collection[str] | None = None) -> None:
-        """Return when each of these scenes, by default all, has rendered a ray just now.
+    def close(self) -> None:
+        """Release what was opened; blocks. Calls that nobody waits for any more may still run."""
 
-        Raises EngineUnavailableError otherwise.
+
+class Engine(Protocol):
+    """Opens versions that stand in a model repository, and renders them in this process.
+
+    name: of the engine in `ENGINES`. formats: the export format that it opens. devices: where it can compute.
+    """
+
+    name: str
+    formats: tuple[str, ...]
+    devices: tuple[str, ...]
+
+    def __init__(self, options: EngineOptions) -> None:
+        """Raises MissingDependencyError when a package or the device is absent."""
+
+    def open(self, version: Version) -> OpenVersion:
+        """The version, opened; blocks.
+
+        Raises ManifestError (the artefact is not what its manifest says) and EngineError (it cannot be
+        opened).
+        """
+
+    def close(self) -> None:
+        """Release threads; blocks. The engine cannot be used afterwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A version of a scene that can be opened.
+
+    served: what will render it. place: where it stands, for people.
+    identity: equal for two offers exactly when they are of the same unchanged files.
+    open: verifies and opens it; raises as `Engine.open`, and EngineUnavailableError.
+    at_hand: what `open` reads is on this machine inside its `async with`; entering raises as `open`, and
+        StorageError.
+    files: the version in a repository; None where it stands with a server, and of a city.
+    content: SHA-256 (hex) of what the picture of a camera in world coordinates is made of; None where that is
+        the artefact, whatever the camera.
+    """
+
+    manifest: SceneManifest
+    served: Served
+    place: str
+    identity: Hashable
+    open: Callable[[], Awaitable[OpenVersion]]
+    files: Version | None = None
+    content: Callable[[Camera], str] | None = None
+    at_hand: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebOffer:
+    """A version of a scene that browsers draw themselves, from its files.
+
+    identity: as of an `Offer`.
+    at_hand: these files are on this machine inside its `async with`; entering raises as `Offer.at_hand`.
+    """
+
+    version: Version
+    identity: Hashable
+    at_hand: Callable[[Sequence[ArtefactFile]], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a source has at one moment.
+
+    offers: scene name -> number of a version -> that version. web: the same of those that browsers draw.
+    refused: place -> why what stands there is no version that can be rendered.
+    """
+
+    offers: Mapping[str, Mapping[int, Offer]]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    web: Mapping[str, Mapping[int, WebOffer]] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where scenes come from: a model repository, or a server that has its own.
+
+    calls_at_once: renders that are worth having under way at the same time.
+    fills_processors: whether such renders take all processors that this process may use.
+    loads: whether opening a version takes memory of this process.
+    """
+
+    calls_at_once: int
+    fills_processors: bool
+    loads: bool
+
+    async def look(self) -> Found:
+        """What is there now, without blocking the event loop.
+
+        Raises ManifestError, StorageError, EngineError or EngineUnavailableError when nothing can be said of
+        any scene.
         """
 
     async def close(self) -> None:
-        """Release threads, sessions and connections. The engine cannot be used afterwards."""
+        """Release threads and connections. What was opened cannot be used afterwards."""
 
 
 class EngineEntry(NamedTuple):
     """An engine's class as `module:class`, and what installs its library.
 
-    automatic: the format whose scenes the engine `auto` gives it, unless an engine before it has them.
+    automatic: the format whose scenes `AUTO` gives it, unless an engine before it has them.
+    is_source: whether it is a `Source` of scenes, and not an `Engine` for those of a repository.
     """
 
     path: str
     install: str
     automatic: str = ""
+    is_source: bool = False
 
+
+AUTO = "auto"
+"""In place of an engine's name: each scene by the first of the automatic ones that can render it."""
 
 ENGINES: dict[str, EngineEntry] = {
-    "auto": EngineEntry("serving.engines.auto_engine:AutoEngine", "neurocity"),
     "native": EngineEntry("serving.engines.native_engine:NativeEngine", "neurocity", "native"),
     "onnxruntime": EngineEntry(
         "serving.engines.onnxruntime_engine:OnnxRuntimeEngine", "neurocity[onnxruntime]", "onnx"
@@ -126,45 +208,28 @@ ENGINES: dict[str, EngineEntry] = {
     "torch": EngineEntry(
         "serving.engines.torchscript_engine:TorchScriptEngine", "neurocity[cpu]", "torchscript"
     ),
-    "triton": EngineEntry("serving.engines.triton_engine:TritonEngine", "neurocity[triton]"),
+    "triton": EngineEntry("serving.engines.triton_engine:TritonEngine", "neurocity[triton]", is_source=True),
 }
 
 
 def engine_class(name: str) -> type[Engine]:
-    """The class registered under `name`, imported now.
+    """The class of the `Engine` registered under `name`, imported now.
 
     Raises ConfigError for an unknown name and MissingDependencyError when the engine's library is absent.
     """
-    if name not in ENGINES:
-        raise ConfigError(f"engine: got {name!r}, known: {', '.join(sorted(ENGINES))}")
-    module, _, class_name = ENGINES[name].path.partition(":")
-    try:
-        found: type[Engine] = getattr(importlib.import_module(module), class_name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"engine {name!r} needs a package that is not installed ({error}); "
-            f"install {ENGINES[name].install}"
-        ) from error
+    found: type[Engine] = _registered(name)
     return found
 
 
-async def open_engine(name: str, options: EngineOptions) -> Engine:
-    """Open the engine registered under `name`. Raises as `engine_class` and `Engine.open` do."""
-    return await engine_class(name).open(options)
+async def open_source(name: str, options: EngineOptions) -> Source:
+    """The `Source` that is registered under `name`. Raises as `engine_class`, and what it raises itself."""
+    source: Source = await _registered(name).start(options)
+    return source
 
 
 def asked_for(engine: str) -> Served:
     """What is said of every scene of an engine that was asked for by its name."""
     return Served(engine, f"--engine {engine}")
-
-
-def find_scene(scenes: Mapping[str, SceneManifest], scene: str) -> SceneManifest:
-    """The manifest of `scene`; raises SceneNotFoundError that lists the known ones."""
-    try:
-        return scenes[scene]
-    except KeyError:
-        known = ", ".join(sorted(scenes)) or "none"
-        raise SceneNotFoundError(f"got scene {scene!r}, known: {known}") from None
 
 
 def seconds_left(deadline: float | None) -> float | None:
@@ -173,3 +238,16 @@ def seconds_left(deadline: float | None) -> float | None:
     if left is not None and left <= 0:
         raise DeadlineExceededError("the deadline of the render has passed")
     return left
+
+
+def _registered(name: str) -> Any:
+    if name not in ENGINES:
+        raise ConfigError(f"engine: got {name!r}, known: {', '.join(sorted([AUTO, *ENGINES]))}")
+    module, _, class_name = ENGINES[name].path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), class_name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"engine {name!r} needs a package that is not installed ({error}); "
+            f"install {ENGINES[name].install}"
+        ) from error

@@ -1,44 +1,45 @@
-"""What engines share that run artefacts in this process: they open a model repository and call on threads."""
+"""What engines share that run artefacts in this process: they open versions and call them on threads."""
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from neurocity.cameras import Rays
-from neurocity.contract import SceneManifest
-from neurocity.errors import DeadlineExceededError, EngineError, MissingDependencyError, NeuroCityError
+from neurocity.errors import EngineError, MissingDependencyError, NeuroCityError
 from neurocity.light import Float32, Light
-from neurocity.model_repository import Version, newest_versions
-from serving.engines.base import EngineOptions, Served, asked_for, find_scene, seconds_left
-from serving.engines.rays import Inputs, check_light, graph_inputs, render_canaries, render_in_calls
+from neurocity.model_repository import Version
+from serving.engines.base import EngineOptions, OpenVersion
+from serving.engines.call_threads import CallThreads
+from serving.engines.rays import Inputs, check_light, graph_inputs, render_in_calls
 
 Call = Callable[[], Iterable[Float32]]
 """Computes rgb [R, 3], depth [R] and opacity [R], blocking; may raise anything."""
 
 
 class InProcessEngine(ABC):
-    """An `Engine` over one opened artefact a scene, of the format `formats[0]`.
+    """An `Engine` whose subclass says how its library opens an artefact (`load`) and calls it (`prepare`).
 
-    A subclass says how its library opens an artefact (`load`) and calls it (`prepare`).
+    All versions that it has opened share its threads.
 
     library: what error messages call it. whole_pictures: whether a call takes all rays of a render, and not
-    at most the manifest's `rays_per_call`. devices: where it can compute.
+    at most the manifest's `rays_per_call`. maps_files: see `OpenVersion.maps_file`.
     """
 
     name: str
     formats: tuple[str, ...]
+    devices: tuple[str, ...] = ("cpu", "cuda")
     library: ClassVar[str]
     whole_pictures: ClassVar[bool] = False
-    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    maps_files: ClassVar[bool] = False
 
-    def __init__(self, versions: Mapping[str, Version], options: EngineOptions) -> None:
-        self._manifests = {scene: version.manifest for scene, version in versions.items()}
-        self._programs = {scene: self._open(version, options) for scene, version in versions.items()}
-        self.calls_at_once = options.concurrent_calls
-        self._threads = ThreadPoolExecutor(options.concurrent_calls, thread_name_prefix=self.name)
+    def __init__(self, options: EngineOptions) -> None:
+        if options.device not in self.devices:
+            raise MissingDependencyError(
+                f"device {options.device!r}: the engine {self.name} computes on {' or '.join(self.devices)}; "
+                "choose another --device or --engine"
+            )
+        self.options = options
+        self.threads = CallThreads(options.concurrent_calls, self.name)
 
     @abstractmethod
     def load(self, version: Version, options: EngineOptions) -> Any:
@@ -51,133 +52,51 @@ class InProcessEngine(ABC):
         width: as of `Rays`, where the call has all rays of a render, else 0.
         """
 
-    @classmethod
-    async def open(cls, options: EngineOptions) -> Self:
-        """See `Engine.open`; reads the artefacts of `options.repository` and `options.precision`."""
-        versions = await asyncio.to_thread(
-            find_versions, options.repository, cls.formats[0], options.precision
-        )
-        return await asyncio.to_thread(cls.open_versions, versions, options)
+    def open(self, version: Version) -> OpenVersion:
+        """See `Engine.open`."""
+        try:
+            program = self.load(version, self.options)
+        except (NeuroCityError, OSError, MemoryError):  # these say nothing of the artefact
+            raise
+        except Exception as error:  # a broken archive raises anything
+            raise EngineError(f"{version.artefact}: {self.library} cannot open it: {error}") from error
+        return OpenArtefact(self, version, program)
 
-    @classmethod
-    def open_versions(cls, versions: Mapping[str, Version], options: EngineOptions) -> Self:
-        """The engine with these scenes; blocks. Raises as `Engine.open`."""
-        if options.device not in cls.devices:
-            raise MissingDependencyError(
-                f"device {options.device!r}: the engine {cls.name} computes on {' or '.join(cls.devices)}; "
-                "choose another --device or --engine"
-            )
-        return cls(versions, options)
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self.threads.close()
 
-    def scenes(self) -> Mapping[str, SceneManifest]:
-        """See `Engine.scenes`."""
-        return self._manifests
 
-    def served_by(self, scene: str) -> Served:  # noqa: ARG002, all are
-        """See `Engine.served_by`."""
-        return asked_for(self.name)
+class OpenArtefact:
+    """See `OpenVersion`."""
 
-    async def render(self, scene: str, rays: Rays, deadline: float | None) -> Light:
-        """See `Engine.render`."""
-        manifest = find_scene(self._manifests, scene)
-        whole = self.whole_pictures or len(rays) <= manifest.rays_per_call
+    def __init__(self, engine: InProcessEngine, version: Version, program: Any) -> None:
+        self.manifest = version.manifest
+        self.maps_file = engine.maps_files
+        self._engine = engine
+        self._program = program
+
+    async def render(self, rays: Rays, deadline: float | None) -> Light:
+        """See `OpenVersion.render`."""
+        manifest, engine = self.manifest, self._engine
+        whole = engine.whole_pictures or len(rays) <= manifest.rays_per_call
         width = rays.width if whole else 0
 
         async def render_tile(inputs: Inputs) -> Light:
-            call, abandon = self.prepare(self._programs[scene], inputs, width)
-            return await self._on_thread(lambda: self._checked(scene, inputs, call), deadline, abandon)
+            call, abandon = engine.prepare(self._program, inputs, width)
+            return await engine.threads.call(lambda: self._checked(inputs, call), deadline, abandon)
 
         inputs = graph_inputs(manifest, rays)
         return await render_in_calls(render_tile, inputs, len(rays) if whole else manifest.rays_per_call)
 
-    async def ready(self, scenes: Collection[str] | None = None) -> None:
-        """See `Engine.ready`."""
-        await render_canaries(self, scenes)
+    def close(self) -> None:
+        """See `OpenVersion.close`."""
+        self._program = None
 
-    async def close(self) -> None:
-        """See `Engine.close`."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-        self._programs.clear()
-
-    def _open(self, version: Version, options: EngineOptions) -> Any:
-        try:
-            return self.load(version, options)
-        except NeuroCityError:
-            raise
-        except Exception as error:  # a broken archive raises anything
-            raise EngineError(f"{version.artefact}: {self.library} cannot open it: {error}") from error
-
-    async def _on_thread(
-        self, call: Callable[[], Light], deadline: float | None, abandon: Callable[[], None] | None
-    ) -> Light:
-        """The result of `call` from a thread, so that the event loop never blocks.
-
-        When the deadline passes or the awaiting task is cancelled, a waiting call is dropped; a running one
-        is abandoned. Raises DeadlineExceededError, or what `call` raises.
-        """
-        left = seconds_left(deadline)
-        future = self._threads.submit(call)
-        result = asyncio.wrap_future(future)
-        result.add_done_callback(_look_at)
-        try:
-            # No `asyncio.timeout`: it holds its task, and so an ended render's arrays.
-            done, _ = await asyncio.wait({result}, timeout=left)
-        finally:
-            if not future.done() and not future.cancel() and abandon is not None:
-                abandon()
-        if not done:
-            raise DeadlineExceededError("the render did not end before its deadline")
-        return result.result()
-
-    def _checked(self, scene: str, inputs: Inputs, call: Call) -> Light:
+    def _checked(self, inputs: Inputs, call: Call) -> Light:
+        scene = self.manifest.scene
         try:
             light = Light(*call())
         except Exception as error:  # an artefact may raise anything
-            raise EngineError(f"scene {scene!r}: {self.library} failed: {error}") from error
+            raise EngineError(f"scene {scene!r}: {self._engine.library} failed: {error}") from error
         return check_light(scene, len(next(iter(inputs.values()))), light)
-
-
-def _look_at(result: "asyncio.Future[Light]") -> None:
-    """Ask for a failure, so that asyncio does not report one of a call that was abandoned."""
-    if not result.cancelled():
-        result.exception()
-
-
-def find_versions(repository: Path, format_name: str, precision: str) -> dict[str, Version]:
-    """Scene name -> its newest version of that format and precision, artefact verified.
-
-    Raises EngineError when the folder or any scene in it lacks such an artefact, and ManifestError when a
-    manifest is missing, malformed, or not true of its place or its artefact.
-    """
-    newest = scenes_of(repository)
-    wanted = (format_name, precision)
-    for scene, versions in newest.items():
-        if wanted not in versions:
-            raise EngineError(no_artefact(scene, versions, repository, format_name, precision))
-    chosen = {scene: versions[wanted] for scene, versions in sorted(newest.items())}
-    for version in chosen.values():
-        version.verify(version.manifest.artefact)
-    return chosen
-
-
-def scenes_of(repository: Path) -> dict[str, dict[tuple[str, str], Version]]:
-    """As `newest_versions`; raises EngineError when there is no scene."""
-    newest = newest_versions(repository)
-    if not newest:
-        raise EngineError(
-            f"model repository {repository} holds no scene; export one with "
-            f"`neurocity-export CHECKPOINT --out {repository} --name NAME`"
-        )
-    return newest
-
-
-def no_artefact(
-    scene: str, versions: Collection[tuple[str, str]], repository: Path, format_name: str, precision: str
-) -> str:
-    """What is said of a scene that has these formats and precisions, and not the one that is to be opened."""
-    found = ", ".join(" ".join(kind) for kind in sorted(versions))
-    return (
-        f"scene {scene!r} has {found} in {repository}, this engine opens {format_name} {precision}: "
-        f"export it with `neurocity-export CHECKPOINT --out {repository} --name {scene} "
-        f"--formats {format_name} --precision {precision}`, or choose another --engine or --precision"
-    )

@@ -5,9 +5,9 @@ from typing import Any
 
 from neurocity.cameras import Rays
 from neurocity.errors import EngineError
-from neurocity.kernels.file import open_file, scene_data, scene_inputs
+from neurocity.kernels.artefact import open_artefact
 from neurocity.kernels.library import library
-from neurocity.kernels.scene import open_scene, render_rays
+from neurocity.kernels.scene import render_rays
 from neurocity.kernels.work import Work
 from neurocity.light import Light
 from neurocity.model_repository import Version
@@ -27,21 +27,17 @@ class NativeEngine(InProcessEngine):
     formats = ("native",)
     library = "the compiled kernels"
     whole_pictures = True
+    maps_files = True
     devices = ("cpu",)
 
-    def load(self, version: Version, options: EngineOptions) -> Any:
-        """See `InProcessEngine.load`.
-
-        Raises MissingDependencyError where the kernels were not built, EngineError when the scene's rays are
-        not the manifest's, and ManifestError when the file is not a scene.
-        """
+    def __init__(self, options: EngineOptions) -> None:
+        """Raises MissingDependencyError where the kernels were not built, and as `InProcessEngine`."""
+        super().__init__(options)
         library()
-        file = open_file(version.artefact)
-        got, expected = scene_inputs(file), version.manifest.inputs
-        if got != expected:
-            names = [[spec.name for spec in specs] for specs in (got, expected)]
-            raise EngineError(f"{version.artefact}: takes {names[0]}, its manifest says {names[1]}")
-        return open_scene(scene_data(file)), options.threads
+
+    def load(self, version: Version, options: EngineOptions) -> Any:
+        """See `InProcessEngine.load` and `open_artefact`."""
+        return open_artefact(version.artefact, version.manifest.inputs), options.threads
 
     def prepare(self, program: Any, inputs: Inputs, width: int) -> tuple[Call, Callable[[], None]]:
         """See `InProcessEngine.prepare`."""

@@ -6,9 +6,8 @@ from typing import Any
 import onnxruntime
 
 from neurocity.contract import RENDER_OUTPUTS
-from neurocity.errors import EngineError
 from neurocity.model_repository import Version
-from neurocity.onnx_session import open_session
+from neurocity.onnx_session import open_render_graph, require_device
 from serving.engines.base import EngineOptions
 from serving.engines.in_process import Call, InProcessEngine
 from serving.engines.rays import Inputs
@@ -27,18 +26,13 @@ class OnnxRuntimeEngine(InProcessEngine):
     formats = ("onnx",)
     library = "ONNX Runtime"
 
+    def __init__(self, options: EngineOptions) -> None:
+        require_device(options.device)
+        super().__init__(options)
+
     def load(self, version: Version, options: EngineOptions) -> Any:
         """See `InProcessEngine.load`. Raises EngineError when the graph is not the manifest's."""
-        session = open_session(version.artefact, options.device, threads=options.threads)
-        got = [sorted(item.name for item in items) for items in (session.get_inputs(), session.get_outputs())]
-        manifest = version.manifest
-        expected = [sorted(spec.name for spec in specs) for specs in (manifest.inputs, RENDER_OUTPUTS)]
-        if got != expected:
-            raise EngineError(
-                f"{version.artefact}: has inputs {got[0]} and outputs {got[1]}, "
-                f"expected {expected[0]} and {expected[1]}"
-            )
-        return session
+        return open_render_graph(version.artefact, version.manifest, options.device, threads=options.threads)
 
     def prepare(self, program: Any, inputs: Inputs, width: int) -> tuple[Call, Callable[[], None]]:  # noqa: ARG002
         """See `InProcessEngine.prepare`."""

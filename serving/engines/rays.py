@@ -1,16 +1,16 @@
 """Rays on their way through an engine: into a graph's inputs, in tiles, back as light that was looked at."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 
 from neurocity.cameras import Rays
 from neurocity.contract import RENDER_OUTPUTS, SceneManifest
-from neurocity.errors import EngineError, EngineUnavailableError
+from neurocity.errors import EngineError
 from neurocity.light import Float32, Light
-from serving.engines.base import Engine
-from serving.parts import fill_in_parts
+from serving.engines.base import OpenVersion
+from serving.parts import in_parts
 
 CANARY_TIMEOUT_SECONDS = 10.0
 
@@ -44,18 +44,16 @@ def graph_inputs(manifest: SceneManifest, rays: Rays) -> Inputs:
 async def render_in_calls(
     call: Callable[[Inputs], Awaitable[Light]], inputs: Inputs, rays_per_call: int, at_once: int = 1
 ) -> Light:
-    """Light of R rays by calls with at most `rays_per_call` of them; see `parts.fill_in_parts`."""
+    """Light of R rays by calls with at most `rays_per_call` of them; see `parts.in_parts`."""
     rays = len(next(iter(inputs.values())))
     if rays <= rays_per_call:
         return await call(inputs)
-    whole = Light.empty(rays)
 
     def compute(part: slice) -> Awaitable[Light]:
         return call({name: array[part] for name, array in inputs.items()})
 
     parts = (slice(start, start + rays_per_call) for start in range(0, rays, rays_per_call))
-    await fill_in_parts(whole, parts, compute, at_once)
-    return whole
+    return await in_parts(rays, parts, compute, at_once)
 
 
 def check_light(scene: str, rays: int, light: Light) -> Light:
@@ -75,18 +73,9 @@ def check_light(scene: str, rays: int, light: Light) -> Light:
     return light
 
 
-async def render_canaries(engine: Engine, scenes: Collection[str] | None = None) -> None:
-    """Render a ray of each of these scenes, by default of all: what says that it is ready is not believed.
-
-    Raises EngineUnavailableError for the first scene that fails.
-    """
-    for scene, manifest in engine.scenes().items():
-        if scenes is not None and scene not in scenes:
-            continue
-        try:
-            await engine.render(scene, canary_ray(manifest), time.monotonic() + CANARY_TIMEOUT_SECONDS)
-        except EngineError as error:
-            raise EngineUnavailableError(f"the canary of scene {scene!r} failed: {error}") from error
+async def render_canary(opened: OpenVersion) -> None:
+    """Render a ray of an opened version; raises as `OpenVersion.render`."""
+    await opened.render(canary_ray(opened.manifest), time.monotonic() + CANARY_TIMEOUT_SECONDS)
 
 
 def canary_ray(manifest: SceneManifest) -> Rays:

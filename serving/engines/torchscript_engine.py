@@ -2,7 +2,7 @@
 
 import importlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from neurocity.errors import MissingDependencyError
@@ -21,11 +21,11 @@ class TorchScriptEngine(InProcessEngine):
     formats = ("torchscript",)
     library = "PyTorch"
 
-    def __init__(self, versions: Mapping[str, Version], options: EngineOptions) -> None:
+    def __init__(self, options: EngineOptions) -> None:
         self._torch = import_torch(options.device)
         self._device = options.device
         self._torch.set_num_threads(options.threads or available_processors())
-        super().__init__(versions, options)
+        super().__init__(options)
 
     def load(self, version: Version, options: EngineOptions) -> Any:
         """See `InProcessEngine.load`."""

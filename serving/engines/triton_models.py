@@ -16,6 +16,9 @@ PREFERRED_FORMATS = ("onnx", "torchscript")
 
 CONTROL_TIMEOUT_SECONDS = 10.0
 
+UNLOADED = "unloaded"
+"""What the server says of a model that was taken away on purpose."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -35,11 +38,11 @@ class Model:
     window: int
 
 
-async def find_models(client: Any, url: str) -> dict[str, Model]:
-    """Scene name -> its model, of all ready models of the server that have a manifest.
+async def find_models(client: Any, url: str) -> tuple[list[Model], dict[str, str]]:
+    """The ready models of the server that have a manifest, the preferred of a scene last; and the names of
+    those that cannot be used now, with the reasons.
 
-    Raises EngineUnavailableError (not reachable), ManifestError (a manifest is malformed, or does not
-    describe its model) and EngineError (no scene at all).
+    Raises EngineUnavailableError (not reachable) and EngineError (no scene at all).
     """
     exception = import_client(CLIENT).InferenceServerException
     try:
@@ -51,14 +54,26 @@ async def find_models(client: Any, url: str) -> dict[str, Model]:
         ]
     except exception as error:
         raise engine_error(error, url) from error
-    models = [read_model(config, ready) for config in configs if MANIFEST_KEY in config.parameters]
+    refused = {
+        item.name: f"Triton says {item.state}" + (f": {item.reason}" if item.reason else "")
+        for item in index.models
+        if item.state not in ("", "READY") and item.reason != UNLOADED
+    }
+    models = []
+    for config in configs:
+        refused.pop(config.name, None)  # an older version of it is ready
+        if MANIFEST_KEY in config.parameters:
+            try:
+                models.append(read_model(config, ready))
+            except ManifestError as error:
+                refused[config.name] = str(error)
     if not models:
         raise EngineError(
             f"Triton at {url}: no scene among its {len(configs)} models "
             f"(a scene has the parameter {MANIFEST_KEY!r} in config.pbtxt; neurocity-export writes it)"
         )
     models.sort(key=_preference, reverse=True)
-    return {model.manifest.scene: model for model in models}
+    return models, refused
 
 
 def read_model(config: Any, ready: Set[tuple[str, str]]) -> Model:

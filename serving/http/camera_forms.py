@@ -11,7 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from neurocity.cameras import Camera, look_at, opencv_to_opengl, orbit
+from neurocity.cameras import Camera
+from neurocity.poses import look_at, opencv_to_opengl, orbit
+from serving.http.rules import POSE_RULES
 
 MAX_COORDINATE = 1e9
 DEFAULT_FOV_Y_DEGREES = 50.0
@@ -55,6 +57,8 @@ class Intrinsics(RequestModel):
 
 class PoseCamera(RequestModel):
     """A camera given by its pose matrix, with intrinsics or a field of view."""
+
+    model_config = ConfigDict(json_schema_extra=POSE_RULES)
 
     camera_to_world: Annotated[list[Row], Field(min_length=3, max_length=4)]
     """Row-major 4x4, or its first three rows; translation in scene units."""

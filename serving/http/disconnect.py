@@ -8,6 +8,9 @@ from starlette.types import Receive
 
 from serving.render.cancel import Cancel
 
+MOMENT_SECONDS = 0.005
+"""A client that leaves at once is noticed after that."""
+
 
 @asynccontextmanager
 async def cancelled_on_disconnect(receive: Receive, cancel: Cancel) -> AsyncIterator[None]:
@@ -21,9 +24,13 @@ async def cancelled_on_disconnect(receive: Receive, cancel: Cancel) -> AsyncIter
             pass
         cancel.cancel()
 
-    watcher = asyncio.create_task(watch())
+    watchers: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    # What is done in a moment, or refused, or kept, needs no watcher: a task, and turns of the event loop.
+    start = loop.call_later(MOMENT_SECONDS, lambda: watchers.append(loop.create_task(watch())))
     try:
         yield
     finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+        start.cancel()
+        for watcher in watchers:
+            watcher.cancel()  # and not awaited: that it ends is sure, and takes turns of the event loop

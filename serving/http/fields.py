@@ -12,8 +12,12 @@ _PARTS: dict[str, type[BaseModel]] = {"intrinsics": Intrinsics, "look_at": LookA
 
 
 def path_of(location: Sequence[Any]) -> str:
-    """A validation error's location without where it came from (body, query) and without union tags."""
-    parts = [str(part) for part in location[1:] if part not in _UNION_TAGS]
+    """A validation error's location without where it came from (body, message, query) and without union tags.
+
+    A parameter is one value: what stands behind its name is a tag of its type.
+    """
+    inner = location[1:] if location[0] in ("body", "message") else location[1:2]
+    parts = [str(part) for part in inner if part not in _UNION_TAGS]
     return ".".join(parts) or str(location[0])
 
 

@@ -1,17 +1,18 @@
-"""`/livez`: the process answers. `/readyz`: every scene really renders."""
+"""`/livez`: the process answers. `/readyz`: the scenes that are loaded really render."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from neurocity.errors import EngineUnavailableError
 from serving.http.problems import problem_responses
+from serving.scope import may_see
 from serving.state import GatewayOfApp
 
 router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """A probe that succeeded, and the scenes that it rendered."""
+    """A probe that succeeded, and of the scenes that are ready those that the client may know of."""
 
     status: str
     scenes: list[str] = []
@@ -23,10 +24,12 @@ async def livez() -> Health:
     return Health(status="alive")
 
 
-@router.get(
-    "/readyz", summary="Can every scene be rendered", responses=problem_responses(EngineUnavailableError)
-)
-async def readyz(gateway: GatewayOfApp) -> Health:
-    """Renders a ray of every scene; an engine that only says that it is ready is not believed."""
+@router.get("/readyz", summary="Can scenes be rendered", responses=problem_responses(EngineUnavailableError))
+async def readyz(request: Request, gateway: GatewayOfApp) -> Health:
+    """Renders a ray of scenes that are loaded; an engine that only says that it is ready is not believed.
+
+    A gateway that has no scene is not ready.
+    """
     await gateway.service.ready()
-    return Health(status="ready", scenes=sorted(gateway.service.scenes()))
+    seen = [scene for scene in gateway.service.scenes() if may_see(request.scope, scene)]
+    return Health(status="ready", scenes=sorted(seen))

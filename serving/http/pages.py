@@ -14,44 +14,66 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from neurocity.viewer.files import FOLDER, shared_names
+from serving.settings import CrossOriginPolicy
+
 VIEWER_FOLDER = Path(__file__).parents[1] / "viewer"
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    ),
-    "Referrer-Policy": "no-referrer",
-}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'"
+)
+"""Of pages. A worker that decodes scenes is made of the page's own script."""
 
 
-def viewer_routes(folder: Path = VIEWER_FOLDER) -> list[Route]:
-    """One route a file of the viewer, and `/` for its index.html.
+def page_headers(cross_origin: CrossOriginPolicy) -> dict[str, str]:
+    """The headers of a page; whose pages may embed it follows whose may embed pictures.
+
+    A policy of contents knows no sites, so that `same-site` embeds pictures and no pages.
+    """
+    ancestors = "*" if cross_origin == "cross-origin" else "'self'"
+    return {
+        "Content-Security-Policy": f"{_POLICY}; frame-ancestors {ancestors}",
+        "Referrer-Policy": "no-referrer",
+    }
+
+
+def viewer_routes(
+    folder: Path = VIEWER_FOLDER, cross_origin: CrossOriginPolicy = "same-origin"
+) -> list[Route]:
+    """One route a file of the viewer, and one for `/`, its index.html; with the files that all pages share.
 
     A route a file and not a mount: a mount at `/` would swallow wrong methods and paths of the API.
     """
-    files = StaticFiles(directory=folder)
 
-    def route(path: str, file: str) -> Route:
+    def route(path: str, file: str, files: StaticFiles) -> Route:
         async def serve(request: Request) -> Response:
             response = await files.get_response(file, request.scope)
-            response.headers.update(SECURITY_HEADERS)
+            response.headers.update(page_headers(cross_origin))
             response.headers["Cache-Control"] = "no-cache"
             return response
 
         return Route(path, serve, methods=["GET"], include_in_schema=False)
 
+    own, shared = StaticFiles(directory=folder), StaticFiles(directory=FOLDER)
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    pages = [route("/", "index.html")] if "index.html" in names else []
-    return pages + [route(f"/{name}", name) for name in names]
+    pages = [route("/", "index.html", own)] if "index.html" in names else []
+    return [
+        *pages,
+        *(route(f"/{name}", name, own) for name in names),
+        *(route(f"/{name}", name, shared) for name in shared_names()),
+    ]
 
 
 def docs_route(app: FastAPI) -> Route:
     """`/docs`: the OpenAPI description of `app` as one plain page."""
 
     async def docs(_: Request) -> HTMLResponse:
-        policy = {**SECURITY_HEADERS, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'self'"}
-        return HTMLResponse(render_docs(app.openapi()), headers=policy)
+        headers = {
+            **page_headers("same-origin"),
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'self'",
+        }
+        return HTMLResponse(render_docs(app.openapi()), headers=headers)
 
     return Route("/docs", docs, methods=["GET"], include_in_schema=False)
 

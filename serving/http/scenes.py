@@ -1,24 +1,33 @@
 """`GET /v1/scenes` and `GET /v1/scenes/{scene}`: what is served, and all that a client must know of it."""
 
 from typing import Any, get_args
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from neurocity.contract import SceneManifest, View
 from neurocity.errors import SceneNotFoundError
+from neurocity.pictures.options import OutputName, available_formats
 from neurocity.world import bounds_in_world, views_in_world
-from serving.access.keys import Grant
 from serving.http.problems import problem_responses
-from serving.render.options import FormatName, OutputName
-from serving.scope import API_KEY
+from serving.http.query import SceneVersionNumber
+from serving.scenes.version import SceneVersion
+from serving.scope import may_see
 from serving.state import Gateway, GatewayOfApp
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 
 
 class SceneSummary(BaseModel):
-    """One line of the list of scenes. engine, engine_reason: what renders it, and why that does."""
+    """One line of the list of scenes.
+
+    engine, engine_reason: what renders it, and why that does. loaded: whether a picture can begin at once;
+    else the version is loaded for it. loaded_bytes: that it takes while it is.
+    pixels_per_second: as measured lately, or else at the export. blocks: of a city that is loaded, else null;
+    loaded_blocks: those in memory, whose bytes are among loaded_bytes.
+    """
 
     scene: str
     version: int
@@ -27,6 +36,11 @@ class SceneSummary(BaseModel):
     precision: str
     engine: str
     engine_reason: str
+    loaded: bool
+    loaded_bytes: int
+    pixels_per_second: float | None
+    blocks: int | None
+    loaded_blocks: int | None
 
 
 class SceneList(BaseModel):
@@ -43,12 +57,25 @@ class Limits(BaseModel):
     render_timeout_seconds: float
 
 
+class WebVersion(BaseModel):
+    """The scene as files that browsers draw, of the same trained model as the version that is described.
+
+    page: its address, below the gateway's. bytes: of all files. header_sha256: of `scene.js`.
+    """
+
+    version: int
+    page: str
+    bytes: int
+    header_sha256: str
+
+
 class SceneDescription(SceneSummary):
     """A scene in world coordinates; colours sRGB in [0, 1], poses camera-to-world with OpenGL axes.
 
     bounds: x0, y0, z0, x1, y1, z1 of the content. origin: the place that is zero in the model; requests need
     not know it. background: null when the scene models its surroundings. views: held-out views, good places
-    to start from. parity: the measured equality with the trained model.
+    to start from. versions: that can be asked for. film_formats: empty where no films are made. parity: the
+    measured equality with the trained model. web: null where browsers cannot draw it themselves.
     """
 
     bounds: tuple[float, float, float, float, float, float]
@@ -56,8 +83,10 @@ class SceneDescription(SceneSummary):
     up: tuple[float, float, float]
     background: tuple[float, float, float] | None
     views: list[View]
+    versions: list[int]
     outputs: list[str]
     formats: list[str]
+    film_formats: list[str]
     depth_kind: str
     limits: Limits
     sample_budget: dict[str, float]
@@ -66,31 +95,38 @@ class SceneDescription(SceneSummary):
     artefact_sha256: str
     artefact_bytes: int
     created: str
+    web: WebVersion | None
 
 
 @router.get("", summary="List the scenes")
 async def list_scenes(request: Request, gateway: GatewayOfApp) -> SceneList:
     """Every scene that the client may ask for, with the version that is served."""
-    grant: Grant | None = request.scope.get(API_KEY)
-    manifests = gateway.service.scenes().values()
-    return SceneList(
-        scenes=[_summary(gateway, item) for item in manifests if grant is None or grant.covers(item.scene)]
-    )
+    names = [scene for scene in gateway.service.scenes() if may_see(request.scope, scene)]
+    return SceneList(scenes=[_summary(gateway, gateway.scenes.find(scene)) for scene in names])
 
 
-@router.get("/{scene}", summary="Describe a scene", responses=problem_responses(SceneNotFoundError))
-async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
+@router.get(
+    "/{scene}",
+    summary="Describe a scene",
+    responses=problem_responses(SceneNotFoundError, RequestValidationError),
+)
+async def describe_scene(
+    scene: str, gateway: GatewayOfApp, version: SceneVersionNumber = None
+) -> SceneDescription:
     """Bounds, up, background, views, limits, and where the artefact comes from."""
-    manifest = gateway.service.scene(scene)
+    found = gateway.scenes.find(scene, version)
+    manifest = found.manifest
     return SceneDescription(
-        **_summary(gateway, manifest).model_dump(),
+        **_summary(gateway, found).model_dump(),
         bounds=bounds_in_world(manifest.info),
         origin=manifest.info.origin,
         up=manifest.info.up,
         background=manifest.info.background,
         views=list(views_in_world(manifest.info)),
+        versions=[item.manifest.version for item in gateway.scenes.versions(scene)],
         outputs=list(get_args(OutputName)),
-        formats=list(get_args(FormatName)),
+        formats=list(available_formats()),
+        film_formats=list(gateway.videos.formats) if gateway.videos else [],
         depth_kind=manifest.depth_kind,
         limits=Limits.model_validate(gateway.settings, from_attributes=True),
         sample_budget=manifest.sample_budget,
@@ -99,11 +135,25 @@ async def describe_scene(scene: str, gateway: GatewayOfApp) -> SceneDescription:
         artefact_sha256=manifest.artefact.sha256,
         artefact_bytes=manifest.artefact.bytes,
         created=manifest.created,
+        web=_web(gateway, manifest),
     )
 
 
-def _summary(gateway: Gateway, manifest: SceneManifest) -> SceneSummary:
-    served = gateway.service.served_by(manifest.scene)
+def _web(gateway: Gateway, manifest: SceneManifest) -> WebVersion | None:
+    folder = gateway.scenes.web.like(manifest)
+    if folder is None:
+        return None
+    number = folder.manifest.version
+    return WebVersion(
+        version=number,
+        page=f"v1/scenes/{quote(manifest.scene)}/web/{number}/",
+        bytes=folder.bytes,
+        header_sha256=folder.manifest.artefact.sha256,
+    )
+
+
+def _summary(gateway: Gateway, version: SceneVersion) -> SceneSummary:
+    manifest, served, blocks = version.manifest, version.served, version.blocks
     return SceneSummary(
         scene=manifest.scene,
         version=manifest.version,
@@ -112,4 +162,9 @@ def _summary(gateway: Gateway, manifest: SceneManifest) -> SceneSummary:
         precision=manifest.precision,
         engine=served.engine,
         engine_reason=served.reason,
+        loaded=version.loaded,
+        loaded_bytes=blocks.bytes if blocks else version.loaded_bytes,
+        pixels_per_second=gateway.service.pixels_per_second(version),
+        blocks=blocks.blocks if blocks else None,
+        loaded_blocks=blocks.loaded if blocks else None,
     )

@@ -1,25 +1,36 @@
 """What clients send: a camera, the size of the image, what to see and how to encode it."""
 
 import re
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from serving.http.camera_forms import CameraForm, RequestModel
-from serving.render.options import FormatName, OutputName, RenderOptions, format_problem, quality_problem
+from neurocity.pictures.options import Axes, ColormapName, FormatName, OutputName, RenderOptions
+from serving.http.camera_forms import MAX_COORDINATE, CameraForm, Number, RequestModel
+from serving.http.rules import PICTURE_RULES
 
-Pixels = Annotated[int, Field(strict=True, ge=1)]
-Quality = Annotated[int, Field(strict=True, ge=1, le=100)]
+
+def _whole(value: Any) -> Any:
+    """640.0 is a whole number too, for JSON Schema as for many languages."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Pixels = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole)]
+Quality = Annotated[int, Field(strict=True, ge=1, le=100), BeforeValidator(_whole)]
+Near = Annotated[Number, Field(ge=0, le=MAX_COORDINATE)]
+Far = Annotated[Number, Field(gt=0, le=MAX_COORDINATE)]
 
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 640, 480
+HEX_COLOUR = "#?[0-9a-fA-F]{6}"
 
 
 def parse_background(value: Any) -> Literal["scene"] | tuple[float, float, float]:
     """`scene`, a hex colour (`#ffcc00`, with or without #) or three numbers in [0, 1]; else an error."""
     if value == "scene":
         return "scene"
-    if isinstance(value, str) and re.fullmatch("#?[0-9a-fA-F]{6}", value):
+    if isinstance(value, str) and re.fullmatch(HEX_COLOUR, value):
         red, green, blue = bytes.fromhex(value.removeprefix("#"))
         return red / 255, green / 255, blue / 255
     if isinstance(value, list | tuple) and len(value) == 3:
@@ -38,7 +49,7 @@ Background = Annotated[
         {
             "anyOf": [
                 {"const": "scene", "type": "string"},
-                {"type": "string", "pattern": "^#?[0-9a-fA-F]{6}$"},
+                {"type": "string", "pattern": f"^{HEX_COLOUR}$"},
                 {
                     "type": "array",
                     "items": {"type": "number", "minimum": 0, "maximum": 1},
@@ -80,34 +91,29 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 class RenderRequest(RequestModel):
     """One image: a camera, its size in pixels, what to see and how to encode it."""
 
+    model_config = ConfigDict(json_schema_extra=PICTURE_RULES)
+
     camera: CameraForm
     width: Pixels = DEFAULT_WIDTH
     height: Pixels = DEFAULT_HEIGHT
     output: OutputName = "rgb"
-    """rgb, depth (distance along the ray, in scene units) or opacity."""
+    """rgb, depth (distance along the ray, in scene units), opacity, or normal (of the depth's surface)."""
     background: Background = "scene"
-    """Behind what is not opaque: the scene's own background, a hex colour, or [r, g, b] in 0..1."""
+    """Behind what is not opaque: the scene's own background, a hex colour, or [r, g, b] in 0..1. Not for exr,
+    which holds linear rgb and opacity without one."""
     format: FormatName = "png"
-    """png (depth: 16 bit, opacity: 8 bit gray), jpeg, webp, or npy (float32)."""
+    """png (depth: 16 bit, opacity: 8 bit gray), jpeg, webp (a depth needs a colormap), npy, exr (float32)."""
     quality: Quality | None = None
     """Of jpeg and webp; 90 by default."""
-
-    @field_validator("format")
-    @classmethod
-    def _format_of_output(cls, value: str, info: ValidationInfo) -> str:
-        if problem := format_problem(info.data.get("output"), value):
-            raise PydanticCustomError("depth_format", problem)
-        return value
-
-    @field_validator("quality")
-    @classmethod
-    def _quality_of_format(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if problem := quality_problem(info.data.get("format", "png"), value):
-            raise PydanticCustomError("quality_format", problem)
-        return value
+    colormap: ColormapName | None = None
+    """Colours of a depth as png, jpeg or webp; near is the bright, or red, end."""
+    near: Near | None = None
+    """Depth at the near end of the colormap; by default that of the picture's nearest pixels but for 1 %."""
+    far: Far | None = None
+    """Depth at its far end, greater than `near`; by default that of the farthest pixels but for 1 %."""
+    axes: Axes | None = None
+    """Of a normal: those of the world, or the camera's (x right, y up, z backwards)."""
 
     def to_options(self) -> RenderOptions:
-        """What to see and how to encode it."""
-        return RenderOptions(
-            output=self.output, format=self.format, background=self.background, quality=self.quality
-        )
+        """What to see and how to encode it. Raises PictureOptionsError where fields contradict each other."""
+        return RenderOptions(**{item.name: getattr(self, item.name) for item in fields(RenderOptions)})

@@ -1,18 +1,27 @@
 """Lets in who shows an API key or a signed link, where the gateway has been given any."""
 
+import base64
+import binascii
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from neurocity.errors import NeuroCityError
 from serving.access.keys import ALL_SCENES, ApiKeys, Grant
 from serving.access.links import SIGNATURE, SigningKeys, without_signature
-from serving.errors import ForbiddenSceneError, UnauthorisedError
+from serving.errors import AdminOnlyError, ForbiddenSceneError, UnauthorisedError
 from serving.problem import answer_problem
-from serving.scope import API_KEY, route_path
+from serving.scope import API_KEY, KEYS_WANTED, route_path
 
 GUARDED = ("/v1/", "/metrics")
 """Beginnings of paths that a key opens; probes, the viewer's files and the API's description are open."""
+ADMIN = ("/v1/admin/", "/metrics")
+"""Those that an operator's key alone opens."""
 SCENES = "/v1/scenes/"
-POLICY_VIOLATION = 1008
-"""Code of a WebSocket's end; RFC 6455 section 7.4.1."""
+OWN = ("/v1/scenes", "/v1/videos")
+"""Lists of what the key covers or has made."""
+KEY_PROTOCOL = "neurocity.key."
+"""With the key in base64url, without padding, behind it: a WebSocket's subprotocol that shows an API key.
+Browsers let a page set no header of a WebSocket, and an address would stand in logs."""
 _CHALLENGE = [(b"www-authenticate", b"Bearer")]
 
 
@@ -25,28 +34,27 @@ class Authorisation:
         self.signing = signing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is open, and what a key opens, with its `Grant` in the scope."""
+        """Pass on what is open, and what a key opens; the `Grant` of a valid key stands in the scope."""
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         path = route_path(scope)
-        if not path.startswith(GUARDED):
+        grant = self._grant(scope)
+        scope[KEYS_WANTED] = True
+        if grant is not None:
+            scope[API_KEY] = grant  # in the scope itself: the log reads it as well
+        error = _refusal(grant, path) if path.startswith(GUARDED) else None
+        if error is None:
             return await self.app(scope, receive, send)
+        await answer_problem(scope, send, error, _CHALLENGE if grant is None else ())
+
+    def _grant(self, scope: Scope) -> Grant | None:
+        """What the client's key or its signed link gives."""
         key = _key(scope)
         query = scope["query_string"].decode("latin-1")
         if key is None and f"{SIGNATURE}=" in query and scope.get("method") == "GET":
-            grant = self.signing.grant(scope["path"], query)
             scope["query_string"] = without_signature(query).encode()
-        else:
-            grant = None if key is None else self.keys.grant(key)
-        if scope["type"] == "websocket" and (grant is None or _refusal(grant, path)):
-            return await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-        if grant is None:
-            told = "expected an API key in Authorization: Bearer KEY or X-API-Key, or a link that is signed"
-            return await answer_problem(scope, send, UnauthorisedError(told), _CHALLENGE)
-        if refusal := _refusal(grant, path):
-            return await answer_problem(scope, send, ForbiddenSceneError(refusal))
-        scope[API_KEY] = grant  # in the scope itself: the log reads it as well
-        await self.app(scope, receive, send)
+            return self.signing.grant(scope["path"], query)
+        return None if key is None else self.keys.grant(key)
 
 
 def _key(scope: Scope) -> str | None:
@@ -56,14 +64,27 @@ def _key(scope: Scope) -> str | None:
             return str(value.decode("latin-1"))
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             return str(value[7:].strip().decode("latin-1"))
+    for protocol in scope.get("subprotocols", ()):
+        if protocol.startswith(KEY_PROTOCOL):
+            text = protocol.removeprefix(KEY_PROTOCOL)
+            try:
+                return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+            except (binascii.Error, UnicodeDecodeError):
+                return ""  # which is no key
     return None
 
 
-def _refusal(grant: Grant, path: str) -> str:
-    """Why that grant does not cover what the path names; empty when it does."""
+def _refusal(grant: Grant | None, path: str) -> NeuroCityError | None:
+    """Why that grant does not cover what the path names; None when it does."""
+    if grant is None:
+        told = "expected an API key in Authorization: Bearer KEY or X-API-Key, or a link that is signed"
+        return UnauthorisedError(told)
+    if path.startswith(ADMIN):
+        return None if grant.admin else AdminOnlyError("this key is for scenes alone, not for operators")
     if path.startswith(SCENES):
         scene = path.removeprefix(SCENES).partition("/")[0]
-        return "" if grant.covers(scene) else f"this key is not for scene {scene[:64]!r}"
-    if path.startswith("/v1/scenes"):
-        return ""  # the list has what the key covers
-    return "" if grant.covers(ALL_SCENES) else "this key is for scenes alone"
+        refused = not grant.covers(scene)
+        return ForbiddenSceneError(f"this key is not for scene {scene[:64]!r}") if refused else None
+    if path.startswith(OWN) or grant.covers(ALL_SCENES):
+        return None
+    return ForbiddenSceneError("this key is for scenes alone")

@@ -6,19 +6,25 @@ takes the place of others. An empty class takes anything.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import count
 
 from neurocity.errors import DeadlineExceededError, NeuroCityError
-from serving.render.turns import CLASSES, Place
+from serving.render.throughput import Throughput
+from serving.render.turns import CLASSES, SHARES, Place
 
 SHARE = 2.0
 """One client alone may have two thirds of a budget, two clients four fifths together."""
 
 BYTES_PER_PIXEL = 64
 """What a picture takes while it is made and encoded: 53 to 57 were measured, by the format."""
+
+
+SHARED_SECONDS = 1.0
+"""How long several clients count as several after the last time that they had work at once."""
 
 
 class OverloadedError(NeuroCityError):
@@ -37,7 +43,8 @@ class Budget:
     """What a gateway takes on.
 
     queue_seconds: of the engine's work, running or waiting, in each class of size.
-    memory_bytes: for pictures that are being made. cache_bytes: for encoded pictures.
+    memory_bytes: for pictures that are being made, and answers that are being read.
+    cache_bytes: for encoded pictures that are kept.
     """
 
     queue_seconds: float = 3.0
@@ -71,35 +78,62 @@ class Reservation:
         self.place = Place(work.size_class, work.client, number)
         self._admission = admission
         self.seconds, self._bytes = work.seconds, work.bytes
+        self._released = False
 
     def done(self, seconds: float) -> None:
-        """Give back what a finished tile has taken."""
+        """Give back what was done of it, such as a tile."""
         given = min(seconds, self.seconds)
         self.seconds -= given
+        self._admission.did(given)
         self._admission.give_back(self.place, given, 0)
+
+    def left(self) -> None:
+        """A tile of it was begun, and left before its end."""
+        self._admission.left()
 
     def release(self) -> None:
         """Give back what is left; later calls do nothing."""
         self._admission.give_back(self.place, self.seconds, self._bytes)
         self.seconds, self._bytes = 0.0, 0
+        if not self._released:
+            self._released = True
+            self._admission.released(self.place.client)
 
 
 class Admission:
     """Reserves work within a budget. Used from one event loop.
 
-    at_once: tiles that the engine renders at the same time.
+    How long work takes is known by what was done in a second lately (see `throughput`), beside whatever else
+    was running.
+
+    at_once: tiles that the engine renders at the same time. clock: gives seconds.
     """
 
-    def __init__(self, budget: Budget, at_once: int) -> None:
+    def __init__(self, budget: Budget, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._budget = budget
-        self._at_once = at_once
         self._seconds: list[defaultdict[Hashable, float]] = [defaultdict(float) for _ in range(CLASSES)]
         self._bytes = 0
+        self._open: Counter[Hashable] = Counter()
         self._numbers = count()
+        self._clock = clock
+        self._throughput = Throughput(at_once, clock)
+        self._shared_at = -math.inf
+
+    def is_shared(self) -> bool:
+        """Whether several clients have work, or had a moment ago: between two pictures, a client has none."""
+        return self._clock() - self._shared_at < SHARED_SECONDS
+
+    def waits_for_one(self, client: Hashable) -> bool:
+        """Whether a client has no more than one picture under way or waiting."""
+        return self._open.get(client, 0) <= 1
 
     def reserved_seconds(self) -> float:
         """Work that is running or waiting."""
         return sum(self._total(number) for number in range(CLASSES))
+
+    def limit_seconds(self) -> float:
+        """What each class of size may reserve: less than its budget where that takes longer than it says."""
+        return self._budget.queue_seconds * self._throughput.share
 
     def reserve(self, work: Work, seconds_left: float | None) -> Reservation:
         """A share for the work, at once. seconds_left: until its deadline, or None.
@@ -112,13 +146,39 @@ class Admission:
         if self._bytes and self._bytes + work.bytes > self._budget.memory_bytes:
             wait = self._wait(self._total(work.size_class), work.size_class)
             raise OverloadedError(
-                f"pictures under way take {self._bytes // 2**20} MiB, this one {work.bytes // 2**20} more; "
-                f"the limit is {self._budget.memory_bytes // 2**20}",
+                f"pictures that are made or read take {self._bytes // 2**20} MiB, this one "
+                f"{work.bytes // 2**20} more; the limit is {self._budget.memory_bytes // 2**20}",
                 wait,
             )
         self._seconds[work.size_class][work.client] += work.seconds
         self._bytes += work.bytes
+        self._open[work.client] += 1
+        self._throughput.reserved(self.reserved_seconds())
+        if any(client != work.client for clients in self._seconds for client in clients):
+            self._shared_at = self._clock()
         return Reservation(self, work, next(self._numbers))
+
+    def reserved_bytes(self) -> int:
+        """Memory of pictures that are being made, and of what is held."""
+        return self._bytes
+
+    def hold(self, size: int) -> None:
+        """Count bytes that are there already; a negative number gives them back."""
+        self._bytes += size
+
+    def did(self, seconds: float) -> None:
+        """For `Reservation` alone: so much was done of what was reserved."""
+        self._throughput.did(seconds)
+
+    def left(self) -> None:
+        """For `Reservation` alone: a tile was left before its end."""
+        self._throughput.left()
+
+    def released(self, client: Hashable) -> None:
+        """For `Reservation` alone: one of the client's has ended."""
+        self._open[client] -= 1
+        if not self._open[client]:
+            del self._open[client]
 
     def give_back(self, place: Place, seconds: float, size: int) -> None:
         """For `Reservation` alone."""
@@ -127,16 +187,18 @@ class Admission:
         if clients[place.client] < 1e-9:  # what rounding leaves
             del clients[place.client]
         self._bytes -= size
+        self._throughput.reserved(self.reserved_seconds())
 
     def _check_room(self, work: Work) -> None:
         """Raise OverloadedError unless the class is empty, or the client's part of what is free is enough."""
         total = self._total(work.size_class)
         mine = self._seconds[work.size_class].get(work.client, 0.0)
-        free = self._budget.queue_seconds - total
+        limit = self.limit_seconds()
+        free = limit - total
         if total and (mine + work.seconds > SHARE * free or work.seconds > free):
             # All shrink alike while they are rendered: down to this total, it would have been admitted.
-            enough = (SHARE * self._budget.queue_seconds - work.seconds) / (SHARE + mine / total)
-            enough = max(0.0, min(enough, self._budget.queue_seconds - work.seconds))
+            enough = (SHARE * limit - work.seconds) / (SHARE + mine / total)
+            enough = max(0.0, min(enough, limit - work.seconds))
             wait = self._wait(total - enough, work.size_class)
             raise OverloadedError(
                 f"the gateway has {total:.1f} s of such work, of which {mine:.1f} s are this client's; "
@@ -147,7 +209,7 @@ class Admission:
     def _check_deadline(self, work: Work, seconds_left: float | None) -> None:
         if seconds_left is None:
             return
-        own = work.seconds / self._at_once if work.certain else 0.0
+        own = work.seconds / self._throughput.per_second if work.certain else 0.0
         if own > seconds_left:
             raise DeadlineExceededError(
                 f"{work.pixels} pixels takes {own:.1f} s, its deadline leaves {seconds_left:.1f} s; "
@@ -168,5 +230,7 @@ class Admission:
 
     def _wait(self, seconds: float, size_class: int) -> float:
         """How long the engine takes for so much work of a class, beside the other classes."""
-        others = sum(bool(clients) for number, clients in enumerate(self._seconds) if number != size_class)
-        return seconds * (1 + others) / self._at_once
+        others = sum(
+            SHARES[number] for number, clients in enumerate(self._seconds) if clients and number != size_class
+        )
+        return seconds * (1 + others / SHARES[size_class]) / self._throughput.per_second

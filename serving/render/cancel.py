@@ -9,6 +9,8 @@ from neurocity.errors import NeuroCityError
 
 Result = TypeVar("Result")
 
+_NOBODY = "nobody waits for this render any more"
+
 
 class RenderCancelledError(NeuroCityError):
     """Whoever asked for a picture has left; nobody reads the answer."""
@@ -25,7 +27,7 @@ class Cancel:
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline = deadline
         self._cancelled = False
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: list[asyncio.Task[Any]] = []
 
     @classmethod
     def after(cls, seconds: float) -> "Cancel":
@@ -34,22 +36,30 @@ class Cancel:
 
     def cancel(self) -> None:
         """End what runs under this, and whatever is started under it later."""
-        self._cancelled = True
-        for task in self._running:
-            task.cancel()
+        if not self._cancelled:
+            self._cancelled = True
+            for task in self._running:
+                task.cancel()
 
     async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `work`. Raises RenderCancelledError after `cancel`, or what `work` raises."""
-        task = asyncio.ensure_future(work)
-        self._running.add(task)
+        """The result of `work`. Raises RenderCancelledError after `cancel`, or what `work` raises.
+
+        It runs in its caller's task, as under `asyncio.timeout`: a task of its own would take longer than a
+        small picture's way through the gateway ought to.
+        """
         if self._cancelled:
-            task.cancel()
+            work.close()
+            raise RenderCancelledError(_NOBODY)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.append(task)
         try:
-            return await task
+            return await work
         except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if self._cancelled and caller is not None and not caller.cancelling():
-                raise RenderCancelledError("nobody waits for this render any more") from None
+            if self._cancelled and task.cancelling() == 1:  # by nobody else
+                raise RenderCancelledError(_NOBODY) from None
             raise
         finally:
-            self._running.discard(task)
+            self._running.remove(task)
+            if self._cancelled:
+                task.uncancel()

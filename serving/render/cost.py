@@ -4,10 +4,14 @@ import math
 from collections.abc import Callable
 
 from neurocity.contract import SceneManifest
+from neurocity.pictures.options import RenderOptions
 
 TILE_SECONDS = 0.05
 """How long the rays of one tile take the engine, about: a small picture waits for one tile of a large one.
 With 0.01 a picture of 256x256 by the kernels, 23 ms, took 2 ms more."""
+
+SHARED_TILE_SECONDS = 0.005
+"""Likewise while several clients ask: each waits for a tile of another one before each of its pictures."""
 
 UNKNOWN_SECONDS_PER_PIXEL = 1e-6
 """Of a scene whose artefact was never measured, until its first tile."""
@@ -15,7 +19,7 @@ UNKNOWN_SECONDS_PER_PIXEL = 1e-6
 LEAST_TILE_PIXELS = 4096
 """Smaller tiles cost speed: of ONNX Runtime 2 % at half of this, 9 % at a quarter."""
 
-CALL_SHARE = 2
+CALL_SHARE, SHARED_CALL_SHARE = 2, 4
 """Nor is a tile smaller than this part of the manifest's `rays_per_call`, the size that was measured best:
 compiled kernels lose about 5 % at a quarter of it, and 25 % at an eighth."""
 
@@ -24,8 +28,14 @@ MOST_TILE_PIXELS = 2**20
 WEIGHT = 0.2
 """Of a new tile in the moving averages."""
 
-ENCODING_SECONDS_PER_PIXEL = {"png": 4e-8, "jpeg": 1e-8, "webp": 1e-7, "npy": 5e-9}
+ENCODING_SECONDS_PER_PIXEL = {"png": 4e-8, "jpeg": 1e-8, "webp": 1e-7, "npy": 5e-9, "exr": 1e-7}
 """Until pictures were encoded."""
+
+NORMAL_SECONDS_PER_PIXEL = 2e-7
+"""Likewise those that are computed from depth, whatever their format is."""
+
+USUAL_SECONDS = 60.0
+"""How long another speed must last to be taken for the usual one, about."""
 
 FRESH_SECONDS = 60.0
 """How long a measured time is believed so far that a picture is refused because of it."""
@@ -44,8 +54,10 @@ class SceneCost:
     def __init__(self, manifest: SceneManifest, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.least_tile_pixels = max(LEAST_TILE_PIXELS, manifest.rays_per_call // CALL_SHARE)
+        self._least_shared = max(LEAST_TILE_PIXELS, manifest.rays_per_call // SHARED_CALL_SHARE)
         speed = _profiled_speed(manifest)
         self._seconds_per_pixel = 1.0 / speed if speed else UNKNOWN_SECONDS_PER_PIXEL
+        self._usual_seconds_per_pixel = self._seconds_per_pixel
         self._seconds_per_call = 0.0
         self._known = speed is not None
         self._measured_at = -math.inf
@@ -55,13 +67,30 @@ class SceneCost:
         of_pixels = pixels * self._seconds_per_pixel
         return of_pixels if self._is_whole(pixels) else of_pixels + self._seconds_per_call
 
+    def pixels_per_second(self) -> float | None:
+        """How fast tiles were lately, or else by the manifest; None while neither is known."""
+        return 1.0 / self._seconds_per_pixel if self._known else None
+
     def is_fresh(self) -> bool:
         """Whether a whole tile was measured lately. Else `seconds` is a guess; nobody is refused for it."""
         return self._clock() - self._measured_at < FRESH_SECONDS
 
-    def tile_pixels(self) -> int:
-        """Pixels that take `TILE_SECONDS`, within what is neither too slow nor too large."""
-        wanted = TILE_SECONDS / self._seconds_per_pixel
+    def tile_pixels(self, *, shared: bool = False) -> int:
+        """Pixels that take `TILE_SECONDS`, within what is neither too slow nor too large.
+
+        shared: whether several clients ask, so that `SHARED_TILE_SECONDS` are better.
+        """
+        wanted = (SHARED_TILE_SECONDS if shared else TILE_SECONDS) / self._seconds_per_pixel
+        least = self._least_shared if shared else self.least_tile_pixels
+        return round(min(MOST_TILE_PIXELS, max(least, wanted)))
+
+    def usual_tile_pixels(self) -> int:
+        """As `tile_pixels`, by the speed of the last minute or so.
+
+        Pictures are in classes by it: a busy moment must not put equal ones into two of them, with a budget
+        each.
+        """
+        wanted = TILE_SECONDS / self._usual_seconds_per_pixel
         return round(min(MOST_TILE_PIXELS, max(self.least_tile_pixels, wanted)))
 
     def measured(self, pixels: int, seconds: float) -> None:
@@ -73,27 +102,37 @@ class SceneCost:
         weight = WEIGHT if self._known else 1.0
         self._seconds_per_pixel += weight * (seconds / pixels - self._seconds_per_pixel)
         self._known = True
-        self._measured_at = self._clock()
+        now = self._clock()
+        usual = -math.expm1((self._measured_at - now) / USUAL_SECONDS)
+        self._usual_seconds_per_pixel += usual * (seconds / pixels - self._usual_seconds_per_pixel)
+        self._measured_at = now
 
     def _is_whole(self, pixels: int) -> bool:
         return 2 * pixels >= self.least_tile_pixels
 
 
 class EncodingCost:
-    """Moving averages of the seconds that pictures take to be encoded, by format."""
+    """Moving averages of the seconds that pictures take to be encoded, by format; normals by themselves."""
 
     def __init__(self) -> None:
-        self._seconds_per_pixel: dict[str, float] = dict(ENCODING_SECONDS_PER_PIXEL)
+        self._seconds_per_pixel: dict[str, float] = {
+            **ENCODING_SECONDS_PER_PIXEL,
+            "normal": NORMAL_SECONDS_PER_PIXEL,
+        }
 
-    def seconds(self, encoding: str, pixels: int) -> float:
+    def seconds(self, options: RenderOptions, pixels: int) -> float:
         """What a picture of so many pixels takes on one processor."""
-        return pixels * self._seconds_per_pixel[encoding]
+        return pixels * self._seconds_per_pixel[_kind(options)]
 
-    def measured(self, encoding: str, pixels: int, seconds: float) -> None:
+    def measured(self, options: RenderOptions, pixels: int, seconds: float) -> None:
         """Take the time of a picture into account, unless it is so small that it tells the time of a call."""
         if pixels >= LEAST_TILE_PIXELS:
-            known = self._seconds_per_pixel[encoding]
-            self._seconds_per_pixel[encoding] += WEIGHT * (seconds / pixels - known)
+            known = self._seconds_per_pixel[_kind(options)]
+            self._seconds_per_pixel[_kind(options)] += WEIGHT * (seconds / pixels - known)
+
+
+def _kind(options: RenderOptions) -> str:
+    return options.output if options.output == "normal" else options.format
 
 
 def _profiled_speed(manifest: SceneManifest) -> float | None:

@@ -22,23 +22,28 @@ class Flight(Generic[Result]):
 
     def __init__(self, deadline: float | None) -> None:
         self.deadline = deadline
-        self.waiting = 0
+        self.waiting: list[asyncio.Future[None]] = []
         self.task: asyncio.Task[Result]
-        self._at_end: Callable[[], None] = lambda: None
+        self._at_end: Callable[[], None] = _nothing
 
     def on_end(self, action: Callable[[], None]) -> None:
         """Have that done when the work has ended, in whatever way; also if it never got to its first step."""
         self._at_end = action
 
     def end(self) -> None:
-        """For `Flights` alone."""
-        self._at_end()
+        """For `Flights` alone. The action is done once; each call tells those that wait."""
+        action, self._at_end = self._at_end, _nothing
+        action()
+        for landed in self.waiting:
+            _tell(landed)
 
-    def board(self, deadline: float | None) -> None:
-        """One more waits."""
-        self.waiting += 1
+    def board(self, deadline: float | None) -> "asyncio.Future[None]":
+        """One more waits, for what is given back: it is done when the work has ended."""
+        landed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(landed)
         if self.deadline is not None:
             self.deadline = None if deadline is None else max(self.deadline, deadline)
+        return landed
 
 
 class Flights(Generic[Result]):
@@ -56,12 +61,17 @@ class Flights(Generic[Result]):
         """
         left = seconds_left(deadline)
         flight = self._flights.get(key) or self._begin(key, deadline, start)
-        flight.board(deadline)
+        landed = flight.board(deadline)
+        # Not `asyncio.wait`, which takes two more turns of the event loop.
+        timer = None if left is None else landed.get_loop().call_later(left, _tell, landed)
         try:
-            done, _ = await asyncio.wait({flight.task}, timeout=left)
+            await landed
         finally:
-            flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
+            if timer is not None:
+                timer.cancel()
+            flight.waiting.remove(landed)
+            done = flight.task.done()
+            if not flight.waiting and not done:
                 self._end(key, flight)
                 flight.task.cancel()
         if not done:
@@ -70,7 +80,7 @@ class Flights(Generic[Result]):
 
     def _begin(self, key: Hashable, deadline: float | None, start: Start[Result]) -> Flight[Result]:
         flight = Flight[Result](deadline)
-        flight.task = asyncio.get_running_loop().create_task(_without_variables(start(flight)))
+        flight.task = asyncio.get_running_loop().create_task(_without_variables(start(flight), flight))
         self._flights[key] = flight
         flight.task.add_done_callback(partial(self._landed, key, flight))
         return flight
@@ -87,7 +97,16 @@ class Flights(Generic[Result]):
             del self._flights[key]
 
 
-async def _without_variables(work: Coroutine[Any, Any, Result]) -> Result:
+def _nothing() -> None:
+    pass
+
+
+def _tell(landed: "asyncio.Future[None]") -> None:
+    if not landed.done():
+        landed.set_result(None)
+
+
+async def _without_variables(work: Coroutine[Any, Any, Result], flight: Flight[Result]) -> Result:
     """The result of the work; what it raises holds none of its variables.
 
     An exception's traceback holds the frames that it went through, with the arrays of the picture, and tasks
@@ -103,6 +122,8 @@ async def _without_variables(work: Coroutine[Any, Any, Result]) -> Result:
             if foreseen:
                 found.__traceback__ = None
         raise
+    finally:
+        flight.end()  # here already: those that wait are told a turn of the event loop earlier
 
 
 def _chain(error: BaseException) -> list[BaseException]:

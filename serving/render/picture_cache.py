@@ -1,8 +1,9 @@
 """Encoded pictures that were made lately, within a bound of bytes."""
 
-from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 Kept = TypeVar("Kept")
 
@@ -11,29 +12,21 @@ LARGEST_PART = 8
 
 
 class PictureCache(Generic[Kept]):
-    """What was used last is kept, up to `limit` bytes; 0 keeps nothing."""
+    """What was used last is kept, up to `limit` bytes, as `size_of` counts them; 0 keeps nothing."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[Hashable, tuple[Kept, int]] = OrderedDict()
-        self.bytes = 0
+    def __init__(self, limit: int, size_of: Callable[[Kept], int]) -> None:
+        self._kept: LRUCache[Hashable, Kept] = LRUCache(limit, size_of)
+        self._largest = limit // LARGEST_PART
 
     def get(self, key: Hashable) -> Kept | None:
         """What is kept under that key."""
-        found = self._kept.get(key)
-        if found is None:
-            return None
-        self._kept.move_to_end(key)
-        return found[0]
+        return self._kept.get(key)
 
-    def put(self, key: Hashable, value: Kept, size: int) -> None:
-        """Keep a value of that many bytes, unless it is too large."""
-        if size > self._limit // LARGEST_PART:
-            return
-        if previous := self._kept.pop(key, None):
-            self.bytes -= previous[1]
-        self._kept[key] = value, size
-        self.bytes += size
-        while self.bytes > self._limit:
-            _, (_, dropped) = self._kept.popitem(last=False)
-            self.bytes -= dropped
+    def put(self, key: Hashable, value: Kept) -> None:
+        """Keep a value, unless it is too large."""
+        if self._kept.getsizeof(value) <= self._largest:
+            self._kept[key] = value
+
+    def bytes(self) -> int:
+        """What is kept, together."""
+        return round(self._kept.currsize)

@@ -7,27 +7,44 @@ It knows nothing of HTTP: a request, a frame of a live view, a video and a batch
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from neurocity.cameras import Camera, Rays
-from neurocity.contract import SceneManifest
+from neurocity.contract import SceneInfo, SceneManifest
+from neurocity.errors import DeadlineExceededError, EngineUnavailableError
 from neurocity.light import Light
+from neurocity.pictures.encode import encoding, pixels_of
+from neurocity.pictures.encoded import EncodedImage
+from neurocity.pictures.options import RenderOptions
+from neurocity.pictures.steps import Steps, do
 from neurocity.resources import available_processors
 from neurocity.world import place_camera
-from serving.engines.base import Engine, Served, find_scene
-from serving.render.admission import Admission, Budget, Reservation, Work
+from serving.engines.base import Served
+from serving.engines.blocks import BlockView, OpenInBlocks
+from serving.render.admission import Admission, Budget, OverloadedError, Work
+from serving.render.answers import Answers
+from serving.render.block_views import NOT_AT_ALL, WholeView, load_seconds, timed, view_of, wait_until
 from serving.render.cancel import Cancel
-from serving.render.cost import EncodingCost, SceneCost
+from serving.render.cost import SHARED_TILE_SECONDS, TILE_SECONDS, EncodingCost, SceneCost
+from serving.render.encoders import Encoders, Encoding
 from serving.render.flights import Flight, Flights
-from serving.render.images import EncodedImage, encode
-from serving.render.options import Limits, RenderOptions
+from serving.render.limits import Limits
+from serving.render.picture import Picture, PictureRequest, Stages
 from serving.render.picture_cache import PictureCache
+from serving.render.picture_job import PictureJob
 from serving.render.picture_key import picture_key
+from serving.render.quotas import Quotas
 from serving.render.readiness import Readiness
 from serving.render.tiles import count_tiles, render_in_tiles, tile_rows
-from serving.render.turns import Turns, size_class
+from serving.render.turns import PATIENT, Turns, size_class
+from serving.scenes.loaded import VersionRefusedError
+from serving.scenes.scenes import Scenes
+from serving.scenes.version import SceneVersion
+from serving.spans import span
 
 SMALL_PIXELS = 2**16
 """Pixels whose rays, and whose numbers as npy, are made on the event loop: in half a millisecond each, which
@@ -37,109 +54,119 @@ SMALL_COMPRESSED_PIXELS = 2**12
 """Likewise pixels that are compressed, by the slowest of the formats."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PictureRequest:
-    """A picture of a scene, of the size of the camera, which is in world coordinates.
-
-    client: who asks. The engine's time is shared out fairly between clients.
-    """
-
-    scene: str
-    camera: Camera
-    options: RenderOptions = field(default_factory=RenderOptions)
-    client: Hashable = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """An encoded picture, the version of the scene that it shows, and the milliseconds that it took.
-
-    render_ms: from its first tile's turn to the last one's end.
-    """
-
-    image: EncodedImage
-    scene_version: int
-    render_ms: float
-    encode_ms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stages:
-    """A picture that was rendered, and the seconds that it waited, was rendered and was encoded."""
-
-    scene: str
-    engine: str
-    pixels: int
-    queue: float
-    compute: float
-    encode: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What is known of a picture that is going to be made. camera: in scene coordinates."""
-
-    manifest: SceneManifest
-    camera: Camera
-    options: RenderOptions
-    cost: SceneCost
-    reservation: Reservation
-
-
 class RenderService:
-    """Makes pictures of the scenes of an engine, within limits and a budget. Used from one event loop."""
+    """Makes pictures of scenes, within limits and a budget. Used from one event loop."""
 
     def __init__(
         self,
-        engine: Engine,
+        scenes: Scenes,
         limits: Limits,
         budget: Budget | None = None,
         made: Callable[[Stages], None] = lambda _: None,
     ) -> None:
         """`made` is told of each picture that was rendered, not of those that were kept."""
         chosen = budget or Budget()
-        self._engine = engine
+        self._scenes = scenes
         self._made = made
         self._limits = limits
-        self._costs: dict[tuple[str, str, str], SceneCost] = {}
+        self._costs = WeakKeyDictionary[SceneVersion, SceneCost]()
         self._encoding = EncodingCost()
-        self._admission = Admission(chosen, engine.calls_at_once)
-        self._turns = Turns(engine.calls_at_once)
+        self._admission = Admission(chosen, scenes.calls_at_once)
+        self._quotas = Quotas()
+        self._turns = Turns(scenes.calls_at_once)
+        processors = available_processors()
+        self._encoders = Encoders(Turns(1), processors)
+        self._urgent = self._encoders
+        if scenes.fills_processors:
+            threads = max(1, processors // scenes.calls_at_once)
+            self._urgent = Encoders(self._turns, threads, beside=self._encoders.beside)
+        self._answers = Answers(self._admission)
         self._flights = Flights[Picture]()
-        self._cache = PictureCache[Picture](chosen.cache_bytes)
-        self._readiness = Readiness(engine)
+        self._cache = PictureCache[Picture](chosen.cache_bytes, lambda kept: len(kept.image.data))
+        self._readiness = Readiness(scenes)
 
     def scenes(self) -> Mapping[str, SceneManifest]:
-        """Scene name -> manifest of the version that is rendered."""
-        return self._engine.scenes()
+        """Scene name -> manifest of its newest version."""
+        return self._scenes.scenes()
 
-    def scene(self, name: str) -> SceneManifest:
-        """The manifest of a scene; raises SceneNotFoundError that lists the known ones."""
-        return find_scene(self._engine.scenes(), name)
+    def scene(self, name: str, version: int | None = None) -> SceneManifest:
+        """The manifest of a scene, of its newest version or of that one.
 
-    def served_by(self, name: str) -> Served:
+        Raises SceneNotFoundError that lists the known ones.
+        """
+        return self._scenes.find(name, version).manifest
+
+    def key(self, version: SceneVersion, camera: Camera, options: RenderOptions) -> str:
+        """The `picture_key` of a picture of a version; the camera is in world coordinates."""
+        content = version.offer.content
+        return picture_key(version.manifest, camera, options, content(camera) if content else None)
+
+    def expect(self, scene: str, camera: Camera, version: int | None = None) -> None:
+        """A picture of that camera may be asked for soon: blocks that it shows are loaded, if there is room.
+
+        Raises SceneNotFoundError and CameraError.
+        """
+        found = self._scenes.find(scene, version)
+        if isinstance(found.opened, OpenInBlocks):
+            found.opened.expect(place_camera(camera, found.manifest.info))
+
+    def served_by(self, name: str, version: int | None = None) -> Served:
         """What renders that scene of `scenes`, and why it does."""
-        return self._engine.served_by(name)
+        return self._scenes.find(name, version).served
 
-    def check(self, scene: str, width: int, height: int) -> SceneManifest:
+    def pixels_per_second(self, version: SceneVersion) -> float | None:
+        """How fast a version was rendered lately, or by its manifest; None where neither says."""
+        return self._cost(version).pixels_per_second()
+
+    @asynccontextmanager
+    async def hold(self, scene: str, version: int | None = None) -> AsyncIterator[SceneVersion]:
+        """Inside the `async with`, a version stays as it is, for `PictureRequest.held`.
+
+        It is for whoever makes many pictures that must be of one version. The version is loaded now, and is
+        not freed before the end. Raises SceneNotFoundError, EngineError and EngineUnavailableError.
+        """
+        found = self._scenes.find(scene, version)
+        async with found.lease():
+            yield found
+
+    def check(self, scene: str, width: int, height: int, version: int | None = None) -> SceneManifest:
         """The scene's manifest, when a picture of that size may be asked of it; cheap.
 
         Raises SceneNotFoundError and RequestError.
         """
-        manifest = self.scene(scene)
+        manifest = self.scene(scene, version)
         self._limits.check(width, height)
         return manifest
+
+    def expected_seconds(self, scene: str, pixels: int, version: int | None = None) -> float:
+        """What the engine takes for so many pixels of a scene, about, when it has nothing else to do.
+
+        Raises SceneNotFoundError.
+        """
+        return self._cost(self._scenes.find(scene, version)).seconds(pixels)
 
     def reserved_seconds(self) -> float:
         """The engine's work that is running or waiting, in seconds."""
         return self._admission.reserved_seconds()
 
+    def limit_seconds(self) -> float:
+        """What may be reserved in each class of size now."""
+        return self._admission.limit_seconds()
+
+    def reserved_bytes(self) -> int:
+        """Memory of pictures that are being made, and of answers that are being read."""
+        return self._admission.reserved_bytes()
+
+    def answering(self, picture: Picture) -> AbstractContextManager[None]:
+        """Inside the `with`, the picture's bytes are taken from the budget: its client is reading them."""
+        return self._answers.holding(picture.image.data)
+
     async def render(self, request: PictureRequest, cancel: Cancel) -> Picture:
         """The picture, or what stands in its way. Equal pictures that are asked for meanwhile are made once.
 
-        Raises OverloadedError at once when there is no room for the work, RenderCancelledError,
-        DeadlineExceededError, CameraError (the lens has no ray for a pixel), and as `check`, `place_camera`
-        and `Engine.render`.
+        Raises OverloadedError at once when there is no room for the work, QuotaExceededError when the client
+        has had its pixels, RenderCancelledError, DeadlineExceededError, CameraError (the lens has no ray for
+        a pixel), and as `check`, `place_camera` and `Engine.render`.
         """
         return await cancel.run(self._render(request, cancel.deadline))
 
@@ -148,46 +175,117 @@ class RenderService:
         await self._readiness.check()
 
     async def _render(self, request: PictureRequest, deadline: float | None) -> Picture:
-        manifest = self.check(request.scene, request.camera.width, request.camera.height)
-        key = picture_key(manifest, request.camera, request.options)
+        """Begins again where the newest version was unloaded by its server, or turns out to be broken."""
+        while True:
+            version = request.held or self._scenes.find(request.scene, request.version)
+            try:
+                return await self._render_version(request, version, deadline)
+            except (EngineUnavailableError, VersionRefusedError):
+                pinned = request.held is not None or request.version is not None
+                if pinned or not await self._replaced(version, deadline):
+                    raise
+
+    async def _replaced(self, version: SceneVersion, deadline: float | None) -> bool:
+        """Whether another version is the newest by now; False where that is not known at the deadline."""
+        left = None if deadline is None else deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                return await self._scenes.replaced(version)
+        except TimeoutError:
+            return False
+
+    async def _render_version(
+        self, request: PictureRequest, version: SceneVersion, deadline: float | None
+    ) -> Picture:
+        self._limits.check(request.camera.width, request.camera.height)
+        if request.for_film:
+            return await self._flights.join(object(), deadline, partial(self._begin, request, version, ""))
+        known = request.key if request.shown is version.manifest else None
+        key = known or self.key(version, request.camera, request.options)
         if (kept := self._cache.get(key)) is not None:
             return kept
-        begin = partial(self._begin, request, manifest)
-        made = await self._flights.join(key, deadline, begin)
-        self._cache.put(key, made, len(made.image.data))
+        waits = request.wait_seconds > 0.0  # who does is not served by the picture of who does not
+        begin = partial(self._begin, request, version, key)
+        made = await self._flights.join((key, waits), deadline, begin)
+        if request.keep and made.settled:
+            self._cache.put(key, made)
         return made
 
     def _begin(
-        self, request: PictureRequest, manifest: SceneManifest, flight: Flight[Picture]
+        self, request: PictureRequest, version: SceneVersion, key: str, flight: Flight[Picture]
     ) -> Coroutine[None, None, Picture]:
-        """Reserve the work and give back what does it; raises as `Admission.reserve` and `place_camera`."""
-        camera = place_camera(request.camera, manifest.info)
-        cost = self._cost(manifest)
+        """Reserve the work and give back what does it.
+
+        Raises as `Quotas.check`, `Admission.reserve` and `place_camera`.
+        """
+        with span("admit"):
+            job = self._admit(request, version, key, flight)
+
+        def end() -> None:
+            job.reservation.release()
+            self._quotas.take(request.client, -job.pixels_left)
+
+        # Not in the coroutine: one that is cancelled before its first step never comes to its `finally`.
+        flight.on_end(end)
+        return self._traced(job, flight)
+
+    def _admit(
+        self, request: PictureRequest, version: SceneVersion, key: str, flight: Flight[Picture]
+    ) -> PictureJob:
+        """Reserve the work; raises as `_begin`."""
+        camera = place_camera(request.camera, version.manifest.info)
+        cost = self._cost(version)
         pixels = camera.width * camera.height
-        encoding = self._encoding.seconds(request.options.format, pixels)
+        self._quotas.check(request.client, pixels)
+        encode_seconds = self._encoding.seconds(request.options, pixels)
+        tiles = count_tiles(camera.width, camera.height, cost.usual_tile_pixels())
+        until = wait_until(request.wait_seconds, flight.deadline)
+        loads = load_seconds(version, camera, until)
         work = Work(
             client=request.client,
-            size_class=size_class(count_tiles(camera.width, camera.height, cost.tile_pixels())),
+            size_class=PATIENT if request.for_film else size_class(tiles),
             pixels=pixels,
-            seconds=cost.seconds(pixels) + encoding / available_processors(),
+            seconds=cost.seconds(pixels) + encode_seconds / available_processors(),
             certain=cost.is_fresh(),
         )
         left = None if flight.deadline is None else flight.deadline - time.monotonic()
-        job = _Job(
-            manifest=manifest,
+        try:
+            reservation = self._admission.reserve(replace(work, seconds=work.seconds + loads), left)
+        except (OverloadedError, DeadlineExceededError):
+            if not loads or request.for_film:
+                raise
+            # Nobody is refused because of blocks that are not there.
+            until, loads = NOT_AT_ALL, 0.0
+            reservation = self._admission.reserve(work, left)
+        job = PictureJob(
+            version=version,
+            key=key,
+            until=until,
+            load_seconds=loads,
             camera=camera,
             options=request.options,
+            for_film=request.for_film,
             cost=cost,
-            reservation=self._admission.reserve(work, left),
+            reservation=reservation,
+            pixels_left=pixels,
         )
-        # Not in the coroutine: one that is cancelled before its first step never comes to its `finally`.
-        flight.on_end(job.reservation.release)
-        return self._make(job, flight)
+        self._quotas.take(request.client, pixels)
+        return job
 
-    async def _make(self, job: _Job, flight: Flight[Picture]) -> Picture:
+    async def _traced(self, job: PictureJob, flight: Flight[Picture]) -> Picture:
+        about = {"scene": job.manifest.scene, "engine": job.version.served.engine}
+        with span("render", pixels=job.pixels_left, **about) as traced:
+            try:
+                return await self._make(job, flight)
+            finally:
+                job.tiles.trace(traced)
+
+    async def _make(self, job: PictureJob, flight: Flight[Picture]) -> Picture:
         asked, began = time.perf_counter(), list[float]()
+        turns: Encoding | None = None
 
-        async def render_tile(camera: Camera) -> Light:
+        async def render_tile(view: BlockView, camera: Camera) -> Light:
+            nonlocal turns
             seconds = job.cost.seconds(camera.width * camera.height)
             # A picture that waits holds its camera alone. One under way has a tile's rays ready, so that the
             # engine does not wait for them.
@@ -195,42 +293,106 @@ class RenderService:
             async with self._turns.turn(job.reservation.place, seconds) as turn_began:
                 began.append(turn_began)
                 rays = rays or await self._rays(job, camera)
-                light = await self._engine.render(job.manifest.scene, rays, flight.deadline)
-                job.cost.measured(len(rays), time.perf_counter() - turn_began)
+                waited = view.waited_seconds
+                try:
+                    light = await view.render(rays, flight.deadline)
+                except BaseException:
+                    job.reservation.left()
+                    raise
+                ended = time.perf_counter()
+                job.cost.measured(len(rays), ended - turn_began - (view.waited_seconds - waited))
+                job.tiles.add(turn_began, ended)
+                job.pixels_left -= len(rays)
+                if not job.pixels_left and (turns := self._encoding_of(job)):
+                    turns.ask()  # before this turn ends
             job.reservation.done(seconds)
             return light
 
-        rows = tile_rows(job.camera.width, job.camera.height, job.cost.tile_pixels())
-        light = await render_in_tiles(render_tile, job.camera, rows, self._engine.calls_at_once + 1)
-        rendered = time.perf_counter()
-        make_image = partial(encode, light, job.manifest, job.options)
-        most = SMALL_PIXELS if job.options.format == "npy" else SMALL_COMPRESSED_PIXELS
-        at_once = job.camera.width * job.camera.height <= most
-        image = make_image() if at_once else await asyncio.to_thread(make_image)
+        tile_pixels = job.cost.tile_pixels(shared=self._admission.is_shared())
+        rows = tile_rows(job.camera.width, job.camera.height, tile_pixels)
+        at_once = self._scenes.calls_at_once + 1
+        try:
+            # To its last tile; it may be loaded first, and then its blocks.
+            async with (
+                job.version.lease() as opened,
+                timed(view_of(opened, job.camera, job.until)) as (view, waited),
+            ):
+                job.reservation.done(job.load_seconds)
+                rows = job.camera.height if view.in_one else rows
+                light = await render_in_tiles(partial(render_tile, view), job.camera, rows, at_once)
+            rendered = time.perf_counter()
+            with span("encode", format=job.options.format):
+                image = await self._encode(job, light, turns)
+        finally:
+            if turns is not None:
+                turns.leave()
         stages = Stages(
             scene=job.manifest.scene,
-            engine=self.served_by(job.manifest.scene).engine,
-            pixels=job.camera.width * job.camera.height,
-            queue=began[0] - asked,
+            engine=job.version.served.engine,
+            pixels=job.pixels,
+            queue=began[0] - asked - waited,
+            load=waited,
             compute=rendered - began[0],
             encode=time.perf_counter() - rendered,
+            in_blocks=not isinstance(view, WholeView),
+            coarse=bool(view.coarse) and not view.settled,
         )
-        self._encoding.measured(job.options.format, stages.pixels, stages.encode)
         self._made(stages)
         return Picture(
             image=image,
-            scene_version=job.manifest.version,
+            manifest=job.manifest,
+            engine=stages.engine,
+            queue_ms=stages.queue * 1e3,
+            load_ms=stages.load * 1e3,
             render_ms=stages.compute * 1e3,
             encode_ms=stages.encode * 1e3,
+            key=job.key,
+            coarse=view.coarse,
+            settled=view.settled,
+            pending=view.pending,
         )
 
-    async def _rays(self, job: _Job, camera: Camera) -> Rays:
+    def _encoding_of(self, job: PictureJob) -> Encoding | None:
+        """The encoding of a picture; None of one that is small enough to be encoded on the event loop.
+
+        Who waits for a single picture, as people do, has the processors for it. The pictures of others are
+        encoded while the engine renders the next.
+        """
+        copied = job.options.format == "npy" and job.options.output != "normal"
+        if job.pixels <= (SMALL_PIXELS if copied else SMALL_COMPRESSED_PIXELS):
+            return None
+        seconds = self._encoding.seconds(job.options, job.pixels)
+        turn_seconds = SHARED_TILE_SECONDS if self._admission.is_shared() else TILE_SECONDS
+        place = job.reservation.place
+        encoders = self._urgent if self._admission.waits_for_one(place.client) else self._encoders
+        return Encoding(encoders, place, seconds, turn_seconds)
+
+    async def _encode(self, job: PictureJob, light: Light, turns: Encoding | None) -> EncodedImage:
+        make = _plain if job.for_film else encoding
+        steps = make(light, job.camera, job.manifest.info, job.options)
+        if turns is None:
+            began = time.perf_counter()
+            image, spent = do(steps), time.perf_counter() - began
+        else:
+            image, spent = await turns.run(steps), turns.seconds
+        if not job.for_film:
+            self._encoding.measured(job.options, job.pixels, spent)
+        job.reservation.done(spent / available_processors())
+        return image
+
+    async def _rays(self, job: PictureJob, camera: Camera) -> Rays:
         make_rays = partial(camera.rays, radii=job.manifest.takes_ray_radii)
         small = camera.width * camera.height <= SMALL_PIXELS
         return make_rays() if small else await asyncio.to_thread(make_rays)
 
-    def _cost(self, manifest: SceneManifest) -> SceneCost:
-        key = manifest.scene, self.served_by(manifest.scene).engine, manifest.artefact.sha256
-        if key not in self._costs:
-            self._costs[key] = SceneCost(manifest, time.monotonic)
-        return self._costs[key]
+    def _cost(self, version: SceneVersion) -> SceneCost:
+        if version not in self._costs:
+            self._costs[version] = SceneCost(version.manifest, time.monotonic)
+        return self._costs[version]
+
+
+def _plain(light: Light, camera: Camera, info: SceneInfo, options: RenderOptions) -> Steps[EncodedImage]:
+    """The bytes of the pixels, row after row."""
+    pixels, notes = yield from pixels_of(light, camera, info, options)
+    (data,) = yield [pixels.tobytes]
+    return EncodedImage(data=data, media_type="application/octet-stream", notes=notes)

@@ -1,10 +1,11 @@
 """Whose tile the engine renders next.
 
-Pictures are in three classes of size. The classes with waiting tiles take turns by time, so that a small
-picture never waits for more than a tile of a large one, and a large one never for all small ones. Inside a
-class, clients take turns by time (start-time fair queueing: Goyal, Vin and Cheng 1996), and one that waits
-for a single picture, as people do, has a larger share. Inside a client's class, the picture that was asked
-for first is finished first, so that few are under way.
+Pictures are in three classes of size, and a fourth has those that nobody waits for at this moment, such as
+the frames of a film. The classes with waiting tiles take turns by time, so that a small picture never waits
+for more than a tile of a large one, and a large one never for all small ones; the fourth has a smaller share.
+Inside a class, clients take turns by time (start-time fair queueing: Goyal, Vin and Cheng 1996), and one that
+waits for a single picture, as people do, has a larger share. Inside a client's class, the picture that was
+asked for first is finished first, so that few are under way.
 """
 
 import asyncio
@@ -19,7 +20,13 @@ from itertools import count
 CLASS_TILES = (1, 16)
 """The most tiles of a picture of the first class and of the second; the third has the others."""
 
-CLASSES = len(CLASS_TILES) + 1
+PATIENT = len(CLASS_TILES) + 1
+"""The class of what nobody waits for at this moment."""
+
+SHARES = (1.0, 1.0, 1.0, 1 / 8)
+"""Of the engine's time, of each class that has waiting tiles."""
+
+CLASSES = len(SHARES)
 
 SINGLE_SHARE = 8.0
 """The share of a client that waits for one picture, in shares of one that waits for several."""
@@ -41,6 +48,15 @@ class Place:
 
 _Entry = tuple[int, int, float, "asyncio.Future[float]"]
 """Number of the picture and of the entry, which sort a flow; seconds; who is told when its turn began."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A turn that somebody waits for, or has. left: whether nobody does any more."""
+
+    place: Place
+    entry: _Entry
+    left: bool = False
 
 
 @dataclass
@@ -67,10 +83,12 @@ class _FairQueue:
         self.waiting += 1
 
     def discard(self, key: Hashable, entry: _Entry) -> None:
-        """Take out what nobody waits for any more."""
-        waiting = self._flows[key].waiting
-        waiting.remove(entry)
-        heapq.heapify(waiting)
+        """Take out what nobody waits for any more, unless its turn came in the same moment."""
+        flow = self._flows.get(key)
+        if flow is None or entry not in flow.waiting:
+            return
+        flow.waiting.remove(entry)
+        heapq.heapify(flow.waiting)
         self.waiting -= 1
         self._forget()
 
@@ -105,43 +123,53 @@ class Turns:
         self._now = 0.0
         self._entries = count()
 
+    def ask(self, place: Place, seconds: float) -> "Ticket":
+        """Wait for a turn from now on, which is for `taken`, or else for `leave`. seconds: it takes, about.
+
+        Who has a turn and wants another asks before the end of the first: else it goes to somebody else.
+        """
+        number, queue = place.size_class, self._queues[place.size_class]
+        if not queue.waiting:
+            self._given[number] = max(self._given[number], self._now)
+        entry = (place.number, next(self._entries), seconds, asyncio.get_running_loop().create_future())
+        queue.add(place.client, entry)
+        self._hand_out()
+        return Ticket(place, entry)
+
     @asynccontextmanager
-    async def turn(self, place: Place, seconds: float) -> AsyncIterator[float]:
-        """Inside the `async with`, it is this picture's turn. seconds: that the turn takes, about.
+    async def taken(self, ticket: "Ticket") -> AsyncIterator[float]:
+        """Inside the `async with`, it is this picture's turn.
 
         Gives when the turn began, on the clock of `time.perf_counter()`: earlier than its owner knew, where
         the event loop is busy. Who is cancelled while it waits has left the queue.
         """
-        began = await self._take(place, seconds)
         try:
-            yield began
+            yield await ticket.entry[-1]
         finally:
-            self._give_back()
+            self.leave(ticket)
+
+    @asynccontextmanager
+    async def turn(self, place: Place, seconds: float) -> AsyncIterator[float]:
+        """See `ask` and `taken`."""
+        async with self.taken(self.ask(place, seconds)) as began:
+            yield began
+
+    def leave(self, ticket: "Ticket") -> None:
+        """Give back a turn, or want none any more; later calls do nothing."""
+        if ticket.left:
+            return
+        ticket.left = True
+        *_, future = ticket.entry
+        if future.done() and not future.cancelled():
+            self._free += 1
+            self._hand_out()
+        else:
+            future.cancel()
+            self._queues[ticket.place.size_class].discard(ticket.place.client, ticket.entry)
 
     def waiting(self) -> int:
         """Tiles that wait."""
         return sum(queue.waiting for queue in self._queues)
-
-    async def _take(self, place: Place, seconds: float) -> float:
-        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        number, queue = place.size_class, self._queues[place.size_class]
-        if not queue.waiting:
-            self._given[number] = max(self._given[number], self._now)
-        entry = (place.number, next(self._entries), seconds, future)
-        queue.add(place.client, entry)
-        self._hand_out()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.cancelled():
-                queue.discard(place.client, entry)
-            else:  # it was given a turn in the same moment
-                self._give_back()
-            raise
-
-    def _give_back(self) -> None:
-        self._free += 1
-        self._hand_out()
 
     def _hand_out(self) -> None:
         while self._free:
@@ -151,7 +179,7 @@ class Turns:
             number = min(waiting, key=self._given.__getitem__)
             *_, seconds, future = self._queues[number].pop()
             self._now = self._given[number]
-            self._given[number] += seconds
+            self._given[number] += seconds / SHARES[number]
             if not future.done():  # else it has left, in this moment
                 self._free -= 1
                 future.set_result(time.perf_counter())

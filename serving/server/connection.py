@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from serving.errors import INVALID_REQUEST, REQUEST_TIMEOUT, TOO_MANY_CONNECTIONS, Status
 from serving.problem import MEDIA_TYPE, problem_bytes
-from serving.server.transport import HalfClosingTransport
+from serving.server.transport import HalfClosingTransport, Unread
 
 LINGER_SECONDS = 2.0
 """How long a client has to read an answer that came before the end of what it sends."""
@@ -67,7 +67,7 @@ class Connection(H11Protocol):
         self._expires: float | None = None
         """When a head must be there, or a lingering connection ends; None while neither is awaited."""
         self._lingered = 0
-        self._unsent, self._unsent_since = 0, 0.0
+        self._unread = Unread(limits.idle_seconds)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, in the place of the one that has waited longest when there are too many."""
@@ -106,6 +106,7 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """As uvicorn; then the connection waits for the next request."""
+        self.transport.flush()
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             begun = bool(self.conn.trailing_data[0])
@@ -131,10 +132,7 @@ class Connection(H11Protocol):
             return self._refuse(REQUEST_TIMEOUT)
         if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
             self.cycle.message_event.set()  # `RequestBody` looks at its clock
-        unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 or unsent != self._unsent:
-            self._unsent, self._unsent_since = unsent, now
-        elif now - self._unsent_since > self._limits.idle_seconds:
+        if self._unread.too_long(self.transport.get_write_buffer_size(), now):
             self.transport.abort()
 
     def _wait(self, expires: float | None) -> None:
@@ -157,13 +155,16 @@ class Connection(H11Protocol):
         self._limits.refused(status.slug)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             body = problem_bytes(status, status.meaning)
-            head = (
+            head = [
                 f"HTTP/1.1 {status.code} {status.slug}",
                 f"Content-Type: {MEDIA_TYPE}",
                 f"Content-Length: {len(body)}",
                 "Cache-Control: no-store",
+                "X-Content-Type-Options: nosniff",
                 "Connection: close",
-            )
+            ]
+            if status.retry_after_seconds is not None:
+                head.append(f"Retry-After: {status.retry_after_seconds}")
             self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True

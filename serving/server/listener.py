@@ -1,5 +1,7 @@
 """The socket that the gateway listens on."""
 
+import contextlib
+import ipaddress
 import socket
 
 
@@ -19,3 +21,14 @@ def url_of(listener: socket.socket) -> str:
     """The address of a listener as a browser takes it."""
     host, port, *_ = listener.getsockname()
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def as_seen_by_both(addresses: str) -> str:
+    """Addresses and networks, with commas, and those of IPv4 as a listener on `::` sees them as well."""
+    names = [name.strip() for name in addresses.split(",")]
+    mapped = []
+    for name in names:
+        with contextlib.suppress(ValueError):  # none of IPv4
+            network = ipaddress.IPv4Network(name)
+            mapped.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return ",".join(names + mapped)

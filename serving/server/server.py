@@ -17,6 +17,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -25,7 +26,8 @@ from fastapi import FastAPI
 
 from serving.drain import Drain
 from serving.server.connection import Connection, Limits
-from serving.server.listener import url_of
+from serving.server.listener import as_seen_by_both, url_of
+from serving.server.websocket import PING_SECONDS, WebSocketConnection
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
@@ -35,10 +37,14 @@ RESERVED_FILES = 128
 """Open files that are not for connections: artefacts, channels, pipes, and connections on their way out."""
 ACCEPTS_AT_ONCE = 16
 """Connections that the loop takes in one turn, before it can close one to make room."""
+ACCEPT_TURNS = 3
+"""Of the loop, until connections that wait are taken: it sees them in one, and takes them in the next."""
 WAITING_CONNECTIONS = 1024
 """Connections that the system holds until they are taken."""
 LAST_SECONDS = 1.0
 """Part of the drain that is kept for telling clients that they are given up."""
+LAST_REQUESTS_SECONDS = 0.25
+"""How long requests that are on their way when the work is done have to come, and be told a reason."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -72,11 +78,16 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=self._limits.protocol,  # type: ignore[arg-type]
+                ws=partial(WebSocketConnection, settings.keep_alive_seconds),  # type: ignore[arg-type]
+                ws_max_size=settings.max_body_bytes,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PING_SECONDS,
+                ws_per_message_deflate=False,  # pictures are compressed
                 access_log=False,
                 log_config=None,
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=settings.trusted_proxies,
+                forwarded_allow_ips=as_seen_by_both(settings.trusted_proxies or ""),
                 root_path=settings.root_path or "",
                 timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]
                 backlog=ACCEPTS_AT_ONCE,
@@ -120,9 +131,23 @@ class Server(uvicorn.Server):
             for task in left:
                 task.cancel()
             await asyncio.wait(left, timeout=LAST_SECONDS / 2)
+        await self._answer_the_last()
         self.config.timeout_graceful_shutdown = 1
         await super().shutdown(sockets)
         self._checks.cancel()
+
+    async def _answer_the_last(self) -> None:
+        """Take no more connections, and let those that are there say what they want.
+
+        A connection that is closed while its request is on the way tells the client nothing.
+        """
+        for _ in range(ACCEPT_TURNS):  # else those that wait for the loop are lost when it stops to listen
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        ends = self._loop.time() + LAST_REQUESTS_SECONDS
+        while self.server_state.connections and self._loop.time() < ends:
+            await asyncio.sleep(0.02)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -158,7 +183,7 @@ class Server(uvicorn.Server):
             await asyncio.sleep(1.0)
             now = self._loop.time()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, Connection):
+                if isinstance(connection, Connection | WebSocketConnection):
                     connection.check(now)
 
     def _loop_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

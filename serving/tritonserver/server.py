@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from neurocity.errors import ConfigError, EngineError
+from neurocity.object_store import require_folder
+from serving.tritonserver.backend_processes import kill_stubs
 from serving.tritonserver.installation import find_installation
 
 EXIT_TIMEOUT_SECONDS = 10
@@ -46,7 +48,8 @@ class ServerOptions:
 
     model_control: Literal["none", "explicit"] = "none"
     """explicit loads all models at first, and then loads, reloads and unloads those it is asked to
-    (POST /v2/repository/models/NAME/load); none keeps what it loaded."""
+    (POST /v2/repository/models/NAME/load), and reloads a model whose backend process has died; none keeps
+    what it loaded, and ends when a backend process has died."""
 
     ready_timeout_seconds: float = 120.0
     """How long all models together may take to load."""
@@ -78,7 +81,7 @@ class Server:
                     f"the Triton server is not ready after {timeout_seconds:g} s; its log says more"
                 )
             time.sleep(POLL_SECONDS)
-        self.log_reader.join()
+        self._end_log()
         reasons = "\n".join(self.load_failures) or "its log says why"
         raise EngineError(f"the Triton server exited with code {self.process.returncode}:\n{reasons}")
 
@@ -87,10 +90,17 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(EXIT_TIMEOUT_SECONDS + 5)
+            self.process.wait(EXIT_TIMEOUT_SECONDS + 5)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait()
+        code = self.process.wait()
+        self._end_log()
+        return code
+
+    def _end_log(self) -> None:
+        """Read the rest of a dead server's log, whose pipe its stubs would hold."""
+        kill_stubs(self.process.pid)
+        self.log_reader.join()
 
 
 @contextlib.contextmanager
@@ -134,7 +144,6 @@ def running_server(options: ServerOptions, log: Callable[[str], object]) -> Iter
             yield server
         finally:
             server.stop()
-            server.log_reader.join()
             for leftover in SHARED_MEMORY.glob(f"{Path(folder).name}*"):
                 leftover.unlink(missing_ok=True)
 
@@ -147,6 +156,9 @@ def _arguments(options: ServerOptions, ports: dict[str, int], *, shared_memory_p
         f"--allow-gpu-metrics={'true' if options.device == 'cuda' else 'false'}",
         # Python-based backends take the python backend's prefix; it lets a killed server be cleaned up after.
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
+        # One model after the other: where several of these backends begin at once, the server now and then
+        # aborts or waits for ever (https://github.com/triton-inference-server/server/issues/8882).
+        "--model-load-thread-count=1",
     ]
     if options.model_control == "explicit":
         arguments += ["--model-control-mode=explicit", "--load-model=*"]
@@ -173,6 +185,7 @@ def _watch(process: subprocess.Popen[str], urls: dict[str, str], log: Callable[[
 
 
 def _check_repository(repository: Path) -> None:
+    require_folder(repository, "repository")
     if not repository.is_dir():
         raise ConfigError(f"repository: {repository} is not a folder; neurocity-export writes one")
     if not any(repository.glob("*/config.pbtxt")):

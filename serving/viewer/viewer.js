@@ -1,81 +1,98 @@
-/** The page: scene, camera and output on one side, the loop of frames on the other. */
+/** The page: what is looked at on one side, pictures of it on the other: the server's, or drawn here. */
 
-import { readAddress, writeAddress } from "./address.js";
-import { describeScene, imageLink, listScenes, RequestFailure } from "./api.js";
-import { OrbitCamera } from "./camera.js";
-import { attachKeyboard, attachPointer } from "./controls.js";
-import { ramp } from "./depth.js";
-import { drawFrame, fetchFrame } from "./frame.js";
-import { FrameLoop } from "./frames.js";
+import { OUTPUTS } from "./camera/address.js";
+import { attachKeyboard, attachPointer } from "./camera/controls.js";
+import { Flight } from "./camera/fly.js";
+import { addressedView, View } from "./camera/view.js";
+import { canvasSize } from "./drawing/canvas_size.js";
+import { Embedding } from "./embed/embedding.js";
+import { DrawnHere } from "./frames/drawn_here.js";
+import { FrameLoop } from "./frames/frames.js";
+import { Screen } from "./frames/screen.js";
+import { describeScene, imageLink, listScenes, RequestFailure } from "./gateway/api.js";
+import { element } from "./look/elements.js";
+import { paintLegend, showDepth, showDepthRange } from "./look/legend.js";
+import { copyLink, hideProblem, notice, showProblem } from "./look/notice.js";
+import { Recorder } from "./path/recorder.js";
 
 const BUSY_AFTER_MS = 400;
-const ADDRESS_AFTER_MS = 200;
-const NOTICE_MS = 6000;
-const OUTPUTS = ["rgb", "depth", "opacity"];
 
-const element = (id) => document.getElementById(id);
 const canvas = element("view");
 
-/** What is looked at; null until the scene is known. */
+/** The server's description of what is looked at; null until the scene is known. */
 let scene = null;
-let camera = null;
-let output = "rgb";
-let depth = null;
 
-const loop = new FrameLoop({ request: fetchFrame, show: showFrame, fail: showProblem, busy: showBusy });
+const view = new View(refresh);
+const screen = new Screen(canvas);
+const loop = new FrameLoop({ show: showFrame, fail: showFailure, busy: showBusy });
+const here = new DrawnHere(element("here-view"), { show: showFacts, able: refresh });
+const embedding = new Embedding(view);
+
+const recorder = new Recorder({
+  view: () => view.keyframe,
+  show: (keyframe) => (view.keyframe = keyframe),
+  scene: () => scene,
+  distance: (eye, forward) => view.targetDistance(eye, forward),
+  say: notice,
+});
 
 function move(change) {
-  if (camera === null) return;
-  change(camera);
-  refresh();
+  recorder.stop();
+  view.move(change);
 }
 
-/** Ask for frames of the present view. */
-function refresh(options) {
-  if (camera === null) return;
+/** What is looked at, in the shape of the canvas. */
+function seen() {
+  return view.of(canvas.width / canvas.height);
+}
+
+/** Ask for pictures of the present view, of who can give them. */
+function refresh({ moved = false, anew = false } = {}) {
+  if (view.camera === null) return;
   const { width, height } = canvas;
-  const fov = camera.verticalFov(width / height);
+  const wanted = seen();
   canvas.ariaBusy = "true";
-  loop.update({ scene: scene.scene, output, eye: camera.eye, target: camera.target, fov }, { width, height }, options);
-  keepAddress();
+  embedding.tell("camera", embedding.camera);
+  if (here.draws(view.output)) {
+    loop.stop();
+    showBusy(false);
+    here.update(wanted, { moved });
+  } else {
+    here.hide();
+    loop.update({ scene: scene.scene, ...wanted }, { width, height }, { anew });
+  }
 }
 
 let opening = 0;
 
-async function openScene(name, { eye, target, fov } = {}) {
+async function openScene(name, wanted) {
   const turn = ++opening;
   const description = await describeScene(name);
   if (turn !== opening) return; // another scene was chosen meanwhile
+  if (scene !== null && scene.scene !== name) recorder.clear();
+  const before = scene;
   scene = description;
-  camera = OrbitCamera.ofScene(scene);
-  if (fov) camera.fov = (fov * Math.PI) / 180;
-  if (eye && target && eye.some((value, axis) => value !== target[axis])) camera.lookAt(eye, target);
+  recorder.offer(scene.film_formats);
+  if (before?.scene !== name || before.version !== scene.version) here.open(scene);
   loop.timeoutMs = scene.limits.render_timeout_seconds * 1000;
   element("scene").value = name;
   canvas.setAttribute("aria-label", `Rendered view of ${name}`);
   document.title = `${name} · NeuroCity`;
   fitCanvas();
-  refresh({ anew: true });
+  view.open(name, scene, wanted);
+  embedding.tell("ready", { scene: name, bounds: scene.bounds, up: scene.up });
 }
 
 function chooseOutput(name) {
-  output = name;
   document.querySelector(`#output input[value=${name}]`).checked = true;
   element("legend").hidden = name !== "depth";
-  refresh({ anew: true });
+  view.choose(name);
 }
 
-/** Give the canvas the pixels of the screen, as far as the server's limits allow. */
+/** Give the canvases the pixels of the screen, as far as the server's limits allow. */
 function fitCanvas() {
-  const { clientWidth, clientHeight } = canvas;
-  const limits = scene?.limits ?? { max_pixels: Infinity, max_side: Infinity };
-  const ratio = Math.min(
-    window.devicePixelRatio,
-    limits.max_side / Math.max(clientWidth, clientHeight),
-    Math.sqrt(limits.max_pixels / (clientWidth * clientHeight)),
-  );
-  const width = Math.max(1, Math.floor(clientWidth * ratio));
-  const height = Math.max(1, Math.floor(clientHeight * ratio));
+  const { width, height } = canvasSize(canvas, scene?.limits);
+  here.resize({ width, height });
   if (canvas.width === width && canvas.height === height) return false;
   // Setting the size clears the canvas: keep the picture until the next one comes.
   const before = canvas.width * canvas.height > 0 ? new OffscreenCanvas(canvas.width, canvas.height) : null;
@@ -86,25 +103,26 @@ function fitCanvas() {
   return true;
 }
 
-function showFrame(frame, { width, height, ms, settled }) {
-  drawFrame(canvas, frame);
-  depth = frame.depth;
-  canvas.ariaBusy = String(!settled);
-  element("status").textContent = `${width} × ${height} · ${Math.round(ms)} ms`;
-  element("problem").hidden = true;
-  if (depth) {
-    element("legend-near").textContent = length(depth.near);
-    element("legend-far").textContent = length(depth.far);
-  }
+function showFrame(frame, facts) {
+  screen.draw(frame, facts);
+  showFacts({ ...facts, range: screen.depth });
+  if (facts.settled) here.learn(seen(), facts); // and load what it takes to draw: the way is free
 }
 
-function showProblem(error, retryInMs) {
+function showFacts({ width, height, ms, settled, range }) {
+  canvas.ariaBusy = String(!settled);
+  element("status").textContent = `${width} × ${height} · ${Math.round(ms)} ms`;
+  hideProblem();
+  if (range) showDepthRange(range);
+  if (settled) embedding.tell("settled", { width, height });
+}
+
+function showFailure(error, retryInMs) {
   const failure = error instanceof RequestFailure;
-  element("problem-title").textContent = failure ? error.title : "The viewer failed";
   const retry = retryInMs === null ? "" : ` Trying again in ${retryInMs / 1000} s.`;
-  element("problem-detail").textContent = error.message + retry;
-  element("problem").hidden = false;
+  showProblem(failure ? error.title : "The viewer failed", error.message + retry);
   element("status").textContent = "No new image";
+  embedding.tell("problem", { message: error.message });
   if (!failure) console.error(error);
 }
 
@@ -116,68 +134,30 @@ function showBusy(flag) {
   else element("progress").hidden = true;
 }
 
-let addressTimer = null;
-
-function keepAddress() {
-  clearTimeout(addressTimer);
-  addressTimer = setTimeout(() => writeAddress({ scene: scene.scene, camera, output }), ADDRESS_AFTER_MS);
-}
-
-async function copyLink() {
-  if (camera === null) return;
+/** Copy a link to the picture that is seen. */
+function copyImageLink() {
+  if (view.camera === null) return;
   const { width, height } = canvas;
-  const fov = camera.verticalFov(width / height);
-  const { eye, target } = camera;
-  const link = imageLink(scene.scene, { eye, target, fov, width, height, output });
-  let outcome = "Copied a link to ";
-  try {
-    await navigator.clipboard.writeText(link);
-  } catch {
-    // Browsers refuse pages that are not from https or this machine.
-    outcome = "Copying is not allowed here; open ";
-  }
-  const anchor = Object.assign(document.createElement("a"), { href: link, target: "_blank", textContent: "this image" });
-  notice(outcome, anchor, ".");
-}
-
-let noticeTimer = null;
-
-function notice(...content) {
-  element("notice").replaceChildren(...content);
-  element("notice").hidden = false;
-  clearTimeout(noticeTimer);
-  noticeTimer = setTimeout(() => (element("notice").hidden = true), NOTICE_MS);
+  copyLink(imageLink(scene.scene, { ...seen(), width, height }), "this image");
 }
 
 function home() {
-  if (camera === null) return;
-  camera = OrbitCamera.ofScene(scene);
-  refresh();
+  recorder.stop();
+  view.home();
 }
 
-function showDepthUnderPointer(event) {
+function showDepthUnderPointer({ offsetX, offsetY, buttons }) {
+  if (view.output !== "depth") return;
+  const [across, down] = [offsetX / canvas.clientWidth, offsetY / canvas.clientHeight];
+  if (here.shown) return buttons === 0 && showDepth(here.depthAt(across, down));
+  const { depth } = screen;
   if (!depth) return;
-  const column = Math.floor((event.offsetX / canvas.clientWidth) * depth.width);
-  const row = Math.floor((event.offsetY / canvas.clientHeight) * depth.height);
-  const value = depth.values[row * depth.width + column];
-  element("legend-value").textContent = value > 0 ? length(value) : "–";
-}
-
-function length(value) {
-  return value.toPrecision(3);
-}
-
-function drawLegend() {
-  const context = element("legend-ramp").getContext("2d");
-  ramp(256).forEach(([red, green, blue], column) => {
-    context.fillStyle = `rgb(${red} ${green} ${blue})`;
-    context.fillRect(column, 0, 1, 1);
-  });
+  showDepth(depth.values[Math.floor(down * depth.height) * depth.width + Math.floor(across * depth.width)]);
 }
 
 /** Show the scene and view of the address, or the first scene. */
 async function openAddress() {
-  const wanted = readAddress(location.hash);
+  const wanted = addressedView();
   const names = await listScenes();
   if (names.length === 0) throw new RequestFailure(404, "No scene", "This server has no scenes.");
   element("scene").replaceChildren(...names.map((name) => new Option(name, name)));
@@ -193,25 +173,30 @@ async function attempt(action) {
   retry = () => attempt(action);
   try {
     await action();
-    element("problem").hidden = true;
+    hideProblem();
     retry = () => loop.retry();
   } catch (error) {
-    showProblem(error, null);
+    showFailure(error, null);
     if (scene) element("scene").value = scene.scene;
   }
 }
 
 let retry = () => {};
 
-attachPointer(canvas, move);
+const flight = new Flight(move);
+attachPointer(canvas, move, () => flight.active);
 attachKeyboard(canvas, move, {
   Home: home,
+  k: () => recorder.add(),
+  p: () => recorder.toggle(),
   "?": () => element("help-dialog").showModal(),
   ...Object.fromEntries(OUTPUTS.map((name, index) => [String(index + 1), () => chooseOutput(name)])),
 });
 canvas.addEventListener("pointermove", showDepthUnderPointer);
 element("home").addEventListener("click", home);
-element("link").addEventListener("click", copyLink);
+element("path-open").addEventListener("click", () => recorder.toggle());
+element("share").addEventListener("click", () => view.camera && copyLink(view.link(), "this view"));
+element("link").addEventListener("click", copyImageLink);
 element("help").addEventListener("click", () => element("help-dialog").showModal());
 element("help-close").addEventListener("click", () => element("help-dialog").close());
 element("problem-retry").addEventListener("click", () => retry());
@@ -219,5 +204,5 @@ element("scene").addEventListener("change", (event) => attempt(() => openScene(e
 element("output").addEventListener("change", (event) => chooseOutput(event.target.value));
 window.addEventListener("hashchange", () => attempt(openAddress));
 new ResizeObserver(() => fitCanvas() && refresh()).observe(canvas);
-drawLegend();
+paintLegend();
 attempt(openAddress);

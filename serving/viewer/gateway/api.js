@@ -1,16 +1,19 @@
-/** The gateway's HTTP API. URLs are relative to the page, so that it works behind any path prefix. */
+/** The gateway's API. URLs are relative to the page, so that it works behind any path prefix. */
+
+import { number, places } from "../camera/address.js";
+import { askForKey, keyHeaders, liveProtocols } from "./key.js";
 
 /** A request that failed: a problem+json answer, or no answer at all (status 0). */
 export class RequestFailure extends Error {
-  constructor(status, title, detail) {
+  /** retryInMs: when the gateway itself tries again; null where it does not. */
+  constructor(status, title, detail, retryInMs = null) {
     super(detail);
-    this.status = status;
-    this.title = title;
+    Object.assign(this, { status, title, retryInMs });
   }
 
   /** Whether the same request may work later. */
   get temporary() {
-    return this.status === 0 || this.status >= 500;
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 
   /** Whether the server gave up because the image took too long. */
@@ -40,6 +43,13 @@ export function renderImage(scene, body, signal) {
   });
 }
 
+/** A socket for the live view of a scene. */
+export function liveSocket(scene) {
+  const url = new URL(`v1/scenes/${encodeURIComponent(scene)}/live`, document.baseURI);
+  url.protocol = url.protocol.replace("http", "ws");
+  return new WebSocket(url, liveProtocols());
+}
+
 /** The absolute URL of a PNG of that view. */
 export function imageLink(scene, { eye, target, fov, width, height, output }) {
   const link = new URL(`v1/scenes/${encodeURIComponent(scene)}/render.png`, document.baseURI);
@@ -50,39 +60,28 @@ export function imageLink(scene, { eye, target, fov, width, height, output }) {
   return link.href;
 }
 
-/**
- * Eye and target as text, as in links: to a millionth of the distance between them, however far from zero
- * they are.
- */
-export function places(eye, target) {
-  const distance = Math.hypot(...eye.map((value, axis) => value - target[axis]));
-  const decimals = Math.min(Math.max(6 - Math.floor(Math.log10(distance)), 0), 20);
-  const text = (place) => place.map((value) => String(Number(value.toFixed(decimals)))).join(",");
-  return { eye: text(eye), target: text(target) };
+export async function getJson(path, signal) {
+  return (await answerTo(path, { signal })).json();
 }
 
-/** A number as text with six digits. */
-export function number(value) {
-  return String(Number(value.toPrecision(6)));
-}
-
-async function getJson(path) {
-  return (await answerTo(path, {})).json();
-}
-
-async function answerTo(path, options) {
-  let response;
-  try {
-    response = await fetch(new URL(path, document.baseURI), options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new RequestFailure(0, "The server cannot be reached", "It may be stopped, or the network is down.");
-  }
+/** The answer to a request, which succeeded; asks for an API key where the gateway wants one. */
+export async function answerTo(path, options) {
+  const response = await send(path, options);
   if (response.ok) return response;
+  if (response.status === 401 && (await askForKey())) return answerTo(path, options);
   let problem = {};
   if (response.headers.get("content-type")?.startsWith("application/problem+json")) {
     problem = await response.json();
   }
   const title = problem.title ?? `The server answered ${response.status} ${response.statusText}`;
   throw new RequestFailure(response.status, title, problem.detail ?? "It gave no reason.");
+}
+
+async function send(path, { headers, ...options }) {
+  try {
+    return await fetch(new URL(path, document.baseURI), { ...options, headers: { ...headers, ...keyHeaders() } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new RequestFailure(0, "The server cannot be reached", "It may be stopped, or the network is down.");
+  }
 }

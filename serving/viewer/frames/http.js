@@ -1,5 +1,5 @@
 /**
- * Which frame to ask for next. One request is under way at a time, and the newest view wins:
+ * Frames by single requests, where no socket can be had. One is under way at a time, and the newest view wins:
  *
  * - While the view changes, small frames are asked for one after the other, sized so that a round trip takes
  *   about MOVING_MS. They are left to arrive (an abort at every mouse event would never show one).
@@ -7,26 +7,23 @@
  *   aborted as soon as the view changes. They follow at once where nobody moved: a scene was opened.
  */
 
+import { renderImage } from "../gateway/api.js";
+import { decodeFrame } from "./screen.js";
+
 const MOVING_MS = 70;
+const MOVING_QUALITY = 80;
 const STILL_MS = 150;
 const REFINE_FACTOR = 4; // pixels from one still frame to the next, at least
 const QUICK_MS = 1000; // what a still frame may take, judged by a smaller one
 const FEWEST_PIXELS = 64 * 48;
 const FIRST_PIXELS = 160 * 120;
-const ENOUGH = 0.9; // share of the largest frame that counts as full
+const ENOUGH = 0.9; // share of the largest frame that the time limit allows, which is a guess
 const STEADY = [0.8, 1.25]; // the size of moving frames is kept while the time is off by less than this
-const RETRY_MS = [1000, 2000, 4000, 8000];
 
-export class FrameLoop {
-  /**
-   * request(view, size, moving, signal): promise of a frame.
-   * show(frame, facts): called for each frame that arrives, with { width, height, ms, settled }; settled
-   *   says that no better frame of this view will follow.
-   * fail(error, retryInMs): called when a request fails; retryInMs is null when it is not tried again.
-   * busy(flag): called when a request starts and ends.
-   */
-  constructor({ request, show, fail, busy }) {
-    Object.assign(this, { request, show, fail, busy });
+export class HttpFrames {
+  /** show, fail, busy: as the loop's, but `fail` without the time. */
+  constructor({ show, fail, busy }) {
+    Object.assign(this, { show, fail, busy });
     this.view = null;
     this.fullSize = { width: 1, height: 1 };
     this.timeoutMs = Infinity;
@@ -34,33 +31,31 @@ export class FrameLoop {
     this.msPerPixel = null;
     this.shownPixels = 0;
     this.settled = false;
-    this.failures = 0;
     this.changed = false;
     this.moved = false; // by somebody's hand, who may go on
     this.flight = null;
     this.timer = null;
-    this.waiting = false; // after a failure
   }
 
-  /** The view, or the size of the canvas, has changed. `anew`: what is under way is of no use at all. */
-  update(view, fullSize, { anew = false } = {}) {
+  update(view, fullSize, anew) {
     this.view = view;
     this.fullSize = fullSize;
     this.changed = true;
     this.moved = !anew;
     if (this.flight && (anew || !this.flight.moving)) this.flight.abort.abort();
-    if (!this.flight && (anew || !this.waiting)) this.#next();
+    if (!this.flight) this.#next();
   }
 
-  /** Ask again now, after a failure. */
-  retry() {
-    this.changed = true;
-    if (!this.flight) this.#next();
+  /** Ask for nothing more. */
+  stop() {
+    clearTimeout(this.timer);
+    this.changed = false;
+    this.settled = true;
+    this.flight?.abort.abort();
   }
 
   #next() {
     clearTimeout(this.timer);
-    this.waiting = false;
     if (this.changed) {
       this.#send(this.#size(this.movingPixels), true);
     } else if (!this.settled) {
@@ -76,36 +71,27 @@ export class FrameLoop {
     this.settled = false;
     this.busy(true);
     const started = performance.now();
-    let retryInMs = null;
+    let failure = null;
     try {
-      const frame = await this.request(view, size, moving, flight.abort.signal);
+      const frame = await request(view, size, moving, flight.abort.signal);
       const ms = performance.now() - started;
       if (flight.abort.signal.aborted) return;
-      this.failures = 0;
-      this.shownPixels = area(size);
+      this.shownPixels = size.width * size.height;
       this.#learn(size, ms, moving);
-      this.settled = !moving && this.shownPixels >= ENOUGH * area(this.#largest());
-      this.show(frame, { ...size, ms, settled: this.settled && !this.changed });
+      this.settled = !moving && this.#isEnough(this.shownPixels);
+      const settled = this.settled && !this.changed;
+      this.show(frame, { ...size, ms, fullMs: settled ? ms : null, settled });
     } catch (error) {
       if (flight.abort.signal.aborted) return;
       if (error.timedOut) this.msPerPixel = (performance.now() - started) / area(size);
-      if (error.temporary) retryInMs = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)];
-      this.fail(error, retryInMs);
-      this.settled = true; // not asked for again until something changes, unless it is worth a retry
+      failure = error;
+      this.settled = true; // not asked for again until something changes
     } finally {
       this.flight = null;
       this.busy(false);
-      if (retryInMs === null) this.#next();
-      else this.#retryLater(retryInMs);
+      if (failure !== null) this.fail(failure);
+      else this.#next();
     }
-  }
-
-  #retryLater(ms) {
-    this.waiting = true;
-    this.timer = setTimeout(() => {
-      this.changed = true;
-      this.#next();
-    }, ms);
   }
 
   /** Adapt the size of moving frames and the expected time of a pixel to a measured round trip. */
@@ -127,6 +113,12 @@ export class FrameLoop {
     return this.#size(Math.min(area(this.fullSize), affordable));
   }
 
+  /** All pixels of the canvas; where these are too many, nearly as many as are not. */
+  #isEnough(pixels) {
+    const largest = area(this.#largest());
+    return pixels >= (largest < area(this.fullSize) ? ENOUGH : 1) * largest;
+  }
+
   #refined() {
     const quick = this.msPerPixel ? QUICK_MS / this.msPerPixel : Infinity;
     return this.#size(Math.min(area(this.#largest()), Math.max(quick, REFINE_FACTOR * this.shownPixels)));
@@ -138,6 +130,16 @@ export class FrameLoop {
     const factor = Math.min(Math.sqrt(pixels / (width * height)), 1);
     return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
   }
+}
+
+/** A promise of a frame of that size. view: { scene, output, eye, target, fov } with the vertical fov in degrees. */
+async function request({ scene, output, eye, target, fov }, { width, height }, moving, signal) {
+  const camera = { look_at: { eye, target }, fov_y_degrees: fov };
+  const lossy = moving && output !== "depth";
+  const encoding = lossy ? { format: "jpeg", quality: MOVING_QUALITY } : { format: "png" };
+  const response = await renderImage(scene, { camera, width, height, output, ...encoding }, signal);
+  const frame = await decodeFrame(await response.blob(), output);
+  return { ...frame, tile: [0, 0, width, height] };
 }
 
 function area({ width, height }) {

@@ -1,0 +1,35 @@
+"""A connection that has become a WebSocket, as uvicorn speaks it, with a bound on what it leaves unread."""
+
+import logging
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from serving.server.transport import Unread
+
+PING_SECONDS = 20.0
+"""A peer is asked whether it is there this often, and has as long to answer. Proxies close connections that
+carry nothing for 60 s."""
+
+log = logging.getLogger("neurocity.serving.websocket")
+log.setLevel(logging.WARNING)  # the gateway's own log has a line for each
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, aborted when its peer has taken nothing of what it is sent for too long."""
+
+    def __init__(self, idle_seconds: float, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.logger = self.conn.logger = log
+        self._unread = Unread(idle_seconds)
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn, which logs of a refusal that the handshake was left without an answer."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+
+    def check(self, now: float) -> None:
+        """End the connection when its time is over; `now` is the loop's. A close would wait for the peer."""
+        if self._unread.too_long(self.transport.get_write_buffer_size(), now):
+            self.transport.abort()
