@@ -1,0 +1,1 @@
+"""What takes NeuroCity to other machines: images, compose, chart, proxy, monitoring; no package has it."""
