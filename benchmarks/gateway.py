@@ -13,7 +13,9 @@ import psutil
 
 
 @contextmanager
-def served(repository: Path, scene: str, port: int, *options: str) -> Iterator[tuple[psutil.Popen, Any]]:
+def served(
+    repository: Path | str, scene: str, port: int, *options: str
+) -> Iterator[tuple[psutil.Popen, Any]]:
     """Inside the `with`, `neurocity-serve` answers: its process, and what it says of the scene.
 
     Raises SystemExit when it ends by itself, or does not answer within a minute.
@@ -24,7 +26,8 @@ def served(repository: Path, scene: str, port: int, *options: str) -> Iterator[t
         try:
             yield process, _description(process, f"http://127.0.0.1:{port}/v1/scenes/{scene}")
         finally:
-            process.terminate()
+            if process.poll() is None:
+                process.terminate()
 
 
 def _description(process: psutil.Popen, address: str) -> Any:

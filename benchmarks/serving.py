@@ -23,10 +23,11 @@ import tyro
 from benchmarks.gateway import served
 from benchmarks.machine import facts
 from export.speed.measure import peak_memory
-from neurocity.cameras import Camera, orbit
+from neurocity.cameras import Camera
+from neurocity.pictures.options import FormatName
+from neurocity.poses import orbit
 from neurocity.world import camera_to_scene
-from serving.engines.base import EngineOptions, open_engine
-from serving.render.options import FormatName
+from serving.scenes.opening import SceneOptions, open_scenes
 
 FOV_Y_DEGREES = 40.0
 
@@ -84,16 +85,16 @@ async def _engine_seconds(
     arguments: Arguments, orbits: list[dict[str, Any]], scene: dict[str, Any]
 ) -> list[float]:
     """Seconds of the engine alone for the views of the frames."""
-    engine = await open_engine(arguments.engine, EngineOptions(repository=arguments.repository))
+    scenes = await open_scenes(arguments.engine, SceneOptions(repository=arguments.repository))
     seconds = []
     for place in [orbits[0], *orbits]:
         pose = orbit(place["azimuth"], place["elevation"], place["radius"], place["target"], scene["up"])
         camera = Camera.from_fov_y(pose, arguments.size, arguments.size, FOV_Y_DEGREES)
         rays = camera_to_scene(camera, scene["origin"]).rays()
         began = time.perf_counter()
-        await engine.render(arguments.scene, rays, None)
+        await scenes.render(arguments.scene, rays, None)
         seconds.append(time.perf_counter() - began)
-    await engine.close()
+    await scenes.close()
     return seconds[1:]
 
 
