@@ -12,6 +12,10 @@ DEMO ?= demo
 DEMO_CITY ?= --views 100 --width 200 --height 200 --cutout --street-share 0
 DEMO_MINUTES ?= 1.25
 DEMO_PORT ?= 8000
+# Four blocks from an aerial survey.
+DEMO_SURVEY ?= --blocks 2 2 --width 200 --height 200
+DEMO_BLOCK_SIZE ?= 72
+DEMO_BLOCK_MINUTES ?= 0.75
 
 bin := .venv/bin
 city := $(DEMO)/city/transforms.json
@@ -19,6 +23,12 @@ checkpoint := $(DEMO)/run/checkpoints/last.ckpt
 models := $(DEMO)/model_repository
 exported := $(models)/city_native/config.pbtxt
 picture := $(DEMO)/city.png
+web := $(models)/city_web/1/scene.js
+docs := $(DEMO)/docs
+survey := $(DEMO)/survey/transforms.json
+# Its name is the scene's.
+district := $(DEMO)/district
+composed := $(district)/exported
 
 # Whose kernels are checked: those of this machine's kind.
 processor = $(shell $(bin)/python -c 'from neurocity.kernels import library; print(library.this_processor())')
@@ -26,24 +36,39 @@ processor = $(shell $(bin)/python -c 'from neurocity.kernels import library; pri
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-build serve triton test test-slow check kernels check-kernels clean-demo
+.PHONY: help demo demo-build demo-city demo-city-build docs-demo serve triton
+.PHONY: test test-slow check kernels check-kernels gpu-check clean-demo
 
 help:
 	@echo 'make demo        make a city, train it, export it and serve it at http://127.0.0.1:$(DEMO_PORT)/'
 	@echo '                 (DEMO_MINUTES=$(DEMO_MINUTES) of training, DEMO_PORT=$(DEMO_PORT), HARDWARE=cpu or gpu)'
 	@echo 'make demo-build  the same without serving it'
+	@echo 'make demo-city   photograph a city from the air, train it in four blocks, and serve these as one scene'
+	@echo '                 (DEMO_BLOCK_MINUTES=$(DEMO_BLOCK_MINUTES) of training for a block)'
+	@echo 'make demo-city-build  the same without serving it'
+	@echo 'make docs-demo   the same city in a page that needs no server: $(DEMO)/docs/index.html'
 	@echo 'make serve       serve what the demo built'
 	@echo 'make triton      start a Triton server on what the demo built'
 	@echo 'make test        run the tests (ARGS="-k camera" selects)'
 	@echo 'make test-slow   run those that compile or export for long: each family in each format'
+	@echo '                 (make test SLOW=yes runs both, but for those marked nightly: what they share is made once)'
 	@echo 'make check       lint, formatting, types, import rules, Dockerfile'
 	@echo 'make kernels     compile the kernels again where their sources have changed'
 	@echo 'make check-kernels  test the kernels with checks of addresses and undefined behaviour'
+	@echo 'make gpu-check   train, export, compare and time every family on this machine'\''s GPU, in nine minutes'
 	@echo 'make clean-demo  remove what the demo built'
 
 demo: demo-build serve
 
 demo-build: $(picture) $(exported)
+
+demo-city: demo-city-build
+	$(bin)/neurocity-serve --repository $(district) --port $(DEMO_PORT)
+
+demo-city-build: $(composed)
+
+# A page that holds the city in a frame, as docs/embedding.md has it.
+docs-demo: $(docs)/index.html
 
 serve: $(exported) .venv/installed-$(HARDWARE)
 	$(bin)/neurocity-serve --repository $(models) --port $(DEMO_PORT)
@@ -52,7 +77,11 @@ triton: $(exported) .venv/installed-$(HARDWARE),triton-server
 	$(bin)/python -m serving.tritonserver --repository $(models)
 
 test test-slow: .venv/installed-$(HARDWARE),dev kernels
-	$(bin)/pytest -n auto --dist loadfile --no-loadscope-reorder -m '$(if $(filter test,$@),not slow,slow)' $(ARGS)
+	$(bin)/pytest -n auto --dist loadfile --no-loadscope-reorder $(markers_of_$@) $(ARGS)
+
+# What a target leaves out.
+markers_of_test = -m 'not $(if $(SLOW),nightly,slow)'
+markers_of_test-slow = -m slow
 
 check: .venv/installed-$(HARDWARE),dev
 	$(bin)/ruff check .
@@ -75,8 +104,12 @@ check-kernels: .venv/installed-$(HARDWARE),dev kernels
 		$(bin)/pytest -n 0 --deselect tests/test_kernels_work.py::test_memory_that_is_not_there_is_told \
 		$(ARGS) tests/test_kernels_*.py
 
+# In an environment that has what it takes, `python -m benchmarks.gpu` does without the network.
+gpu-check: .venv/installed-gpu kernels
+	$(bin)/python -m benchmarks.gpu $(ARGS)
+
 clean-demo:
-	rm -rf $(dir $(city)) $(DEMO)/run $(models) $(picture)
+	rm -rf $(dir $(city)) $(DEMO)/run $(models) $(picture) $(docs) $(dir $(survey)) $(district)
 
 # A finished step is not repeated: its file is there. Remove it with clean-demo to begin anew.
 
@@ -90,8 +123,29 @@ $(checkpoint): $(city) | .venv/installed-$(HARDWARE)
 $(exported): $(checkpoint) | .venv/installed-$(HARDWARE)
 	$(bin)/neurocity-export $< --name city --out $(models) --formats native onnx --force
 
+$(web): $(checkpoint) | .venv/installed-$(HARDWARE)
+	$(bin)/neurocity-export $< --name city --out $(models) --formats web --force
+
+$(docs)/index.html: $(web) docs/embedding.html
+	rm -rf $(docs)
+	mkdir -p $(docs)/city
+	cp -r $(addprefix $(<D)/,index.html viewer.js viewer.css scene.js poster.png groups) $(docs)/city
+	cp docs/embedding.html $@
+
 $(picture): $(checkpoint) | .venv/installed-$(HARDWARE)
 	$(bin)/neurocity render $< --view 0 --out $@
+
+$(survey): | .venv/installed-$(HARDWARE)
+	$(bin)/neurocity demo-data $(@D) --survey $(DEMO_SURVEY) --overwrite
+
+$(district)/plan.png: $(survey) | .venv/installed-$(HARDWARE)
+	$(bin)/neurocity city plan --data $(<D) --out $(@D) --block-size $(DEMO_BLOCK_SIZE) --overwrite
+
+# Blocks that are trained already are not trained again.
+$(composed): $(district)/plan.png | .venv/installed-$(HARDWARE)
+	$(bin)/neurocity city train $(@D) --runner local --minutes $(DEMO_BLOCK_MINUTES)
+	$(bin)/neurocity-export city $(@D)
+	@touch $@
 
 # The stem is a list of extras, such as cpu,dev.
 .venv/installed-%: pyproject.toml constraints.txt | .venv/bin/python

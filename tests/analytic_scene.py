@@ -22,7 +22,7 @@ from torch import Tensor
 
 from export.formats.native import FORMAT as NATIVE
 from export.formats.registry import get_format
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.contract import (
     MANIFEST_FILE,
     RENDER_OUTPUTS,
@@ -36,8 +36,10 @@ from neurocity.contract import (
     to_json,
 )
 from neurocity.kernels.scene import SceneData
+from neurocity.poses import look_at
 
 SCENE = "sphere"
+CHECKPOINT = "0" * 64
 CENTER = (0.3, -0.2, 0.5)
 RADIUS = 1.0
 ALPHA = 0.75
@@ -246,7 +248,7 @@ def manifest(
         family="analytic",
         format=format_name,
         precision=precision,
-        checkpoint_sha256="0" * 64,
+        checkpoint_sha256=CHECKPOINT,
         artefact=ArtefactFile(
             name=FILE_NAMES[format_name], sha256=hashlib.sha256(artefact).hexdigest(), bytes=len(artefact)
         ),

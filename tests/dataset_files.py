@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurocity.cameras import look_at
 from neurocity.data.load import load_scene
 from neurocity.data.scene import Frame, Scene
 from neurocity.errors import DataError
+from neurocity.poses import look_at
 
 WIDTH, HEIGHT = 12, 8
 INTRINSICS = {"w": WIDTH, "h": HEIGHT, "fl_x": 10.0, "fl_y": 11.0, "cx": 6.5, "cy": 3.75}

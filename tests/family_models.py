@@ -9,8 +9,9 @@ from functools import cache
 import torch
 from tiny_families import tiny_model
 
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.families import FAMILIES
+from neurocity.poses import look_at
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.marched_field import TERMINATION_ROUNDS, MarchedField
 

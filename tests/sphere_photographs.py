@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from neurocity.cameras import Camera, orbit
+from neurocity.cameras import Camera
+from neurocity.poses import orbit
 
 CENTER = np.array([0.1, -0.2, 0.15])
 RADIUS = 0.8

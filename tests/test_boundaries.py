@@ -95,12 +95,26 @@ def test_cameras_load_numpy_alone(module):
         "neurocity.contract",
         "neurocity.contract_checks",
         "neurocity.lenses",
+        "neurocity.poses",
         "neurocity.cameras",
     }
 
 
-def test_commands_answer_usage_without_torch():
-    assert "torch" not in loaded_by("neurocity.cli", "export.cli", "serving.cli")
+def test_camera_paths_load_numpy_alone():
+    loaded = loaded_by("neurocity.camera_path.read")
+    assert third_parties(loaded) == third_parties(loaded_by("numpy"))
+    assert own(loaded) & TRAINING == set()
+
+
+def test_pictures_load_numpy_and_pillow_alone():
+    loaded = loaded_by("neurocity.pictures.encode")
+    assert third_parties(loaded) <= third_parties(loaded_by("numpy", "PIL.Image"))
+    assert not {name for name in own(loaded) if name.startswith(("neurocity.kernels", "neurocity.rendering"))}
+
+
+def test_commands_answer_usage_without_torch_and_tracing():
+    loaded = loaded_by("neurocity.cli", "export.cli", "serving.cli")
+    assert loaded & {"torch", "opentelemetry.sdk"} == set()
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -213,6 +227,7 @@ CONTRACTS = {
     "each part of neurocity knows only those below it": [
         ("neurocity/errors.py", "neurocity.contract"),
         ("neurocity/lenses.py", "neurocity.cameras"),
+        ("neurocity/light.py", "neurocity.pictures.encode"),
     ],
     "each part of neurocity.training knows only those below it": [
         ("neurocity/training/callbacks/progress.py", "neurocity.training.module"),
@@ -223,18 +238,28 @@ CONTRACTS = {
     "each part of neurocity.data knows only those below it": [
         ("neurocity/data/scene.py", "neurocity.data.datasets"),
     ],
+    "each part of neurocity.city knows only those below it": [
+        ("neurocity/city/ground.py", "neurocity.city.cutting"),
+        ("neurocity/city/residency.py", "neurocity.city.renderer"),
+    ],
+    "a city is rendered from its files, without photographs and torch": [
+        ("neurocity/city/composing.py", "neurocity.data.scene"),
+    ],
     "serving reaches no torch and nothing that trains": [
-        ("serving/render/images.py", "torch"),
+        ("serving/render/cost.py", "torch"),
         ("serving/http/scenes.py", "neurocity.data.scene"),
     ],
     "serving takes what it shares from neurocity's foundation alone": [
-        ("serving/render/images.py", "neurocity.presets"),
+        ("serving/render/cost.py", "neurocity.presets"),
         ("serving/engines/rays.py", "neurocity.rendering"),
     ],
     "each room of serving knows only those below it": [
-        ("serving/engines/rays.py", "serving.render.options"),
+        ("serving/engines/rays.py", "serving.render.limits"),
         ("serving/render/service.py", "serving.settings"),
+        ("serving/render/service.py", "serving.videos.job"),
         ("serving/render/service.py", "serving.errors"),
+        ("serving/scenes/scan.py", "serving.render.limits"),
+        ("serving/engines/rays.py", "serving.scenes.version"),
         ("serving/settings.py", "serving.state"),
         ("serving/http/render.py", "serving.middleware.body"),
         ("serving/problem.py", "serving.http.problems"),
@@ -245,15 +270,23 @@ CONTRACTS = {
         ("serving/state.py", "serving.http.render"),
         ("serving/app.py", "serving.tritonserver.server"),
     ],
+    "each part of neurocity.camera_path knows only those below it": [
+        ("neurocity/camera_path/path.py", "neurocity.camera_path.keyframes"),
+        ("neurocity/camera_path/nerfstudio.py", "neurocity.camera_path.transforms"),
+        ("neurocity/camera_path/splines.py", "neurocity.camera_path.quaternions"),
+    ],
     "pixels are made without HTTP": [
         ("serving/render/cancel.py", "starlette"),
-        ("serving/render/options.py", "fastapi"),
+        ("serving/render/limits.py", "fastapi"),
+        ("serving/videos/jobs.py", "starlette"),
         ("serving/engines/base.py", "uvicorn"),
     ],
     "the gateway knows the engine protocol and no engine": [
         ("serving/render/service.py", "serving.engines.onnxruntime_engine"),
+        ("serving/videos/film.py", "serving.engines.native_engine"),
         ("serving/http/health.py", "serving.engines.rays"),
         ("serving/settings.py", "serving.engines.triton_engine"),
+        ("serving/scenes/loaded.py", "serving.engines.rays"),
     ],
     "an engine knows no other engine": [
         ("serving/engines/torchscript_engine.py", "serving.engines.onnxruntime_engine"),

@@ -48,14 +48,34 @@ OPTIONS = {
     },
     "neurocity data": {"--bounds", "--downscale", "--json", "--missing", "--picture", "--unbounded"},
     "neurocity evaluate": {"--data", "--device", "--downscale", "--missing"},
-    "neurocity render": {"--camera", "--depth", "--device", "--out", "--view"},
+    "neurocity render": {
+        "--camera",
+        "--camera-path",
+        "--colormap",
+        "--depth",
+        "--device",
+        "--far",
+        "--fps",
+        "--height",
+        "--near",
+        "--ngp-offset",
+        "--ngp-scale",
+        "--out",
+        "--output",
+        "--quality",
+        "--seconds",
+        "--view",
+        "--width",
+    },
     "neurocity demo-data": {
+        "--altitude",
         "--blocks",
         "--cutout",
         "--drive",
         "--fov-degrees",
         "--height",
         "--held-out-every",
+        "--overlap",
         "--overwrite",
         "--samples-per-axis",
         "--seed",
@@ -63,10 +83,48 @@ OPTIONS = {
         "--street-share",
         "--sun-azimuth-degrees",
         "--sun-elevation-degrees",
+        "--survey",
         "--views",
         "--width",
     },
+    "neurocity city": set(),
+    "neurocity city plan": {
+        "--block-size",
+        "--bounds",
+        "--crs",
+        "--data",
+        "--few-views",
+        "--margin",
+        "--min-views",
+        "--missing",
+        "--out",
+        "--overwrite",
+    },
+    "neurocity city train": {
+        "--coarse-minutes",
+        "--cpus",
+        "--data",
+        "--device",
+        "--downscale",
+        "--exposure",
+        "--gpus",
+        "--index",
+        "--jobs",
+        "--minutes",
+        "--missing",
+        "--only",
+        "--overwrite",
+        "--preset",
+        "--ray-address",
+        "--retries",
+        "--runner",
+        "--seed",
+        "--set",
+        "--steps",
+    },
+    "neurocity city cut": {"--block-size", "--out"},
     "neurocity-export": {
+        "--bits",
         "--cameras",
         "--data",
         "--device",
@@ -90,6 +148,8 @@ OPTIONS = {
         "--api-keys",
         "--cache-bytes",
         "--cache-control",
+        "--city-bytes",
+        "--city-wait-seconds",
         "--concurrent-calls",
         "--cross-origin",
         "--device",
@@ -98,23 +158,38 @@ OPTIONS = {
         "--engine",
         "--host",
         "--keep-alive-seconds",
+        "--live-idle-seconds",
+        "--live-views",
+        "--live-views-per-client",
+        "--loaded-bytes",
         "--log-format",
         "--max-body-bytes",
         "--max-connections",
         "--max-pixels",
         "--max-side",
+        "--max-video-body-bytes",
+        "--max-video-pixels",
+        "--max-videos",
+        "--max-videos-per-client",
         "--memory-bytes",
+        "--otlp-endpoint",
+        "--poll-seconds",
         "--port",
         "--precision",
         "--queue-seconds",
         "--render-timeout-seconds",
         "--repository",
+        "--repository-cache",
+        "--repository-cache-bytes",
         "--request-timeout-seconds",
         "--root-path",
         "--signing-key-file",
         "--threads",
         "--triton-url",
         "--trusted-proxies",
+        "--videos",
+        "--videos-bytes",
+        "--videos-hours",
     },
     "python -m serving.tritonserver": {
         "--device",
@@ -144,10 +219,15 @@ def too_long(files: list[Path]) -> dict[str, int]:
 
 
 def functions_with_many_parameters(file: Path) -> dict[str, int]:
-    """The functions of a file with more parameters than `MAX_PARAMETERS`, `self` not counted."""
+    """The functions of a file with more parameters than `MAX_PARAMETERS`, `self` not counted.
+
+    Kernels in OpenAI Triton are left out: they know no structures.
+    """
     found = {}
     for node in ast.walk(ast.parse(file.read_text())):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if "triton.jit" in map(ast.unparse, node.decorator_list):
             continue
         listed = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         names = [argument.arg for argument in listed if argument.arg not in ("self", "cls")]
@@ -221,7 +301,7 @@ def test_neurocity_has_the_commands_that_were_agreed():
     )
     (listed,) = re.findall(r"\{([a-z,-]+)\}", result.stdout.partition("\n")[0])
     assert {f"neurocity {name}" for name in listed.split(",")} == {
-        command for command in OPTIONS if command.startswith("neurocity ")
+        " ".join(command.split()[:2]) for command in OPTIONS if command.startswith("neurocity ")
     }
 
 

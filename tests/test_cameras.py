@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurocity.cameras import Camera, look_at, opencv_to_opengl, opengl_to_opencv, orbit
+from neurocity.cameras import Camera
 from neurocity.contract import View
 from neurocity.errors import CameraError
 from neurocity.lenses import Lens
+from neurocity.poses import look_at, opencv_to_opengl, opengl_to_opencv, orbit
 
 LENSES = {
     "pinhole": Lens(),
@@ -148,6 +149,18 @@ def test_blocks_of_pixels_are_undistorted_as_the_whole(monkeypatch):
     np.testing.assert_allclose(camera(LENSES["barrel"]).camera_directions(), whole, atol=1e-12)
 
 
+@pytest.mark.parametrize("lens", ["pinhole", "barrel", "equidistant"])
+def test_pixels_with_a_depth_project_to_where_they_are(lens):
+    seen = camera(LENSES[lens])
+    z = np.linspace(1.0, 9.0, seen.width * seen.height)
+    pixels, depth = seen.project(seen.unproject(z))
+    rows, columns = np.divmod(np.arange(len(z)), seen.width)
+    np.testing.assert_allclose(pixels, np.stack([columns, rows], axis=1) + 0.5, atol=1e-6)
+    np.testing.assert_allclose(depth, z)
+    some = np.array([7, 3, 200])
+    np.testing.assert_array_equal(seen.unproject(z[some], some), seen.unproject(z)[some])
+
+
 @pytest.mark.parametrize("size", [(40, 30), (1, 7), (7, 1), (200, 90)])
 def test_rays_of_a_pinhole_are_its_directions_in_world_axes(size):
     """Over several blocks of rows, too; to the last bit of float32, which is where they are rounded."""
@@ -261,7 +274,7 @@ def test_field_of_view():
     posed = Camera.from_fov_y(np.eye(4), 30, 20, 90.0)
     assert posed.fl_x == posed.fl_y == pytest.approx(10.0)
     assert (posed.cx, posed.cy) == (15.0, 10.0)
-    for wrong in (0.0, 180.0, float("nan")):
+    for wrong in (0.0, 180.0, float("nan"), 1e-310, 1e-322):
         with pytest.raises(CameraError) as caught:
             Camera.from_fov_y(np.eye(4), 30, 20, wrong)
         assert caught.value.field == "fov_y_degrees"

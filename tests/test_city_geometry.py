@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.data.city.camera_path import plan_shots
 from neurocity.data.city.config import CityConfig
 from neurocity.data.city.layout import SIDEWALK_WIDTH, STREET_WIDTH, Rect, plan_city
@@ -19,6 +19,7 @@ from neurocity.data.city.render import CityRenderer
 from neurocity.data.city.sky import Sky
 from neurocity.data.city.skylight import SkyLight
 from neurocity.data.city.styles import Style, StyleTable
+from neurocity.poses import look_at
 
 GROUND, BOX = 0, 1
 

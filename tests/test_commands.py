@@ -14,11 +14,12 @@ from PIL import Image
 from sphere_photographs import CENTER, FOV_DEGREES, RADIUS, SIZE
 from tiny_families import MODELS, TRAININGS
 
-from neurocity.cameras import Camera, orbit
+from neurocity.cameras import Camera
 from neurocity.checkpoint import load_checkpoint
 from neurocity.cli import main
 from neurocity.data.load import load_scene
 from neurocity.families import FAMILIES, find_family
+from neurocity.poses import orbit
 from neurocity.rendering.views import over_background, render_rays
 from neurocity.training.metrics import psnr
 from neurocity.training.run_config import read_run_config, with_values
@@ -186,11 +187,11 @@ def test_camera_files_that_are_no_json_objects(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--out", "i.png"], 2, "needs one of --camera FILE and --view N"),
+        (["--out", "i.png"], 2, "needs one of --camera FILE, --view N and --camera-path FILE"),
         (["--out", "i.png", "--view", "0", "--camera", "c.json"], 2, "needs one of"),
-        (["--out", "i.png", "--view", "2"], 2, "view: got 2, the checkpoint has held-out views 0 to 1"),
+        (["--out", "i.png", "--view", "2"], 2, "view: got 2, the scene has held-out views 0 to 1"),
         (["--out", "i.png", "--view", "-1"], 2, "view: got -1"),
-        (["--out", "i.tiff", "--view", "0"], 2, "i.tiff, expected a .png"),
+        (["--out", "i.tiff", "--view", "0"], 2, "i.tiff, expected a file that ends in .jpg, .png"),
         (["--out", "i.png", "--view", "0", "--depth", "d.txt"], 2, "d.txt, expected a .npy"),
         (["--out", "i.png", "--camera", "absent.json"], 1, "absent.json: cannot be read as a camera"),
         (["--out", "nowhere/i.png", "--view", "0"], 2, "nowhere"),

@@ -5,9 +5,9 @@ import pytest
 from dataset_files import HEIGHT, WIDTH, all_frames, pixels, write_image
 from PIL import Image
 
-from neurocity.cameras import opengl_to_opencv
 from neurocity.data.load import load_scene
 from neurocity.errors import DataError
+from neurocity.poses import opengl_to_opencv
 
 pycolmap = pytest.importorskip("pycolmap")
 

@@ -11,6 +11,7 @@ from PIL import Image
 from neurocity.cli import main
 from neurocity.commands.data import lines
 from neurocity.data import sheet
+from neurocity.data.drawing import draw_points
 from neurocity.data.load import load_scene
 from neurocity.data.sheet import draw_sheet
 from neurocity.data.summary import summarise
@@ -124,7 +125,7 @@ def test_masked_pixels_are_red_and_thumbnails_are_upright(masked: Path) -> None:
 
 def test_points_are_drawn_the_darker_the_more_there_are() -> None:
     panel = Image.new("RGB", (sheet.PANEL, sheet.PANEL), sheet.PAPER)
-    sheet._scatter(panel, np.array([[10.2, 20.7], [30.0, 40.0], [30.0, 40.0], [-1.0, 5.0]]))
+    draw_points(panel, np.array([[10.2, 20.7], [30.0, 40.0], [30.0, 40.0], [-1.0, 5.0]]))
     gray = np.asarray(panel)[..., 0]
     assert gray[40, 30] < gray[20, 10] < 255
     assert (gray < 255).sum() == 2

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from dataset_files import HEIGHT, WIDTH, frames, pixels, write_blender, write_image, write_transforms
 
-from neurocity.cameras import look_at
 from neurocity.data.bounds import checked_bounds
 from neurocity.data.load import load_scene
 from neurocity.errors import DataError
+from neurocity.poses import look_at
 
 
 def posed_frames(poses):

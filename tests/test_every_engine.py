@@ -1,4 +1,4 @@
-"""One conformance suite for all engines of `serving.engines.base.ENGINES`."""
+"""One conformance suite for all engines of `serving.engines.base.ENGINES`, and for the choice among them."""
 
 import asyncio
 import os
@@ -14,10 +14,13 @@ import analytic_scene
 import numpy as np
 import pytest
 import triton_server
+from waiting import PATIENCE
 
 from neurocity.cameras import Rays
 from neurocity.errors import DeadlineExceededError, EngineError, EngineUnavailableError, SceneNotFoundError
-from serving.engines.base import ENGINES, EngineOptions, engine_class, open_engine
+from serving.engines.base import AUTO, ENGINES, engine_class
+from serving.render.readiness import Readiness
+from serving.scenes.opening import SceneOptions, open_scenes
 from serving.settings import Settings
 
 SCENE = analytic_scene.SCENE
@@ -30,9 +33,9 @@ ENDLESS = {"auto": {"parts": 10**6}, "native": {"parts": 10**6}, "onnxruntime": 
 REPOSITORY = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+@pytest.fixture(scope="module", params=sorted([AUTO, *ENGINES]))
 def opened(request, tmp_path_factory):
-    """The engine's name and a function that runs `use(engine)` on a freshly opened one."""
+    """The engine's name and a function that runs `use(scenes)` on its freshly opened scenes."""
     name = request.param
     repository = tmp_path_factory.mktemp(name)
     for scene in (SCENE, CONES):
@@ -43,7 +46,12 @@ def opened(request, tmp_path_factory):
 
 def write_scene(repository, name, scene, **options):
     """The scene in the format that the engine prefers."""
-    analytic_scene.write_repository(repository, engine_class(name).formats[0], scene=scene, **options)
+    analytic_scene.write_repository(repository, preferred_format(name), scene=scene, **options)
+
+
+def preferred_format(name):
+    """What the engine opens first; `AUTO` tries the first engine's."""
+    return engine_class(next(iter(ENGINES)) if name == AUTO else name).formats[0]
 
 
 @contextmanager
@@ -51,16 +59,16 @@ def engine_options(name, repository):
     """What opens the engine on that repository; for Triton, a server is started on it."""
     if name == "triton":
         with triton_server.triton_server(repository) as server:
-            yield EngineOptions(triton_url=server.grpc_url)
+            yield SceneOptions(triton_url=server.grpc_url)
     else:
-        yield EngineOptions(repository=repository, threads=1)
+        yield SceneOptions(repository=repository, threads=1)
 
 
 def run(name, options, use):
     """The result of `use(engine)` on a freshly opened engine."""
 
     async def session():
-        engine = await open_engine(name, options)
+        engine = await open_scenes(name, options)
         try:
             return await use(engine)
         finally:
@@ -79,12 +87,12 @@ def test_it_lists_its_scenes(opened):
     name, run = opened
 
     async def use(engine):
-        return engine.name, dict(engine.scenes())
+        return {version.served.engine for version in engine.current().values()}, dict(engine.scenes())
 
-    engine_name, scenes = run(use)
-    assert engine_name == name
+    engines, scenes = run(use)
+    assert engines == {next(iter(ENGINES)) if name == AUTO else name}
     assert sorted(scenes) == [CONES, SCENE]
-    assert scenes[SCENE].format == engine_class(name).formats[0]
+    assert scenes[SCENE].format == preferred_format(name)
     assert scenes[SCENE].info.background == analytic_scene.BACKGROUND
     assert [scenes[scene].takes_ray_radii for scene in (SCENE, CONES)] == [False, True]
 
@@ -191,7 +199,7 @@ def test_a_passed_deadline_is_an_error_and_leaves_the_engine_usable(opened):
     async def use(engine):
         with pytest.raises(DeadlineExceededError):
             await engine.render(SCENE, rays(), time.monotonic() - 1.0)
-        return await engine.render(SCENE, rays(), time.monotonic() + 30.0)
+        return await engine.render(SCENE, rays(), time.monotonic() + PATIENCE)
 
     assert opened[1](use).opacity.max() == pytest.approx(analytic_scene.ALPHA)
 
@@ -209,10 +217,10 @@ def test_cancelling_leaves_the_engine_usable(opened):
 
 
 def test_it_is_ready(opened):
-    opened[1](lambda engine: engine.ready())
+    opened[1](lambda engine: Readiness(engine).check())
 
 
-@pytest.mark.parametrize("name", sorted(ENGINES))
+@pytest.mark.parametrize("name", sorted([AUTO, *ENGINES]))
 def test_it_is_not_ready_when_a_scene_does_not_render(name, tmp_path):
     write_scene(tmp_path, name, SCENE)
     write_scene(tmp_path, name, "broken", rgb_scale=float("nan"))
@@ -220,7 +228,7 @@ def test_it_is_not_ready_when_a_scene_does_not_render(name, tmp_path):
         engine_options(name, tmp_path) as options,
         pytest.raises(EngineUnavailableError, match=r"canary of scene 'broken' failed: .* not finite"),
     ):
-        run(name, options, lambda engine: engine.ready())
+        run(name, options, lambda engine: Readiness(engine).check())
 
 
 @pytest.fixture
@@ -241,10 +249,10 @@ def test_a_deadline_stops_the_running_call(endless):
             await engine.render("endless", rays(), started + 0.2)
         stopped = time.monotonic() - started
         # The only thread is free again, so the call was really stopped.
-        return stopped, await engine.render(SCENE, rays(), time.monotonic() + 5.0)
+        return stopped, await engine.render(SCENE, rays(), time.monotonic() + PATIENCE)
 
     stopped, light = endless(use)
-    assert 0.2 <= stopped < 2.0
+    assert 0.2 <= stopped < PATIENCE
     np.testing.assert_allclose(light.opacity, analytic_scene.render(*rays().arrays())[2], atol=1e-6)
 
 
@@ -258,7 +266,7 @@ def test_cancelling_stops_the_running_call_and_drops_waiting_ones(endless):
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        await engine.render(SCENE, rays(), time.monotonic() + 5.0)
+        await engine.render(SCENE, rays(), time.monotonic() + PATIENCE)
 
     endless(use)
 
@@ -266,16 +274,15 @@ def test_cancelling_stops_the_running_call_and_drops_waiting_ones(endless):
 @pytest.mark.parametrize("endless", ENDLESS, indirect=True)
 def test_the_event_loop_turns_during_a_call(endless):
     async def use(engine):
-        task = asyncio.create_task(engine.render("endless", rays(), time.monotonic() + 0.3))
-        turns = 0
-        while not task.done():
+        task = asyncio.create_task(engine.render("endless", rays(), time.monotonic() + PATIENCE))
+        for _ in range(10):
             await asyncio.sleep(0.01)
-            turns += 1
-        with pytest.raises(DeadlineExceededError):
+            assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
             await task
-        return turns
 
-    assert endless(use) > 5
+    endless(use)
 
 
 TOY_ENGINE = Path(__file__).with_name("toys") / "engines" / "toy_engine.py"
@@ -293,9 +300,9 @@ def test_a_new_engine_is_one_file_and_one_line(tmp_path):
     assert head.endswith("ENGINES: dict[str, EngineEntry")
     base.write_text(head + entries + TOY_ENTRY + rest)
     path = [str(tmp_path), str(REPOSITORY)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     pytest_options = ["-c", REPOSITORY / "pyproject.toml", "-o", f"pythonpath={' '.join(path)}"]
-    suite = [*pytest_options, "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "-k", "toy", __file__]
+    suite = [*pytest_options, "-p", "no:cacheprovider", "-q", "-k", "toy", __file__]
     results = [
         subprocess.run(
             [sys.executable, *command],
@@ -313,4 +320,4 @@ def test_a_new_engine_is_one_file_and_one_line(tmp_path):
     assert [result.returncode for result in results] == [0, 0], [result.stdout for result in results]
     assert int(re.search(r"(\d+) passed", results[0].stdout)[1]) >= 30
     assert "skipped" not in results[0].stdout
-    assert "--engine {toy,auto,native,onnxruntime,torch,triton}" in results[1].stdout
+    assert "--engine {auto,toy,native,onnxruntime,torch,triton}" in results[1].stdout

@@ -110,6 +110,7 @@ def test_it_survives_torchscript(family: str, unbounded: bool) -> None:
     assert_equal_renders(traced(origins, directions), expected)
 
 
+@pytest.mark.slow
 def test_it_survives_onnx(family: str) -> None:
     """By way of `torch.export`, of which the exported program is run as well.
 

@@ -1,5 +1,6 @@
 """AOTInductor packages: what is in them, and machines that cannot run or write them."""
 
+import io
 import json
 import platform
 import zipfile
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from export.formats.registry import get_format
+from export.torch_archive.archive import stripped
 from neurocity.errors import ManifestError, MissingDependencyError
 
 
@@ -45,6 +47,31 @@ def test_a_package_for_another_machine_is_refused(tmp_path, monkeypatch, change,
         archive.writestr("m/data/aotinductor/model/m.wrapper_metadata.json", json.dumps(metadata))
     with pytest.raises(MissingDependencyError, match=message):
         target.open(path, device)
+
+
+def test_kernels_of_a_gpu_stay_in_a_package():
+    """Its library loads them by their names; without, the first call fails."""
+    written = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(written)
+    folder = "data/aotinductor/model"
+    for name in ("m.wrapper.so", "k.cubin", "m.wrapper.cpp", "m.wrapper_metadata.json"):
+        writer.write_record(f"{folder}/{name}", b"1", 1)
+    writer.write_end_of_file()
+    reader = torch._C.PyTorchFileReader(io.BytesIO(stripped(written.getvalue(), ["/tmp"])))
+    kept = {Path(name).name for name in reader.get_all_records() if folder in name}
+    assert kept == {"m.wrapper.so", "k.cubin", "m.wrapper_metadata.json"}
+
+
+def test_a_package_for_another_kind_of_gpu_is_refused(tmp_path, monkeypatch):
+    target = get_format("aotinductor")
+    monkeypatch.setattr("export.formats.aotinductor.check_device", lambda _: None)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
+    metadata = {"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": "86"}
+    path = tmp_path / target.file_name
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data/aotinductor/model/m.wrapper_metadata.json", json.dumps(metadata))
+    with pytest.raises(MissingDependencyError, match="for GPUs of compute capability 86, this one has 90"):
+        target.open(path, "cuda")
 
 
 def test_without_a_compiler_aotinductor_says_so():

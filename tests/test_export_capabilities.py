@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from family_models import tiny_model_of, tiny_module
-from fixtures_export import export_tiny, tiny_checkpoint
+from fixtures_export import OF_VOXELS, export_tiny, tiny_checkpoint
 from onnx import TensorProto
 from torch import nn
 
@@ -27,6 +27,8 @@ from neurocity.families import FAMILIES
 
 WITHOUT_KERNEL = ("mip_nerf", "native")
 """The family, and the format, that takes families with a kernel alone."""
+WITHOUT_VOXELS = {(family, name) for family in FAMILIES if family != "svraster" for name in OF_VOXELS}
+"""The families, and the formats, that take voxels alone."""
 
 
 def _checkpoint(family: str, precision: str) -> Any:
@@ -152,25 +154,27 @@ def test_the_table_is_printed(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     _no_row(monkeypatch)
     assert main(["--capabilities"]) == 0
-    *table, _, of_precision, of_family = capsys.readouterr().out.splitlines()
+    *table, _, of_splats, of_precision, of_voxels, of_family, _, _ = capsys.readouterr().out.splitlines()
     assert max(map(len, table)) <= 80
     _, heading, _, *lines, _ = table
     assert [cell.strip() for cell in heading.split("┃")[1:-1]] == ["format", *FAMILIES]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
-    refused = {"onnx_tensorrt fp16": "no (1)", "torchscript fp16": "no (2)"}
+    by_row = {"onnx_tensorrt fp16": "no (1)", "torchscript fp16": "no (3)"}
+    by_row |= {"splat fp16": "no (6)", "web fp16": "no (7)"}
+    by_family = {pair: "no (2)" if pair[1] == "splat" else "no (4)" for pair in WITHOUT_VOXELS}
+    by_family[WITHOUT_KERNEL] = "no (5)"
     assert rows == [
         [
             (row := f"{name} {precision}"),
-            *[
-                "no (3)" if (family, name) == WITHOUT_KERNEL else refused.get(row, "yes")
-                for family in FAMILIES
-            ],
+            *[by_family.get((family, name), by_row.get(row, "yes")) for family in FAMILIES],
         ]
         for name in format_names()
         for precision in ("fp32", "fp16")
     ]
-    assert of_precision.startswith("(2) torchscript in fp16 is not offered")
-    assert of_family.startswith("(3) native cannot express this model: no kernel renders a MipNeRF")
+    assert of_splats.startswith("(2) splat cannot express this model: it has no voxels")
+    assert of_precision.startswith("(3) torchscript in fp16 is not offered")
+    assert of_voxels.startswith("(4) web cannot express this model: it has no voxels")
+    assert of_family.startswith("(5) native cannot express this model: no kernel renders a MipNeRF")
 
 
 def test_the_table_is_printed_as_json(monkeypatch, capsys):
@@ -179,7 +183,10 @@ def test_the_table_is_printed_as_json(monkeypatch, capsys):
     rows = json.loads(capsys.readouterr().out)
     refused = {(row["family"], row["format"], row["precision"]) for row in rows if row["exit_code"] == 4}
     half = {(family, name, "fp16") for family in FAMILIES for name in ("onnx_tensorrt", "torchscript")}
-    assert refused == half | {(*WITHOUT_KERNEL, precision) for precision in ("fp32", "fp16")}
+    half |= {("svraster", name, "fp16") for name in OF_VOXELS}
+    assert refused == half | {
+        (*pair, precision) for pair in (WITHOUT_KERNEL, *WITHOUT_VOXELS) for precision in ("fp32", "fp16")
+    }
     assert all(row["offered"] == (row["reason"] == "") for row in rows)
     assert main(["capabilities", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows

@@ -8,8 +8,9 @@ import torch
 from fixtures_export import tiny_info
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from export.parity.metrics import PSNR_CAP, deviation, image_metrics, largest, ssim
+from export.parity.metrics import PSNR_CAP, image_metrics, ssim
 from neurocity.contract import View
+from neurocity.deviation import deviation, largest
 from neurocity.errors import ExportError, ParityError
 from neurocity.light import Light
 

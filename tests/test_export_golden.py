@@ -7,12 +7,13 @@ import pytest
 from fixtures_export import TINY_BOUNDS, tiny_info
 from tiny_field import TinyField
 
-from export.parity.golden import HELD_OUT_RAYS, VIEW_PIXELS, golden_files, golden_view, read_rays, read_render
+from export.parity.golden import HELD_OUT_RAYS, VIEW_PIXELS, golden_files, golden_view, read_render
 from export.parity.pictures import decode_png
 from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from neurocity.cameras import Camera
 from neurocity.errors import ManifestError
+from neurocity.golden import read_rays
 from neurocity.light import Light, over_background, to_bytes
 
 INFO = tiny_info()

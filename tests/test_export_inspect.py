@@ -13,10 +13,11 @@ import nvlabs_model
 import onnx
 import pytest
 import torch
+from fixtures_export import FORMATS
 from svraster_scene import random_model
 
 from export.cli import main
-from export.formats.registry import format_names, get_format
+from export.formats.registry import get_format
 from neurocity.checkpoint import load_checkpoint
 from neurocity.contract import manifest_from_json
 
@@ -53,7 +54,7 @@ def test_a_checkpoint(inspect, ngp_checkpoint):
     assert found["views"] == 3
     assert found["metrics"] == {"val/psnr": 10.0}
     assert found["values"] == sum(tensor.numel() for tensor in checkpoint.model.state_dict().values())
-    assert found["model_config"]["num_levels"] == 3
+    assert found["model_config"]["num_levels"] == 2
 
 
 def test_a_model_of_another_program(inspect, tmp_path):
@@ -67,7 +68,7 @@ def test_a_model_of_another_program(inspect, tmp_path):
     assert found["bounds"] == [-1.0, 0.0, -1.0, 1.0, 2.0, 1.0]
 
 
-@pytest.mark.parametrize("name", format_names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_an_artefact_and_its_version(inspect, tiny_repository, name):
     target = get_format(name)
     folder = tiny_repository / f"tiny_{name}" / "1"
@@ -98,7 +99,7 @@ def test_a_model_and_a_repository(inspect, tiny_repository):
     assert [version["format"] for version in model["versions"]] == ["onnx"]
     code, found, _ = inspect(tiny_repository)
     assert (code, found["kind"]) == (0, "repository")
-    assert sorted(version["format"] for version in found["versions"]) == sorted(format_names())
+    assert sorted(version["format"] for version in found["versions"]) == sorted(FORMATS)
 
 
 def test_what_is_damaged_is_said_and_the_rest_is_shown(inspect, repository, capsys):
@@ -109,7 +110,7 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(inspect, repository, caps
     assert code == 1
     assert re.search(r"tiny_onnx/1: model.onnx: has \d+ bytes, its manifest says \d+", err)
     assert "tiny_torchscript/1/manifest.json: not valid JSON" in err
-    assert len(found["versions"]) == len(format_names())
+    assert len(found["versions"]) == len(FORMATS)
     (repository / "tiny_onnx" / "1" / "model.onnx").unlink()
     code, found, err = inspect(repository / "tiny_onnx")
     assert (code, found["versions"][0]["problem"]) == (

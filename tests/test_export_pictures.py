@@ -14,7 +14,6 @@ from export.parity.pictures import (
     WORST_VIEW,
     ErrorPictures,
     decode_png,
-    encode_png,
     file_stem,
     keep_pictures,
     scale_colours,
@@ -22,6 +21,7 @@ from export.parity.pictures import (
 from neurocity.cameras import Camera
 from neurocity.errors import ManifestError, ParityError
 from neurocity.light import Light, to_bytes
+from neurocity.pictures.png import encode_png
 
 VIEW = tiny_info().views[0]
 TIMES = 15

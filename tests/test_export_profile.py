@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_export import TINY_BOUNDS, export_tiny, tiny_info
+from fixtures_export import FORMATS, TINY_BOUNDS, export_tiny, tiny_info
 from tiny_field import TinyField
 
 import export.job.format_export
-from export.formats.registry import format_names, get_format
+from export.formats.registry import get_format
 from export.job.job import ExportOptions
 from export.parity.rays import view_rays
 from export.speed.measure import SIZES, choose, measure, peak_memory
@@ -133,7 +133,7 @@ def test_the_pool_has_the_radii_of_all_views_where_they_are_wanted():
     assert pool(VIEWS).radii is None
 
 
-@pytest.mark.parametrize("name", format_names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_an_artefact_is_measured_in_a_process_of_its_own(tiny_repository, name: str, tmp_path, monkeypatch):
     if name == "native":  # the process has to know the kind of scene that the tests have
         tests = str(Path(__file__).parent)
@@ -157,7 +157,7 @@ def test_an_artefact_is_measured_in_a_process_of_its_own(tiny_repository, name: 
         assert found["peak_memory_bytes"] < own / 2
 
 
-@pytest.mark.parametrize("name", format_names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_where_the_bytes_go(tiny_repository, name: str):
     target = get_format(name)
     path = tiny_repository / f"tiny_{name}" / "1" / target.file_name

@@ -110,6 +110,7 @@ def test_the_json_of_a_job_means_that_job():
         instances=2,
         engine="tensorrt",
         resume=True,
+        bits=(8, 12, 8),
     )
     defaults = Job(checkpoint=Path("c.ckpt"), name="lego", format="torchscript")
     assert Job.from_json(job.to_json()) == job

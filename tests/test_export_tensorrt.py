@@ -10,16 +10,20 @@ import numpy as np
 import onnx
 import pytest
 import tensorrt_rtx
-from family_models import tiny_model_of
+import torch
+from family_models import rays, tiny_model_of
 from onnx import TensorProto, helper
 
 from export.formats import tensorrt as tensorrt_format
+from export.formats.registry import get_format
 from export.job.source import render_graph
 from export.renderer import RayProfile
 from export.tensorrt.engine import build
+from export.tensorrt.execution import open_engine
 from export.tensorrt.library import has_cuda_device, load_library
 from export.tensorrt.preflight import REMEDIES, refuse_unsupported
-from neurocity.contract import RENDER_OUTPUTS
+from neurocity.cameras import Rays
+from neurocity.contract import RENDER_OUTPUTS, ray_inputs
 from neurocity.errors import ConfigError, ExportError, MissingDependencyError, UnsupportedError
 
 PROFILE = RayProfile(least=1, usual=256, most=1024)
@@ -147,3 +151,38 @@ def test_tensorrt_itself_wants_the_device_that_it_builds_for(monkeypatch) -> Non
     monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_rtx)
     with pytest.raises(MissingDependencyError, match="no CUDA device here; --engine tensorrt-rtx"):
         load_library("tensorrt")
+
+
+def test_what_runs_an_engine_is_there_in_the_library() -> None:
+    """Where no engine can be run, at least the names that `open_engine` calls are the library's."""
+    called = {
+        "Runtime": ("deserialize_cuda_engine",),
+        "ICudaEngine": ("create_execution_context", "num_io_tensors"),
+        "IExecutionContext": (
+            "set_input_shape",
+            "get_tensor_shape",
+            "set_tensor_address",
+            "execute_async_v3",
+        ),
+    }
+    assert [
+        f"{kind}.{name}"
+        for kind, names in called.items()
+        for name in names
+        if not hasattr(getattr(tensorrt_rtx, kind), name)
+    ] == []
+
+
+@pytest.mark.gpu
+def test_an_engine_renders_what_the_model_does() -> None:
+    model = tiny_model_of("svraster", False)
+    samples = int(model.samples_needed(*rays()).max())
+    inputs = ray_inputs(needs_ray_radii=False)
+    artefact = get_format("tensorrt").encode(model.fixed_budget(samples), "{}", inputs)
+    library = load_library("tensorrt-rtx")
+    render = open_engine(build(artefact, library, RayProfile.for_calls(64)), library)
+    with torch.no_grad():
+        expected = model(*rays())
+    got = render(Rays(*(part.numpy() for part in rays())))
+    for plane, wanted in zip(got, expected, strict=True):
+        assert np.allclose(plane, wanted.numpy(), atol=2e-3)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_export import TINY_BOUNDS, tiny_checkpoint, tiny_info
+from fixtures_export import FORMATS, TINY_BOUNDS, tiny_checkpoint, tiny_info
 from google.protobuf import text_format
 from tiny_field import TinyField
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from export.format import Signature
-from export.formats.registry import format_names, get_format
+from export.formats.registry import get_format
 from export.job.job import Job
 from export.job.manifest import embedded_manifest
 from export.parity.rays import counted_rays, view_rays
@@ -23,7 +23,7 @@ from neurocity.triton_names import output_name
 from serving.engines.triton_models import read_model
 
 
-@pytest.fixture(params=format_names())
+@pytest.fixture(params=FORMATS)
 def exported(request, tiny_repository):
     """Format, folder of the model, its parsed configuration."""
     target = get_format(request.param)

@@ -13,9 +13,9 @@ import onnx
 import pytest
 import torch
 import triton_server
+from fixtures_export import FORMATS
 
 from export.commands.verify import main
-from export.formats.registry import format_names
 from neurocity.contract import MANIFEST_FILE, SceneManifest, file_record, manifest_from_json, to_json
 from neurocity.errors import EngineUnavailableError
 from neurocity.families import FAMILIES
@@ -54,7 +54,7 @@ def _flip_a_weight(version: Path) -> None:
     _replace_artefact(version, proto.SerializeToString())
 
 
-@pytest.mark.parametrize("name", format_names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_what_was_shipped_is_equal_to_its_model(tiny_repository, name: str, capsys):
     assert main([str(tiny_repository / f"tiny_{name}" / "1")]) == 0
     out = capsys.readouterr().out.splitlines()
@@ -69,7 +69,7 @@ def test_what_was_shipped_is_equal_to_its_model(tiny_repository, name: str, caps
     )
 
 
-@pytest.mark.parametrize("name", format_names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_it_needs_nothing_of_training(tiny_repository, tmp_path, name: str):
     """Neither torch, except for the formats that are torch's own."""
     forbidden = ["neurocity.training", "neurocity.data", "neurocity.checkpoint", "neurocity.rendering"]

@@ -128,6 +128,7 @@ def test_the_nerf_branch_survives_torchscript(unbounded: bool) -> None:
     assert_equal_renders(traced(origins, directions), expected)
 
 
+@pytest.mark.slow
 def test_the_nerf_branch_survives_onnx() -> None:
     """`test_every_family` exports the grid branch, in unbounded scenes too."""
     model = grid_nerf_field(render_branch="nerf")

@@ -9,9 +9,10 @@ from instant_ngp_field import BOUNDS, instant_ngp_field, rays_around
 from reference import instant_ngp as oracle
 from reference import naive
 
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.errors import ConfigError
 from neurocity.instant_ngp.core import InstantNGP, InstantNGPConfig
+from neurocity.poses import look_at
 from neurocity.rendering.compositing import transmittance
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT

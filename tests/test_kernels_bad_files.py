@@ -14,11 +14,12 @@ from grid_nerf_field import grid_nerf_field
 from instant_ngp_field import instant_ngp_field
 from svraster_scene import random_model
 
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.contract import RAY_INPUTS
 from neurocity.errors import ManifestError
 from neurocity.kernels.file import file_content, open_file, scene_data, scene_inputs
 from neurocity.kernels.scene import SceneData, open_scene, render_rays
+from neurocity.poses import look_at
 from neurocity.rendering.kernel_field import in_precision
 from neurocity.svraster import native
 

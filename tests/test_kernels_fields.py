@@ -13,13 +13,15 @@ import pytest
 import torch
 from grid_nerf_field import grid_nerf_field
 from instant_ngp_field import instant_ngp_field, rays_around
+from waiting import PATIENCE
 
-from neurocity.cameras import Camera, Rays, look_at
+from neurocity.cameras import Camera, Rays
 from neurocity.errors import ManifestError
 from neurocity.kernels import build
 from neurocity.kernels.scene import SceneData, open_scene
 from neurocity.kernels.work import Work
 from neurocity.light import Light, psnr
+from neurocity.poses import look_at
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.rendering.fixed_budget import NEGLIGIBLE_LIGHT
 from neurocity.rendering.kernel_field import KernelField, in_precision
@@ -183,7 +185,7 @@ def test_every_kind_of_processor_renders_the_same(tmp_path: Path) -> None:
     ]
     rendering = 0
     for kind, process in zip(build.processors(), running, strict=True):
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
         if "this processor is of kind" in errors:
             continue
         assert process.returncode == 0, errors

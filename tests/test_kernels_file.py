@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from neurocity.contract import RAY_INPUTS
-from neurocity.errors import ManifestError
+from neurocity.errors import ManifestError, UnreadableError
 from neurocity.kernels.file import LAYOUT, SCENE_KEY, file_content, open_file, scene_data, scene_inputs
 from neurocity.kernels.scene import SceneData, open_scene
 
@@ -155,7 +155,7 @@ def test_what_is_not_true_of_the_file_is_refused(path, case):
 
 
 def test_what_is_no_file_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match="cannot be read"):
+    with pytest.raises(UnreadableError, match="cannot be read"):
         open_file(tmp_path / "absent")
     (tmp_path / "empty").touch()
     with pytest.raises(ManifestError, match="cannot be read"):

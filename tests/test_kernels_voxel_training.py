@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from svraster_scene import random_model
 
-from neurocity.cameras import Camera, Rays, look_at
+from neurocity.cameras import Camera, Rays
 from neurocity.kernels import build
 from neurocity.kernels.variation import total_variation
 from neurocity.kernels.voxel_training import (
@@ -22,6 +22,7 @@ from neurocity.kernels.voxel_training import (
     trace_voxels,
     voxel_gradients,
 )
+from neurocity.poses import look_at
 
 SIDE = 8
 """Pixels along the side of a square."""

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 from svraster_scene import BOX, random_model, random_rays
+from waiting import PATIENCE
 
-from neurocity.cameras import Camera, Rays, look_at
+from neurocity.cameras import Camera, Rays
 from neurocity.errors import EngineError, ManifestError
 from neurocity.kernels import build
 from neurocity.kernels.scene import SceneData, open_scene, render_rays
+from neurocity.kernels.voxels import VoxelScene
 from neurocity.kernels.work import Work
 from neurocity.light import Light, psnr
+from neurocity.poses import look_at
 from neurocity.rendering.cpu_kernels import without_kernels
 from neurocity.svraster.config import MAX_LEVELS
 from neurocity.svraster.core import SVRaster, SVRasterConfig
@@ -156,6 +159,36 @@ def test_voxels_that_are_not_numbers_show_and_harm_no_others(name: str, number: 
         assert np.array_equal(got[~shows], expected[~shows])
 
 
+@pytest.mark.parametrize("name", ["degree 2", "shells"])
+def test_light_goes_on_where_another_scene_left_it(name: str) -> None:
+    """Sums of rays, and what is left of them, go in and out: first a scene, then nothing and its sky."""
+    data, rays = scene_data(MODELS[name]().requires_grad_(False), np.float32), picture(EYES["inside"])
+    expected = rendered(data, rays)
+    light = Light(*(np.zeros_like(part) for part in expected))
+    left = np.ones(len(rays), np.float32)
+    assert VoxelScene(data).add(rays, light, left, ends=False, threads=2)
+    through = left > data.settings["least_light"]
+    assert 0.02 < through.mean() < 0.98
+    sums = Light(*(part.copy() for part in light))
+    # What lies behind adds to rays that have light left, and to no others.
+    assert VoxelScene(data).add(rays, light, left.copy(), ends=False, threads=1)
+    changed = light.opacity != sums.opacity
+    assert changed.any()
+    assert not changed[~through].any()
+    nothing = {**data.tensors, "children": np.full((1, 8), -1, np.int32)}
+    assert VoxelScene(replace(data, tensors=nothing)).add(rays, sums, left, ends=True, threads=1)
+    for got, whole in zip(sums, expected, strict=True):
+        np.testing.assert_array_equal(got, whole)
+
+
+def test_what_is_left_of_light_is_a_number_a_ray() -> None:
+    scene, rays = VoxelScene(scene_data(MODELS["degree 2"](), np.float32)), picture()
+    light = Light(*(np.zeros_like(part) for part in Light.empty(len(rays))))
+    for left in (np.ones(len(rays)), np.ones(3, np.float32)):
+        with pytest.raises(EngineError, match=r"got left float.*, expected float32 \[414\]"):
+            scene.add(rays, light, left, ends=True, threads=1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -245,7 +278,7 @@ def test_libraries_of_all_processors_agree(tmp_path: Path) -> None:
         running.append((process, out))
     results = []
     for process, out in running:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
         if "this processor is of kind" in errors:
             continue
         assert process.returncode == 0, errors

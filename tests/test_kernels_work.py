@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from neurocity import kernels
 from neurocity.errors import EngineError, MissingDependencyError
@@ -164,7 +165,7 @@ def test_memory_that_is_not_there_is_told() -> None:
 
 def test_a_forked_process_has_threads_of_its_own() -> None:
     result = subprocess.run(
-        [sys.executable, "-c", ON_THREADS], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", ON_THREADS], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert result.stdout.split() == ["100000", "0"]
 
@@ -176,7 +177,7 @@ def test_a_call_that_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.
 
     def kernel(*_: object) -> int:
         if threading.current_thread() is threading.main_thread():
-            assert begun.wait(5.0)
+            assert begun.wait(PATIENCE)
             raise KeyboardInterrupt
         begun.set()
         while not state.stop:
@@ -185,9 +186,11 @@ def test_a_call_that_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.
         return work.STOPPED
 
     monkeypatch.setattr(work, "function", lambda _: kernel)
-    threading.Timer(5.0, setattr, (state, "stop", 1)).start()
+    late = threading.Timer(2 * PATIENCE, setattr, (state, "stop", 1))
+    late.start()
     with pytest.raises(KeyboardInterrupt):
         work.call("nc_find_jumps", JumpArguments(), 40, threads=2, work=state)
+    late.cancel()
     assert ended.is_set()
 
 

@@ -11,7 +11,6 @@ from neurocity.errors import ManifestError
 from neurocity.model_repository import (
     models,
     newest_version_folder,
-    newest_versions,
     open_version,
     version_folders,
 )
@@ -46,22 +45,6 @@ def test_versions_are_ordered_by_number(tmp_path):
     assert newest_version_folder(written[2]) == written[2]
 
 
-def test_the_newest_of_every_kind_of_a_scene(tmp_path):
-    write(tmp_path)
-    second = write(tmp_path, number=2)
-    half = write(tmp_path, precision="fp16")
-    other = write(tmp_path, scene="city")
-    (tmp_path / ".staging-1").mkdir()
-    (tmp_path / "README.md").write_text("")
-    found = newest_versions(tmp_path)
-    assert {
-        scene: {kind: version.path for kind, version in kinds.items()} for scene, kinds in found.items()
-    } == {
-        "lego": {("onnx", "fp32"): second, ("onnx", "fp16"): half},
-        "city": {("onnx", "fp32"): other},
-    }
-
-
 def test_a_file_is_what_the_manifest_says(tmp_path):
     version = open_version(write(tmp_path))
     assert version.verify(version.manifest.artefact) == version.artefact
@@ -77,7 +60,7 @@ def test_a_repository_may_be_made_of_links(tmp_path):
     link = tmp_path / "repository" / "lego_onnx" / "1"
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "store" / "lego_onnx" / "exported today")
-    version = newest_versions(tmp_path / "repository")["lego"]["onnx", "fp32"]
+    version = open_version(newest_version_folder(tmp_path / "repository" / "lego_onnx"))
     assert version.path == link
     assert version.verify(version.manifest.artefact).read_bytes() == DATA
     (tmp_path / "latest").symlink_to(write(tmp_path / "other"))
@@ -166,7 +149,7 @@ def test_a_file_outside_the_version_is_refused(tmp_path):
 def test_what_is_no_version(tmp_path):
     (tmp_path / "lego_onnx").mkdir()
     with pytest.raises(ManifestError, match=r"neither a manifest.json nor version folders"):
-        newest_versions(tmp_path)
+        newest_version_folder(tmp_path / "lego_onnx")
     with pytest.raises(ManifestError, match="is not a folder"):
         models(tmp_path / "absent")
 

@@ -12,7 +12,7 @@ from tiny_field import TinyConeField
 from export.job.inspect import worst_figures
 from export.parity.compare import view_checks
 from export.parity.gate import ParityGate
-from export.parity.golden import golden_files, read_rays
+from export.parity.golden import golden_files
 from export.parity.rays import adversarial_rays, view_rays
 from export.parity.reference import Reference
 from export.parity.tolerances import FP32
@@ -21,6 +21,7 @@ from export.repository.report import markdown
 from neurocity.cameras import Camera, Rays
 from neurocity.contract import ArtefactFile, SceneManifest, ray_inputs
 from neurocity.errors import ManifestError, ParityError
+from neurocity.golden import read_rays
 from neurocity.light import Light
 from neurocity.model_repository import Version
 

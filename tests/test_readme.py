@@ -19,9 +19,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from films import frames_of
 from gateway_server import send
 from PIL import Image
 from triton_server import triton_server
+from waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -102,7 +104,7 @@ def serving(words: list[str | Path], folder: Path) -> Iterator[httpx.Client]:
             yield client
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
 def make(*arguments: str) -> list[str | Path]:
@@ -145,7 +147,7 @@ def own_repository(own_scene, ngp_checkpoint):
 
 
 def run_make(words, request):
-    (target,) = words[1:]
+    target, *variables = words[1:]
     if target == "demo":
         client = request.getfixturevalue("demo")
         assert [item["scene"] for item in client.get("/v1/scenes").json()["scenes"]] == ["city"]
@@ -156,10 +158,12 @@ def run_make(words, request):
         "test": "pytest",
         "test-slow": "pytest",
         "check": "lint-imports",
+        "docs-demo": "--formats web",
+        "demo-city": "neurocity-export city",
         "triton": "serving.tritonserver",
     }[target]
     planned = subprocess.run(
-        make("--dry-run", target), cwd=REPOSITORY, capture_output=True, text=True, check=True
+        make("--dry-run", target, *variables), cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert program in planned.stdout
 
@@ -184,6 +188,9 @@ def run_neurocity(words, request):
         assert len(json.loads(printed)["views"]) > 0
     else:
         assert words[1] == "render"
+        if "--camera-path" in words:
+            assert len(frames_of(folder / "film.mp4")) == 20
+            return
         assert (folder / "view.npy").is_file()
         with Image.open(folder / "view.png") as picture:
             assert picture.size == (32, 32)

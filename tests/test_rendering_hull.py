@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.lenses import PINHOLE, Lens
+from neurocity.poses import look_at
 from neurocity.rendering.hull import possible_cells
 
 LOW, SIDE, RESOLUTION = (-1.0, -1.0, -1.0), 2.0, 32

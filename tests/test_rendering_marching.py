@@ -1,5 +1,6 @@
 """The march against a walk over every lattice point, and its compiled kernel against its definition."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -87,12 +88,15 @@ def by_ray(samples: PackedSamples, number: int) -> list[list[int]]:
     return groups
 
 
-def check_against_walk(scene: Setting, seed: int) -> int:
-    """March rays, compare every sample with the oracle's, return how many there are."""
+def check_against_walk(scene: Setting, seed: int, march: Callable[..., PackedSamples] | None = None) -> int:
+    """March rays, compare every sample with the oracle's, return how many there are.
+
+    march: in place of the scene's marcher, with its arguments.
+    """
     origins, directions = rays(seed)
     number = origins.shape[1]
     jitter = torch.rand(number, generator=torch.Generator().manual_seed(seed))
-    samples = scene.marcher(origins, directions, scene.jump, jitter)
+    samples = (march or scene.marcher)(origins, directions, scene.jump, jitter)
     grid = scene.marcher.grid
     occupied = scene.occupied.view(grid, grid, grid).permute(2, 1, 0).numpy()
     for ray, group in enumerate(by_ray(samples, number)):

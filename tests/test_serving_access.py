@@ -12,7 +12,7 @@ from neurocity.errors import ConfigError
 from serving.access import links
 from serving.access.commands import key as make_key
 from serving.access.commands import sign
-from serving.access.keys import ApiKeys, new_key
+from serving.access.keys import ApiKeys, Grant, new_key
 from serving.access.links import SigningKeys
 from serving.app import create_app
 from serving.settings import Settings
@@ -26,13 +26,15 @@ def keys():
     """Name -> key; `old` and `new` are one user's."""
     made = {}
     lines = []
-    for label, name, scenes in (
-        ("all", "operator", {"*"}),
-        ("old", "viewer", {"sphere"}),
-        ("new", "viewer", {"sphere"}),
-        ("other", "stranger", {"city", "lego"}),
-    ):
-        made[label], line = new_key(name, frozenset(scenes))
+    for label, grant in {
+        "all": Grant("operator", frozenset({"*"}), admin=True),
+        "old": Grant("viewer", frozenset({"sphere"})),
+        "new": Grant("viewer", frozenset({"sphere"})),
+        "other": Grant("stranger", frozenset({"city", "lego"})),
+        "everything": Grant("everything", frozenset({"*"})),
+        "prometheus": Grant("prometheus", frozenset(), admin=True),
+    }.items():
+        made[label], line = new_key(grant)
         lines.append(line)
     return made, lines
 
@@ -47,7 +49,7 @@ def client(tmp_path_factory, keys):
     settings = Settings(
         repository=repository,
         api_key_file=folder / "keys",
-        api_keys=lines[3],
+        api_keys=";".join(lines[3:]),
         signing_key_file=folder / "signing",
     )
     with running_gateway(create_app(settings)) as client:
@@ -93,9 +95,34 @@ def test_a_key_opens_no_other_scene_and_lists_none(client, keys):
     assert client.post("/v1/scenes/sphere/render", json={}, headers=stranger).status_code == 403
     assert client.get("/v1/scenes", headers=stranger).json() == {"scenes": []}
     assert [item["scene"] for item in client.get("/v1/scenes", headers=viewer).json()["scenes"]] == ["sphere"]
-    assert client.get("/metrics", headers=viewer).status_code == 403
-    assert client.get("/metrics", headers={"x-api-key": made["all"]}).status_code == 200
     assert client.get("/v1/scenes/city", headers=stranger).status_code == 404
+
+
+def test_an_operators_key_alone_opens_what_is_for_operators(client, keys):
+    made, _ = keys
+    found = {
+        label: client.get("/metrics", headers={"x-api-key": made[label]})
+        for label in ("all", "new", "everything", "prometheus")
+    }
+    assert {label: answer.status_code for label, answer in found.items()} == {
+        "all": 200,
+        "new": 403,
+        "everything": 403,
+        "prometheus": 200,
+    }
+    assert found["everything"].json()["type"] == "urn:neurocity:problem:admin-only"
+    prometheus = {"x-api-key": made["prometheus"]}
+    assert client.get(PICTURE, headers=prometheus).status_code == 403
+    assert client.get("/v1/scenes", headers=prometheus).json() == {"scenes": []}
+    for label, status in (("everything", 403), ("all", 404)):  # of a path below that nothing is
+        assert client.get("/v1/admin/nothing", headers={"x-api-key": made[label]}).status_code == status
+
+
+def test_readiness_tells_no_scene_without_a_key(client, keys):
+    made, _ = keys
+    assert client.get("/readyz").json() == {"status": "ready", "scenes": []}
+    for label, scenes in (("new", ["sphere"]), ("other", []), ("prometheus", [])):
+        assert client.get("/readyz", headers={"x-api-key": made[label]}).json()["scenes"] == scenes
 
 
 @pytest.mark.parametrize("prefix", ["", "/deep/city"])
@@ -154,13 +181,19 @@ def test_the_order_of_the_query_does_not_matter(client):
 
 
 def test_commands(tmp_path, capsys, monkeypatch):
-    make_key("ada", "lego,city")
+    make_key("ada", "lego,city", pixels_per_minute=5000)
     captured = capsys.readouterr()
     made = captured.err.split()[-1]
     assert made not in captured.out
     grant = ApiKeys([captured.out], "out").grant(made)
     assert grant is not None
-    assert (grant.name, grant.scenes) == ("ada", {"lego", "city"})
+    assert grant == Grant("ada", frozenset({"lego", "city"}), pixels_per_minute=5000)
+    make_key("prometheus", "-", admin=True)
+    captured = capsys.readouterr()
+    granted = ApiKeys([captured.out], "out").grant(captured.err.split()[-1])
+    assert granted == Grant("prometheus", frozenset(), admin=True)
+    with pytest.raises(ConfigError, match="pixels_per_minute: got 0"):
+        make_key("ada", pixels_per_minute=0)
     file = tmp_path / "signing"
     file.write_text(f"first {SECRET} *\nlast {SECRET} *\n")
     sign("http://host/v1/scenes/a%20b/render.png?eye=1,2,3", file)
@@ -177,7 +210,9 @@ def test_commands(tmp_path, capsys, monkeypatch):
     ("line", "message"),
     [
         ("only two", "line 1: expected three words"),
-        ("a b c d", "line 1: expected three words"),
+        (f"a {'a' * 64} * owner", "line 1: got 'owner', expected admin or pixels-per-minute=N"),
+        (f"a {'a' * 64} * pixels-per-minute=0", "got 'pixels-per-minute=0'"),
+        (f"a {'a' * 64} * pixels-per-minute=many", "got 'pixels-per-minute=many'"),
         ("n@me " + "a" * 64 + " *", "expected three words: a name"),
         ("name plain-text-key *", "no SHA-256"),
     ],
@@ -188,9 +223,18 @@ def test_wrong_lines_of_keys_are_named_and_no_secret_told(line, message):
     assert "plain-text-key" not in str(raised.value)
 
 
+def test_the_lines_of_one_name_have_one_quota():
+    one, other = (f"a {letter * 64} * pixels-per-minute={n}" for letter, n in (("a", 100), ("b", 200)))
+    assert len(ApiKeys([one, other.replace("200", "100")], "keys")) == 2
+    with pytest.raises(ConfigError, match="line 2: got pixels-per-minute=200 for 'a', a line before has 100"):
+        ApiKeys([one, other], "keys")
+
+
 def test_weak_double_and_unknown_signing_keys_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="12 characters, expected 32"):
         SigningKeys(["a short-secret"[:2] + "short-secret *"], "keys")
+    with pytest.raises(ConfigError, match="got admin, which is for API keys"):
+        SigningKeys([f"a {SECRET} * admin"], "keys")
     with pytest.raises(ConfigError, match="line 2: there is a key 'a' already"):
         SigningKeys([f"a {SECRET} *"] * 2, "keys")
     with pytest.raises(ConfigError, match="got 'b', known: a"):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurocity.errors import DeadlineExceededError
-from serving.render.admission import BYTES_PER_PIXEL, Admission, Budget, OverloadedError, Work
+from serving.render.admission import BYTES_PER_PIXEL, SHARED_SECONDS, Admission, Budget, OverloadedError, Work
+from serving.render.turns import PATIENT, SHARES
 
 BUDGET = Budget(queue_seconds=3.0, memory_bytes=2**20)
 
@@ -106,6 +107,19 @@ def test_other_classes_make_the_wait_longer():
     assert waits[1] == pytest.approx(3 * waits[0], abs=3)
 
 
+def test_what_nobody_waits_for_makes_the_wait_hardly_longer():
+    waits = {}
+    for first, second in ((0, PATIENT), (PATIENT, 0)):
+        admission = Admission(BUDGET, 1)
+        admission.reserve(work(size_class=first), None)
+        admission.reserve(work(30.0, size_class=second), None)
+        with pytest.raises(OverloadedError) as refused:
+            admission.reserve(work(0.5, size_class=second), None)
+        waits[second] = refused.value.retry_after_seconds
+    assert waits[0] == pytest.approx(29 * (1 + SHARES[PATIENT]), abs=2)
+    assert waits[PATIENT] == pytest.approx(29 * (1 + 1 / SHARES[PATIENT]), abs=10)
+
+
 def test_what_cannot_be_done_before_its_deadline_is_refused():
     admission = Admission(BUDGET, 1)
     admission.reserve(work(1.0), None)
@@ -133,7 +147,7 @@ def test_memory_is_part_of_the_budget():
     admission = Admission(BUDGET, 1)
     pixels = BUDGET.memory_bytes // BYTES_PER_PIXEL // 2
     first, second = (admission.reserve(work(1e-6, pixels=pixels), None) for _ in range(2))
-    with pytest.raises(OverloadedError, match="pictures under way take 1 MiB"):
+    with pytest.raises(OverloadedError, match="pictures that are made or read take 1 MiB"):
         admission.reserve(work(1e-6), None)
     first.done(1e-6)
     with pytest.raises(OverloadedError):  # it is being encoded
@@ -141,3 +155,83 @@ def test_memory_is_part_of_the_budget():
     first.release()
     admission.reserve(work(1e-6), None)
     second.release()
+
+
+def test_clients_share_while_they_have_work_and_a_moment_longer():
+    now = [0.0]
+    admission = Admission(BUDGET, 1, lambda: now[0])
+    for _ in range(2):
+        one = admission.reserve(work(client="a"), None)
+        assert not admission.is_shared()
+    other = admission.reserve(work(client="b", size_class=2), None)
+    assert admission.is_shared()
+    other.release()
+    now[0] += 0.9 * SHARED_SECONDS
+    assert admission.is_shared()
+    admission.reserve(work(client="a"), None)
+    now[0] += 0.2 * SHARED_SECONDS
+    assert not admission.is_shared()
+    one.release()
+
+
+def test_what_takes_longer_beside_others_is_told_so_and_less_is_taken_on():
+    """Half of what was expected is done in a second: waits are twice as long, and half as much may wait."""
+    now = [0.0]
+    admission = Admission(BUDGET, 1, lambda: now[0])
+    assert admission.limit_seconds() == BUDGET.queue_seconds
+    long = admission.reserve(work(100.0), None)
+    before = refusal(admission).retry_after_seconds
+    for _ in range(200):
+        now[0] += 0.1
+        long.done(0.05)
+    assert admission.limit_seconds() == pytest.approx(BUDGET.queue_seconds / 2, rel=0.01)
+    assert refusal(admission).retry_after_seconds == pytest.approx(2 * (before - 10), rel=0.05)
+    with pytest.raises(DeadlineExceededError, match=r"takes 2\.0 s, its deadline leaves 1\.9 s"):
+        admission.reserve(work(1.0, size_class=1), 1.9)
+    for _ in range(200):
+        now[0] += 0.1
+        long.done(0.1)
+    assert admission.limit_seconds() == pytest.approx(BUDGET.queue_seconds, rel=0.01)
+
+
+def refusal(admission):
+    with pytest.raises(OverloadedError) as refused:
+        admission.reserve(work(0.5), None)
+    return refused.value
+
+
+def test_who_waits_for_one_picture_is_known():
+    admission = Admission(BUDGET, 1)
+    assert admission.waits_for_one("a")
+    first = admission.reserve(work(), None)
+    assert admission.waits_for_one("a")
+    second = admission.reserve(work(size_class=1), None)
+    assert not admission.waits_for_one("a")
+    assert admission.waits_for_one("b")
+    for _ in range(2):
+        second.release()
+    assert admission.waits_for_one("a")
+    admission.reserve(work(), None)
+    assert not admission.waits_for_one("a")
+    first.release()
+
+
+def test_departed_pictures_do_not_make_the_engine_look_slow():
+    now = [0.0]
+    admission = Admission(BUDGET, 1, lambda: now[0])
+    waiting = admission.reserve(work(1.0), None)
+    for _ in range(30):
+        left = admission.reserve(work(0.33), None)
+        now[0] += 0.25
+        left.left()
+        left.release()
+        done = admission.reserve(work(0.2), None)
+        now[0] += 0.2
+        done.done(0.2)
+        done.release()
+    waiting.release()
+    for _ in range(30):
+        left = admission.reserve(work(0.33), None)
+        now[0] += 0.25
+        left.release()
+    assert admission.limit_seconds() == pytest.approx(BUDGET.queue_seconds)

@@ -8,10 +8,10 @@ import analytic_scene
 import numpy as np
 import pytest
 
-from neurocity.errors import EngineError, ManifestError, MissingDependencyError
+from neurocity.errors import MissingDependencyError
 from serving.app import create_app
-from serving.engines.auto_engine import AutoEngine
-from serving.engines.base import ENGINES, EngineOptions
+from serving.engines.base import AUTO
+from serving.scenes.opening import SceneOptions, open_scenes
 from serving.settings import Settings
 
 
@@ -26,7 +26,7 @@ def repository(tmp_path):
 
 def opened(use, **options):
     async def session():
-        engine = await AutoEngine.open(EngineOptions(threads=1, **options))
+        engine = await open_scenes(AUTO, SceneOptions(threads=1, **options))
         try:
             return await use(engine)
         finally:
@@ -35,8 +35,12 @@ def opened(use, **options):
     return asyncio.run(session())
 
 
+async def refused(scenes):
+    return scenes.refused()
+
+
 async def choices(engine):
-    return {scene: tuple(engine.served_by(scene)) for scene in engine.scenes()}
+    return {scene: tuple(version.served) for scene, version in engine.current().items()}
 
 
 def test_each_scene_is_rendered_by_the_first_engine_that_can(repository):
@@ -82,35 +86,28 @@ def test_kernels_that_were_not_built_are_an_error_and_no_reason_to_be_slow(repos
         raise MissingDependencyError("kernels: absent; build the kernels")
 
     monkeypatch.setattr("serving.engines.native_engine.library", absent)
-    with pytest.raises(MissingDependencyError, match="build the kernels"):
-        opened(choices, repository=repository)
+    assert sorted(opened(choices, repository=repository)) == ["older", "oldest"]
+    assert opened(refused, repository=repository) == {"all_native/1": "kernels: absent; build the kernels"}
 
 
 def test_on_another_device_it_is_not_the_kernels(repository):
     """Whatever comes after, it says what is missing."""
-    with pytest.raises(MissingDependencyError, match=r"(?i)cuda"):
-        opened(choices, repository=repository, device="cuda")
+    assert opened(choices, repository=repository, device="cuda") == {}
+    reasons = opened(refused, repository=repository, device="cuda")
+    assert len(reasons) == 3
+    assert all("cuda" in reason.lower() for reason in reasons.values())
 
 
-def test_a_scene_that_none_can_render_is_an_error_with_every_reason(repository):
-    with pytest.raises(EngineError) as refused:
-        opened(choices, repository=repository, precision="fp16")
-    told = str(refused.value)
-    assert "scene 'older' has onnx fp32, torchscript fp32 in" in told
+def test_a_scene_that_none_can_render_is_refused_with_what_would_work(repository):
+    assert sorted(opened(choices, repository=repository, precision="fp16")) == ["all"]
+    told = opened(refused, repository=repository, precision="fp16")["older_onnx/1"]
+    assert "scene 'older' has onnx fp32, torchscript fp32, --engine auto opens" in told
     assert "--formats native --precision fp16" in told
-    for name in ("native", "onnxruntime", "torch"):
-        assert f"not {name}: there is no {ENGINES[name].automatic} fp16" in told
-
-
-def test_a_changed_artefact_is_refused(repository):
-    path = repository / "all_native" / "1" / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
-    with pytest.raises(ManifestError, match="has SHA-256"):
-        opened(choices, repository=repository)
+    assert "--engine auto opens native or onnx or torchscript in fp16" in told
 
 
 def test_the_log_says_what_renders_a_scene_and_why(repository, caplog):
-    caplog.set_level(logging.INFO, "serving")
+    caplog.set_level(logging.INFO, "neurocity.serving")
     app = create_app(Settings(repository=repository, threads=1))
 
     async def start():
@@ -118,7 +115,8 @@ def test_the_log_says_what_renders_a_scene_and_why(repository, caplog):
             pass
 
     asyncio.run(start())
-    assert "scene all: engine native (native fp32 is there)" in caplog.messages
+    assert "scene all: version 1 by engine native (native fp32 is there)" in caplog.messages
     assert any(
-        message.startswith("scene oldest: engine torch (torchscript fp32") for message in caplog.messages
+        message.startswith("scene oldest: version 1 by engine torch (torchscript fp32")
+        for message in caplog.messages
     )

@@ -7,9 +7,9 @@ import pytest
 from gateway_server import running_gateway
 from test_serving_faults import ScriptedEngine
 
+from neurocity.pictures.options import RenderOptions
 from serving.app import create_app
 from serving.http.caching import picture_etag
-from serving.render.options import RenderOptions
 from serving.render.picture_key import picture_key
 from serving.settings import Settings
 
@@ -102,7 +102,7 @@ def test_a_tag_is_of_the_artefact_the_scene_and_the_engine():
     manifest, camera, options = analytic_scene.manifest("onnx", b""), analytic_scene.camera(), RenderOptions()
 
     def tag(manifest, engine="onnxruntime"):
-        return picture_etag(manifest, engine, picture_key(manifest, camera, options))
+        return picture_etag(engine, picture_key(manifest, camera, options))
 
     others = [
         tag(manifest, "triton"),

@@ -5,17 +5,20 @@ from dataclasses import replace
 import analytic_scene
 import pytest
 
+from neurocity.pictures.encoded import MEDIA_TYPES
+from neurocity.pictures.options import RenderOptions
 from serving.render.cost import (
     CALL_SHARE,
     FRESH_SECONDS,
     LEAST_TILE_PIXELS,
     MOST_TILE_PIXELS,
+    SHARED_CALL_SHARE,
+    SHARED_TILE_SECONDS,
     TILE_SECONDS,
     UNKNOWN_SECONDS_PER_PIXEL,
     EncodingCost,
     SceneCost,
 )
-from serving.render.images import MEDIA_TYPES
 
 
 def cost(profile=None, rays_per_call=4096):
@@ -76,6 +79,30 @@ def test_tiles_take_their_time_within_bounds():
     assert cost({"rays_per_second": 1e12})[0].tile_pixels() == MOST_TILE_PIXELS
 
 
+def test_tiles_are_shorter_where_several_clients_ask():
+    scene = cost({"rays_per_second": 1e6})[0]
+    assert scene.tile_pixels(shared=True) == round(SHARED_TILE_SECONDS * 1e6) < scene.tile_pixels()
+    assert cost({"rays_per_second": 1e4})[0].tile_pixels(shared=True) == LEAST_TILE_PIXELS
+    large = cost({"rays_per_second": 1.0}, 65536)[0]
+    assert large.tile_pixels(shared=True) == 65536 // SHARED_CALL_SHARE < large.tile_pixels()
+
+
+def test_classes_of_size_do_not_follow_a_busy_moment():
+    scene, now = cost()
+    scene.measured(65536, 0.025)
+    usual = scene.usual_tile_pixels()
+    assert usual == scene.tile_pixels() == 2 * 65536
+    for _ in range(50):
+        now.append(now[-1] + 0.1)
+        scene.measured(65536, 0.1)
+    assert scene.tile_pixels() == pytest.approx(65536 // 2, rel=0.01)
+    assert 0.75 * usual < scene.usual_tile_pixels() < usual
+    for _ in range(500):
+        now.append(now[-1] + 1.0)
+        scene.measured(65536, 0.1)
+    assert scene.usual_tile_pixels() == pytest.approx(65536 // 2, rel=0.01)
+
+
 def test_only_whole_tiles_that_were_measured_lately_are_certain():
     scene, now = cost({"rays_per_second": 1e5})
     assert not scene.is_fresh()
@@ -89,9 +116,15 @@ def test_only_whole_tiles_that_were_measured_lately_are_certain():
 
 def test_encoding_is_learnt_by_format():
     encoding = EncodingCost()
-    before = {name: encoding.seconds(name, 10**6) for name in MEDIA_TYPES}
+    kinds = [RenderOptions(format=name) for name in MEDIA_TYPES]
+    kinds.append(RenderOptions(output="normal", format="webp"))
+    before = [encoding.seconds(options, 10**6) for options in kinds]
+    webp = RenderOptions(format="webp")
     for _ in range(50):
-        encoding.measured("webp", 10**6, 0.5)
-        encoding.measured("webp", 64, 0.001)
-    assert encoding.seconds("webp", 10**6) == pytest.approx(0.5, rel=0.01)
-    assert all(encoding.seconds(name, 10**6) == before[name] for name in MEDIA_TYPES if name != "webp")
+        encoding.measured(webp, 10**6, 0.5)
+        encoding.measured(webp, 64, 0.001)
+    assert encoding.seconds(webp, 10**6) == pytest.approx(0.5, rel=0.01)
+    after = [encoding.seconds(options, 10**6) for options in kinds]
+    assert [options for options, *pair in zip(kinds, before, after, strict=True) if len(set(pair)) > 1] == [
+        webp
+    ]

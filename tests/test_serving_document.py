@@ -4,7 +4,6 @@ import io
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -17,9 +16,11 @@ import pytest
 import triton_server
 from gateway_server import send
 from PIL import Image
+from ports import free_port
+from waiting import PATIENCE
 
 from serving.app import create_app
-from serving.engines.base import ENGINES
+from serving.engines.base import AUTO, ENGINES
 from serving.errors import INTERNAL_ERROR, STATUSES
 from serving.settings import Settings
 
@@ -35,9 +36,9 @@ def commands() -> list[list[str]]:
     return [shlex.split(part) for block in blocks for part in re.split(starts, block) if part]
 
 
-def rows(title: str) -> list[list[str]]:
+def rows(title: str, document: str = DOCUMENT) -> list[list[str]]:
     """The cells of the first table below a title, without its head and without backticks."""
-    section = DOCUMENT.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    section = document.partition(f"## {title}\n")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -74,7 +75,7 @@ def started(words: list[str], folder: Path):
         yield
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
 
 
@@ -85,7 +86,7 @@ def test_the_commands(folder):
     ports = {"8000": str(free_port()), "8001": str(free_port())}
     address = f"http://127.0.0.1:{ports['8000']}"
     pictures = []
-    with gateway, others, httpx.Client(base_url=address, timeout=30) as client:
+    with gateway, others, httpx.Client(base_url=address, timeout=PATIENCE) as client:
         for shown in commands():
             words = [word.replace("127.0.0.1:8001", f"127.0.0.1:{ports['8001']}") for word in shown]
             if words[0] == "curl":
@@ -115,11 +116,6 @@ def check_file(file: str, content: bytes) -> None:
             assert (str(picture.format).lower(), picture.size) == (Path(file).suffix[1:], (400, 300))
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def test_endpoints():
     paths = create_app(Settings()).openapi()["paths"]
     described = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
@@ -128,7 +124,8 @@ def test_endpoints():
 
 def test_engines():
     assert {row[0]: row[2] for row in rows("Engines")} == {
-        name: entry.install for name, entry in ENGINES.items()
+        AUTO: "neurocity",
+        **{name: entry.install for name, entry in ENGINES.items()},
     }
 
 

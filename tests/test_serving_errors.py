@@ -123,9 +123,17 @@ WRONG_BODIES = {
         "width",
         "401000 pixels, the limit is 400000",
     ),
-    "unknown output": ({"camera": LOOK_AT, "output": "normals"}, "output", "'rgb', 'depth' or 'opacity'"),
-    "unknown format": ({"camera": LOOK_AT, "format": "gif"}, "format", "'png', 'jpeg', 'webp' or 'npy'"),
-    "depth as jpeg": ({"camera": LOOK_AT, "output": "depth", "format": "jpeg"}, "format", "png or npy"),
+    "unknown output": (
+        {"camera": LOOK_AT, "output": "normals"},
+        "output",
+        "'rgb', 'depth', 'opacity' or 'normal'",
+    ),
+    "unknown format": (
+        {"camera": LOOK_AT, "format": "gif"},
+        "format",
+        "'png', 'jpeg', 'webp', 'npy' or 'exr'",
+    ),
+    "depth as jpeg": ({"camera": LOOK_AT, "output": "depth", "format": "jpeg"}, "format", "colormap"),
     "quality of png": ({"camera": LOOK_AT, "quality": 50}, "quality", "jpeg and webp"),
     "quality 0": (
         {"camera": LOOK_AT, "format": "jpeg", "quality": 0},
@@ -274,6 +282,7 @@ def test_unknown_path_and_wrong_method(client):
     for method, path in (("DELETE", "/v1/scenes"), ("GET", RENDER), ("POST", "/readyz"), ("PUT", "/docs")):
         problem(client.request(method, path), 405)
     assert client.get(RENDER).headers["allow"] == "POST"
+    assert client.options("/v1/videos/0").headers["allow"] == "DELETE, GET, HEAD"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +302,7 @@ def test_unknown_path_and_wrong_method(client):
         ("eye=3,0,0&target=0,0,0&zoom=2", "zoom", "not permitted"),
         ("eye=3,0,0&target=0,0,0&background=red", "background", "hex colour"),
         ("eye=3,0,0&target=0,0,0&quality=5", "quality", "jpeg and webp"),
-        ("eye=3,0,0&target=0,0,0&output=normals", "output", "'rgb', 'depth' or 'opacity'"),
+        ("eye=3,0,0&target=0,0,0&output=normals", "output", "'rgb', 'depth', 'opacity' or 'normal'"),
     ],
 )
 def test_wrong_link_names_the_parameter(client, query, field, message):
@@ -305,7 +314,7 @@ def test_wrong_link_names_the_parameter(client, query, field, message):
 def test_link_with_an_unknown_extension_says_the_known(client):
     details = problem(client.get(f"{RENDER}.gif?eye=1,0,0&target=0,0,0"), 422)
     assert details["errors"][0]["field"] == "extension"
-    assert "'png', 'jpg', 'jpeg', 'webp' or 'npy'" in details["detail"]
+    assert "'png', 'jpg', 'jpeg', 'webp', 'npy' or 'exr'" in details["detail"]
 
 
 JSON_VALUES = st.recursive(

@@ -8,20 +8,23 @@ import analytic_scene
 import pytest
 import toy_kernels
 
-from neurocity.errors import EngineError, ManifestError, MissingDependencyError
-from serving.engines.base import EngineOptions
-from serving.engines.native_engine import NativeEngine
+from neurocity.errors import EngineError, MissingDependencyError
+from serving.scenes.opening import SceneOptions, open_scenes
 
 
 def opened(repository, use, **options):
     async def session():
-        engine = await NativeEngine.open(EngineOptions(repository=repository, threads=1, **options))
+        engine = await open_scenes("native", SceneOptions(repository=repository, threads=1, **options))
         try:
             return await use(engine)
         finally:
             await engine.close()
 
     return asyncio.run(session())
+
+
+async def render(scenes):
+    await scenes.render("sphere", analytic_scene.camera(2, 2).rays(), None)
 
 
 def test_a_picture_is_one_call_that_knows_its_width(tmp_path, monkeypatch):
@@ -45,8 +48,8 @@ def test_a_file_that_is_no_scene_is_refused(tmp_path):
     version = analytic_scene.write_repository(tmp_path, "native") / "sphere_native" / "1"
     content = (version / "model.safetensors").read_bytes()
     analytic_scene.change_artefact(version, content[:-2])
-    with pytest.raises(ManifestError, match="export the scene again"):
-        opened(tmp_path, lambda engine: engine.ready())
+    with pytest.raises(EngineError, match="export the scene again"):
+        opened(tmp_path, render)
 
 
 def test_a_scene_whose_rays_are_not_the_manifests_is_refused(tmp_path):
@@ -55,17 +58,17 @@ def test_a_scene_whose_rays_are_not_the_manifests_is_refused(tmp_path):
     analytic_scene.write_native(other, cones=True)
     analytic_scene.change_artefact(version, other.read_bytes())
     with pytest.raises(EngineError, match=r"takes .*'ray_radii'\], its manifest says \['ray_origins'"):
-        opened(tmp_path, lambda engine: engine.ready())
+        opened(tmp_path, render)
 
 
 def test_another_device_is_an_error(tmp_path):
     analytic_scene.write_repository(tmp_path, "native")
     with pytest.raises(MissingDependencyError, match=r"device 'cuda': the engine native computes on cpu"):
-        opened(tmp_path, lambda engine: engine.ready(), device="cuda")
+        opened(tmp_path, lambda scenes: scenes.look(), device="cuda")
 
 
 def test_it_imports_neither_torch_nor_onnxruntime():
-    code = "import serving.app, serving.engines.auto_engine, serving.engines.native_engine, sys\n"
+    code = "import serving.app, serving.engines.native_engine, sys\n"
     code += "print(sorted({'torch', 'onnxruntime', 'onnx', 'safetensors', 'export'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ from analytic_scene import EYE, TARGET, UP
 from gateway_server import running_gateway
 from georeferenced import OFFSET
 
-from neurocity.cameras import look_at, opengl_to_opencv, orbit
+from neurocity.poses import look_at, opengl_to_opencv, orbit
 from serving.app import create_app
 from serving.settings import Settings
 

@@ -9,6 +9,8 @@ from fastapi import FastAPI, WebSocket
 from fastapi.openapi.models import OpenAPI
 from gateway_server import running_gateway
 
+from neurocity.pictures.encoded import MEDIA_TYPES
+from neurocity.viewer.files import shared_names
 from serving.app import create_app
 from serving.http.pages import VIEWER_FOLDER, viewer_routes
 from serving.settings import Settings
@@ -44,21 +46,28 @@ def test_openapi_is_well_formed_and_complete(openapi):
         "/livez",
         "/metrics",
         "/readyz",
+        "/v1/admin/scenes",
         "/v1/scenes",
         "/v1/scenes/{scene}",
         "/v1/scenes/{scene}/render",
         "/v1/scenes/{scene}/render.{extension}",
+        "/v1/scenes/{scene}/videos",
+        "/v1/scenes/{scene}/web/{file}",
+        "/v1/videos",
+        "/v1/videos/{video}",
+        "/v1/videos/{video}/events",
+        "/v1/videos/{video}/result",
     }
 
 
 def test_openapi_declares_errors_as_problem_json(openapi):
     render = openapi["paths"]["/v1/scenes/{scene}/render"]["post"]["responses"]
-    assert {"200", "400", "404", "413", "415", "422", "502", "503", "504"} == set(render)
+    assert {"200", "400", "404", "413", "415", "422", "429", "502", "503", "504"} == set(render)
     for status, response in render.items():
         if status != "200":
             schema = response["content"]["application/problem+json"]["schema"]
             assert schema["$ref"] == "#/components/schemas/Problem"
-    assert set(render["200"]["content"]) == {"image/png", "image/jpeg", "image/webp", "application/x-npy"}
+    assert set(render["200"]["content"]) == set(MEDIA_TYPES.values())
 
 
 def test_every_example_of_openapi_renders(client, openapi):
@@ -81,26 +90,28 @@ def test_docs_page_is_complete_and_loads_nothing(client, openapi):
 
 
 def test_scene_list_and_description(client):
-    assert client.get("/v1/scenes").json() == {
-        "scenes": [
-            {
-                "scene": "sphere",
-                "version": 1,
-                "family": "analytic",
-                "format": "onnx",
-                "precision": "fp32",
-                "engine": "onnxruntime",
-                "engine_reason": "onnx fp32 is there; not native: there is no native fp32",
-            }
-        ]
+    (listed,) = client.get("/v1/scenes").json()["scenes"]
+    speed = listed.pop("pixels_per_second")
+    assert speed is None or speed > 0
+    assert listed.pop("loaded") == (listed.pop("loaded_bytes") > 0)
+    assert listed == {
+        "scene": "sphere",
+        "version": 1,
+        "family": "analytic",
+        "format": "onnx",
+        "precision": "fp32",
+        "engine": "onnxruntime",
+        "engine_reason": "onnx fp32 is there; not native: there is no native fp32",
+        "blocks": None,
+        "loaded_blocks": None,
     }
     scene = client.get("/v1/scenes/sphere").json()
     assert scene["engine"] == "onnxruntime"
     assert scene["bounds"] == [-1.0, -1.5, -1.0, 1.5, 1.0, 2.0]
     assert scene["up"] == [0.0, 0.0, 1.0]
     assert scene["background"] == list(analytic_scene.BACKGROUND)
-    assert scene["outputs"] == ["rgb", "depth", "opacity"]
-    assert scene["formats"] == ["png", "jpeg", "webp", "npy"]
+    assert scene["outputs"] == ["rgb", "depth", "opacity", "normal"]
+    assert scene["formats"] == ["png", "jpeg", "webp", "npy", "exr"]
     assert scene["depth_kind"] == "distance"
     assert scene["limits"] == {"max_pixels": 4_194_304, "max_side": 8192, "render_timeout_seconds": 60.0}
     assert len(scene["artefact_sha256"]) == 64
@@ -119,7 +130,8 @@ def test_viewer_files_are_served_with_a_strict_policy(client):
         path.relative_to(VIEWER_FOLDER).as_posix() for path in VIEWER_FOLDER.rglob("*") if path.is_file()
     ]
     assert "index.html" in names
-    for name in ["", *names]:
+    assert "camera/camera.js" in shared_names()
+    for name in ["", *names, *shared_names()]:
         response = client.get(f"/{name}")
         assert response.status_code == 200
         policy = response.headers["content-security-policy"]

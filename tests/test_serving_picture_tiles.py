@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurocity.errors import EngineError
 from neurocity.light import Light
-from serving.render.tiles import count_tiles, render_in_tiles, rows_of, tile_rows
+from serving.render.tiles import count_tiles, render_in_tiles, tile_rows
 
 
 @given(st.integers(1, 9000), st.integers(1, 9000), st.integers(1, 2**20))
@@ -25,7 +25,7 @@ def test_tiles_are_whole_rows_of_about_equal_size(width, height, pixels):
 def test_rows_have_the_rays_of_the_whole_image():
     camera = analytic_scene.camera(24, 16)
     whole = camera.rays(radii=True)
-    part = rows_of(camera, 5, 12).rays(radii=True)
+    part = camera.cropped(0, 5, camera.width, 7).rays(radii=True)
     for got, expected in zip(part.arrays(), whole[5 * 24 : 12 * 24].arrays(), strict=True):
         np.testing.assert_array_equal(got, expected)
     assert part.width == 24
@@ -68,3 +68,25 @@ def test_the_first_failure_ends_the_other_tiles(at_once):
     with pytest.raises(EngineError, match="broken"):
         asyncio.run(render_in_tiles(render_tile, analytic_scene.camera(24, 16), 1, at_once))
     assert len(started) == at_once
+
+
+def test_a_picture_that_waits_takes_no_room(monkeypatch):
+    room, empty = [], Light.empty
+    monkeypatch.setattr(Light, "empty", lambda rays: room.append(rays) or empty(rays))
+    camera = analytic_scene.camera(24, 16)
+
+    async def session():
+        turn = asyncio.Event()
+
+        async def render_tile(tile):
+            await turn.wait()
+            return Light(*(np.float32(values) for values in analytic_scene.render(*tile.rays().arrays())))
+
+        picture = asyncio.create_task(render_in_tiles(render_tile, camera, 8, 2))
+        await asyncio.sleep(0.01)
+        assert room == []
+        turn.set()
+        return await picture
+
+    assert asyncio.run(session()).depth.shape == (16, 24)
+    assert room == [24 * 16]

@@ -1,6 +1,7 @@
 """Pixels over HTTP against the analytic scene: geometry, colours, encodings and headers."""
 
 import io
+import json
 
 import analytic_scene
 import httpx
@@ -9,7 +10,8 @@ import pytest
 from gateway_server import running_gateway
 from PIL import Image
 
-from neurocity.cameras import Camera, look_at, opengl_to_opencv
+from neurocity.cameras import Camera
+from neurocity.poses import look_at, opengl_to_opencv
 from serving.app import create_app
 from serving.settings import Settings
 
@@ -65,6 +67,39 @@ def test_png_is_the_analytic_image(client):
     assert response.headers["x-scene-version"] == "1"
     assert float(response.headers["x-render-ms"]) > 0
     assert response.headers["server-timing"].startswith("render;dur=")
+
+
+def test_usual_requests_do_not_wait_for_fastapi_and_are_the_same(client, monkeypatch):
+    """With parameters, or a Content-Type that is written otherwise, FastAPI reads them."""
+    whole = client.post(RENDER, json=look_at_body(), headers={"X-Request-Timeout": "20"})
+    charset = {"Content-Type": "application/json; charset=utf-8"}
+    written = client.post(RENDER, content=json.dumps(look_at_body()), headers=charset)
+
+    async def unused(**_):
+        raise AssertionError("FastAPI looks for parameters")
+
+    monkeypatch.setattr("fastapi.routing.solve_dependencies", unused)
+    quick = post(client, look_at_body())
+    assert whole.content == written.content == quick.content
+    assert whole.headers["etag"] == written.headers["etag"] == quick.headers["etag"]
+    assert client.post(f"{RENDER}?version=1", json=look_at_body()).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "word"),
+    [
+        (b'{"camera": ', 400, "not valid JSON"),
+        (b"[" * 5000, 400, "parsing the body"),
+        (b"\xff\xfe", 400, "not valid JSON"),
+        (b"[1]", 422, "body: Input should be"),
+        (b'{"camera": 1}', 422, "camera: expected an object"),
+        (b'{"width": NaN}', 422, "camera: Field required"),
+    ],
+)
+def test_what_is_wrong_is_told_by_fastapi(client, content, status, word):
+    answer = client.post(RENDER, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert word in answer.json()["detail"]
 
 
 def test_the_oracle_tells_flipped_and_transposed_images_apart():
@@ -231,3 +266,65 @@ def test_a_scene_that_takes_radii_gets_those_of_the_camera(client):
     _, _, opacity = analytic_scene.render(*camera.rays(radii=True).arrays())
     assert_within_one_count(pixels(response), opacity.reshape(HEIGHT, WIDTH))
     assert np.abs(pixels(response) / 255.0 - expected()[2]).max() > 0.05
+
+
+def test_a_link_to_coloured_depth(client):
+    query = {"eye": "3,-2.5,2", "target": "0,0,0.4", "fov": "45", "width": WIDTH, "height": HEIGHT}
+    colours = {"output": "depth", "colormap": "viridis", "near": "2", "far": "4"}
+    response = client.get(f"{RENDER}.webp", params=query | colours)
+    assert response.status_code == 200, response.text
+    assert response.headers["x-depth-colormap"] == "viridis"
+    assert (response.headers["x-depth-near"], response.headers["x-depth-far"]) == ("2.0", "4.0")
+    body = look_at_body(output="depth", format="webp", colormap="viridis", near=2, far=4)
+    assert post(client, body).content == response.content
+    _, depth, opacity = expected()
+    nearest = np.unravel_index(np.argmin(np.where(opacity > 0, depth, np.inf)), depth.shape)
+    shown = pixels(post(client, body | {"format": "png"}))
+    assert shown[nearest].sum() > shown[opacity > 0].sum(-1).mean(), "near is bright"
+
+
+def test_normals_of_a_sphere(client):
+    camera = analytic_scene.camera(96, 64, FOV_Y)
+    rays = camera.rays()
+    _, depth, opacity = analytic_scene.render(rays.origins, rays.directions)
+    true = (rays.origins + depth[:, None] * rays.directions - analytic_scene.CENTER) / analytic_scene.RADIUS
+    body = look_at_body(output="normal", format="npy", width=96, height=64)
+    response = post(client, body)
+    assert response.headers["x-normal-axes"] == "world"
+    found = np.load(io.BytesIO(response.content))
+    assert found.shape == (64, 96, 3)
+    alike = (found.reshape(-1, 3) * true).sum(-1)[opacity > 0]
+    assert np.degrees(np.arccos(np.quantile(alike, 0.5))) < 0.5
+    assert not found.reshape(-1, 3)[opacity == 0].any()
+    turned = post(client, body | {"axes": "camera"})
+    assert turned.headers["x-normal-axes"] == "camera"
+    in_camera = np.load(io.BytesIO(turned.content))
+    np.testing.assert_allclose(in_camera, found @ camera.camera_to_world[:3, :3], atol=1e-5)
+    picture = pixels(post(client, body | {"format": "png"}))
+    assert np.abs(picture / 255 * 2 - 1 - found).max() < 1.01 / 255
+
+
+def test_exr_of_every_output(client):
+    openexr = pytest.importorskip("OpenEXR", reason="the extra exr is not installed")
+    channels = {"rgb": "ABGR", "depth": "Z", "opacity": "A", "normal": ["N.X", "N.Y", "N.Z"]}
+    for output, names in channels.items():
+        response = post(client, look_at_body(output=output, format="exr"))
+        assert response.headers["content-type"] == "image/x-exr"
+        file = openexr.File(io.BytesIO(response.content), separate_channels=True)
+        assert set(file.channels()) == set(names)
+        if output == "depth":
+            np.testing.assert_allclose(file.channels()["Z"].pixels, expected()[1], atol=2e-5)
+
+
+def test_what_a_link_may_not_combine_is_named(client):
+    query = "eye=3,0,0&target=0,0,0"
+    for extension, changes, field in (
+        ("jpg", "output=depth", "format"),
+        ("png", "colormap=turbo", "colormap"),
+        ("png", "output=depth&colormap=turbo&near=2&far=1", "far"),
+        ("npy", "axes=world", "axes"),
+        ("exr", "background=ffffff", "background"),
+    ):
+        answer = client.get(f"{RENDER}.{extension}?{query}&{changes}")
+        assert answer.status_code == 422
+        assert [item["field"] for item in answer.json()["errors"]] == [field]

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import io
+import threading
 import time
 import weakref
 from dataclasses import replace
@@ -10,16 +11,21 @@ from dataclasses import replace
 import analytic_scene
 import numpy as np
 import pytest
+from waiting import PATIENCE, until
 
+from neurocity.cameras import Camera
 from neurocity.errors import CameraError, DeadlineExceededError, EngineError, SceneNotFoundError
 from neurocity.lenses import Lens
-from neurocity.light import Light
-from serving.engines.base import EngineOptions
-from serving.engines.onnxruntime_engine import OnnxRuntimeEngine
-from serving.render.admission import Budget, OverloadedError
+from neurocity.pictures import png
+from neurocity.pictures.options import RenderOptions
+from neurocity.resources import available_processors
+from serving.render.admission import Admission, Budget, OverloadedError
 from serving.render.cancel import Cancel, RenderCancelledError
-from serving.render.options import Limits, RenderOptions, RequestError
-from serving.render.service import Picture, PictureRequest, RenderService
+from serving.render.limits import Limits, RequestError
+from serving.render.picture import Picture, PictureRequest
+from serving.render.quotas import Client
+from serving.render.service import RenderService
+from serving.scenes.opening import SceneOptions, open_scenes
 
 LIMITS = Limits(max_pixels=1000, max_side=100)
 ENDLESS = 10**12
@@ -34,25 +40,25 @@ def repository(tmp_path_factory):
 
 
 def with_service(repository, use, budget=None):
-    """The result of `use(service)` on an engine of that repository."""
+    """The result of `use(service)` on the scenes of that repository."""
 
     async def session():
-        engine = await OnnxRuntimeEngine.open(EngineOptions(repository=repository, threads=1))
+        scenes = await open_scenes("onnxruntime", SceneOptions(repository=repository, threads=1))
         try:
-            return await use(RenderService(engine, LIMITS, budget))
+            return await use(RenderService(scenes, LIMITS, budget))
         finally:
-            await engine.close()
+            await scenes.close()
 
     return asyncio.run(session())
 
 
-def request(scene=analytic_scene.SCENE, camera=None, client="", **options):
+def request(scene=analytic_scene.SCENE, camera=None, client=None, **options):
     """A request for exact numbers, unless another format is wanted."""
     return PictureRequest(
         scene=scene,
         camera=camera or analytic_scene.camera(),
         options=RenderOptions(**{"format": "npy", **options}),
-        client=client,
+        client=client or Client(),
     )
 
 
@@ -103,10 +109,10 @@ def test_cancelling_ends_the_render_and_all_later_ones(repository):
         with pytest.raises(RenderCancelledError):
             await service.render(request(), cancel)
         # The engine's only thread is free again, and others are not concerned.
-        await service.render(request(), Cancel.after(5.0))
+        await service.render(request(), Cancel.after(PATIENCE))
         return time.monotonic() - started
 
-    assert with_service(repository, use) < 5.0
+    assert with_service(repository, use) < PATIENCE / 2
 
 
 def test_a_cancelled_task_is_cancelled_and_not_departed(repository):
@@ -116,7 +122,7 @@ def test_a_cancelled_task_is_cancelled_and_not_departed(repository):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await service.render(request(), Cancel.after(5.0))
+        await service.render(request(), Cancel.after(PATIENCE))
 
     with_service(repository, use)
 
@@ -133,6 +139,34 @@ def test_cancel_passes_results_and_errors():
         asyncio.run(Cancel().run(fails()))
 
 
+def test_a_task_goes_on_after_what_was_cancelled_in_it():
+    async def session():
+        cancel = Cancel()
+        for _ in range(2):
+            asyncio.get_running_loop().call_soon(cancel.cancel)
+            with pytest.raises(RenderCancelledError):
+                await cancel.run(asyncio.sleep(60.0))
+        assert asyncio.current_task().cancelling() == 0
+        async with asyncio.timeout(60.0):
+            await asyncio.sleep(0)
+
+    asyncio.run(session())
+
+
+@pytest.mark.parametrize("first", ["cancel", "task"])
+def test_who_is_cancelled_with_its_task_is_cancelled(first):
+    async def session():
+        cancel = Cancel()
+        task = asyncio.create_task(cancel.run(asyncio.sleep(60.0)))
+        await asyncio.sleep(0)
+        for action in (cancel.cancel, task.cancel) if first == "cancel" else (task.cancel, cancel.cancel):
+            action()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(session())
+
+
 def test_a_picture_in_tiles_is_the_picture(repository, monkeypatch):
     """In many tiles, of which two are on their way, and beside others; to the bit."""
     monkeypatch.setattr("serving.render.cost.LEAST_TILE_PIXELS", 1)
@@ -143,8 +177,8 @@ def test_a_picture_in_tiles_is_the_picture(repository, monkeypatch):
     async def use(service):
         wanted = [request(camera=camera, output="depth") for camera in cameras]
         pictures = await asyncio.gather(*(service.render(item, Cancel()) for item in wanted))
-        engine = service._engine
-        lights = [await engine.render(analytic_scene.SCENE, camera.rays(), None) for camera in cameras]
+        scenes = service._scenes
+        lights = [await scenes.render(analytic_scene.SCENE, camera.rays(), None) for camera in cameras]
         assert service.reserved_seconds() == 0.0
         return pictures, lights
 
@@ -154,10 +188,36 @@ def test_a_picture_in_tiles_is_the_picture(repository, monkeypatch):
         np.testing.assert_array_equal(np.load(io.BytesIO(picture.image.data)), expected)
 
 
+def test_tiles_are_smaller_while_several_clients_ask(repository, monkeypatch):
+    monkeypatch.setattr("serving.render.cost.LEAST_TILE_PIXELS", 48)
+    monkeypatch.setattr("serving.render.cost.SHARED_CALL_SHARE", 10**6)
+    monkeypatch.setattr("serving.render.cost.SHARED_TILE_SECONDS", 1e-9)
+
+    async def use(service):
+        async with service.hold(analytic_scene.SCENE) as held:
+            opened = held.opened
+        tiles, render = [], opened.render
+
+        async def watched(rays, deadline):
+            tiles.append(len(rays))
+            return await render(rays, deadline)
+
+        monkeypatch.setattr(opened, "render", watched)
+        alone = [request(camera=analytic_scene.camera(24, 16, 30.0 + number)) for number in range(2)]
+        await asyncio.gather(*(service.render(item, Cancel()) for item in alone))
+        assert tiles == [24 * 16] * 2
+        others = [replace(item, client=Client(str(number))) for number, item in enumerate(alone)]
+        others = [replace(item, options=RenderOptions(output="opacity")) for item in others]
+        await asyncio.gather(*(service.render(item, Cancel()) for item in others))
+        assert tiles[2:] == [48] * 16
+
+    with_service(repository, use)
+
+
 def test_equal_pictures_are_made_once_and_kept(repository):
     async def use(service):
         made = await asyncio.gather(*(service.render(request(), Cancel()) for _ in range(20)))
-        made.append(await service.render(request(client="somebody else"), Cancel()))
+        made.append(await service.render(request(client=Client("somebody else")), Cancel()))
         other = await service.render(request(format="png"), Cancel())
         return {id(picture) for picture in made}, id(other)
 
@@ -171,7 +231,7 @@ def test_failures_are_not_kept(repository):
         for _ in range(2):
             with pytest.raises(DeadlineExceededError):
                 await service.render(request("endless"), Cancel.after(0.1))
-        assert service.reserved_seconds() == 0.0
+        await until(lambda: service.reserved_seconds() == 0.0)  # it ends behind its last reader's back
 
     with_service(repository, use)
 
@@ -210,10 +270,48 @@ def test_who_leaves_gives_back_what_was_reserved(repository):
             cancel.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, RenderCancelledError) for result in results)
-        await service.render(request(), Cancel.after(5.0))
+        await service.render(request(), Cancel.after(PATIENCE))
         return service.reserved_seconds()
 
     assert with_service(repository, use) == 0.0
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_leaves_while_its_picture_is_encoded_ends_that(repository, monkeypatch, alone):
+    """Whether it is encoded in the engine's turns, or beside them."""
+    monkeypatch.setattr("serving.render.service.SMALL_COMPRESSED_PIXELS", 0)
+    monkeypatch.setattr("neurocity.pictures.png.STRIP_PIXELS", 24)
+    begun, go_on, make = [], threading.Event(), png._strip
+
+    def watched(pixels, part):
+        begun.append(part)
+        assert go_on.wait(PATIENCE)
+        return make(pixels, part)
+
+    monkeypatch.setattr("neurocity.pictures.png._strip", watched)
+
+    async def use(service):
+        cancel = Cancel()
+        task = asyncio.create_task(service.render(request(format="png"), cancel))
+        while not begun:
+            await asyncio.sleep(0.001)
+        assert service.reserved_bytes() > 0
+        cancel.cancel()
+        with pytest.raises(RenderCancelledError):
+            await task
+        assert service.reserved_bytes() > 0, "a thread is at work for it"
+        go_on.set()
+        while service.reserved_bytes():  # the work ends behind its last reader's back
+            await asyncio.sleep(0.001)
+        left = len(begun)
+        again = await service.render(request(format="png"), Cancel.after(PATIENCE))
+        return left, again
+
+    monkeypatch.setattr(Admission, "waits_for_one", lambda *_: alone)
+    left, again = with_service(repository, use)
+    assert left <= available_processors()
+    assert len(begun) == left + 16
+    assert again.image.media_type == "image/png"
 
 
 def test_a_picture_whose_camera_cannot_be_placed_reserves_nothing(repository):
@@ -231,29 +329,44 @@ def test_a_picture_whose_camera_cannot_be_placed_reserves_nothing(repository):
 def test_pictures_that_nobody_waits_for_leave_no_memory(repository, monkeypatch):
     """Without the garbage collector, in the middle of their tiles."""
     monkeypatch.setattr("serving.render.cost.LEAST_TILE_PIXELS", 100)
-    wholes = []
-    empty = Light.empty.__func__
+    made, make_rays = [], Camera.rays
 
-    def watched(cls, rays):
-        light = empty(cls, rays)
-        if rays > 500:
-            wholes.append(weakref.ref(light.rgb))
-        return light
+    def watched(camera, **options):
+        rays = make_rays(camera, **options)
+        made.append(weakref.ref(rays.origins))
+        return rays
 
-    monkeypatch.setattr(Light, "empty", classmethod(watched))
+    monkeypatch.setattr(Camera, "rays", watched)
 
     async def use(service):
         for number in range(8):
-            cancel = Cancel()
-            asyncio.get_running_loop().call_later(0.05, cancel.cancel)
+            cancel, before = Cancel(), len(made)
+            wanted = request("endless", analytic_scene.camera(30, 30, 30 + number))
+            waiting = asyncio.create_task(service.render(wanted, cancel))
+            await until(lambda before=before: len(made) > before)
+            await asyncio.sleep(0.02)  # that it is in the middle of a tile
+            cancel.cancel()
             with pytest.raises(RenderCancelledError):
-                await service.render(request("endless", analytic_scene.camera(30, 30, 30 + number)), cancel)
-            await asyncio.sleep(0.02)
-        return [whole() is None for whole in wholes]
+                await waiting
+            await until(lambda: not any(rays() is not None for rays in made))
 
     gc.collect()
     gc.disable()
     try:
-        assert with_service(repository, use) == [True] * 8
+        with_service(repository, use)
     finally:
         gc.enable()
+
+
+def test_encodings_of_one_step_take_turns_whoever_waits_for_them(repository):
+    async def session():
+        options = SceneOptions(repository=repository, threads=available_processors())
+        scenes = await open_scenes("onnxruntime", options)
+        try:
+            service = RenderService(scenes, LIMITS)
+            assert service._urgent is not service._encoders
+            assert service._urgent.beside is service._encoders.beside
+        finally:
+            await scenes.close()
+
+    asyncio.run(session())

@@ -8,7 +8,8 @@ import socket
 import pytest
 from gateway_server import running_gateway, running_server
 from prometheus_client.parser import text_string_to_metric_families
-from test_serving_faults import LINK, ScriptedEngine, wait_for
+from test_serving_faults import LINK, ScriptedEngine
+from waiting import PATIENCE, wait_for
 
 from neurocity.errors import EngineUnavailableError
 from serving.app import create_app
@@ -103,9 +104,9 @@ def test_long_methods_and_paths_are_cut(client, caplog):
     assert "method=AAAAAAAAAAAAA... " in line
 
 
-def samples(client) -> dict[tuple[str, ...], float]:
+def samples(client, headers=None) -> dict[tuple[str, ...], float]:
     """(name, label values in the order of their names) -> value, of what `/metrics` tells."""
-    text = client.get("/metrics").text
+    text = client.get("/metrics", headers=headers).text
     return {
         (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
         for family in text_string_to_metric_families(text)
@@ -119,7 +120,9 @@ def test_metrics_count_answers_and_pictures(client, engine):
     client.head("/livez")
     engine.failure = EngineUnavailableError("gone")
     client.get(f"{LINK}&fov=40")
-    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=5) as connection:
+    with socket.create_connection(
+        (client.base_url.host, client.base_url.port), timeout=PATIENCE
+    ) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
         assert b" 400 " in connection.recv(100)
     found = samples(client)

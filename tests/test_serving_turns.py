@@ -4,8 +4,9 @@ import asyncio
 from itertools import count
 
 import pytest
+from waiting import PATIENCE
 
-from serving.render.turns import CLASSES, Place, Turns, size_class
+from serving.render.turns import CLASSES, PATIENT, SHARES, Place, Turns, size_class
 
 NUMBERS = count()
 
@@ -40,7 +41,7 @@ def order(wanted, at_once=1):
 
 def test_classes_of_size():
     assert [size_class(tiles) for tiles in (1, 2, 16, 17, 1000)] == [0, 1, 1, 2, 2]
-    assert size_class(10**9) == CLASSES - 1
+    assert size_class(10**9) == PATIENT - 1 == CLASSES - 2
 
 
 def test_one_client_is_served_in_the_order_of_asking():
@@ -80,6 +81,14 @@ def test_small_pictures_and_large_ones_take_turns_whoever_asks():
     assert order(large + small)[:2] in ("sL", "Ls")
     medium = [("m", place("client 1", 1), 1.0) for _ in range(2)]
     assert sorted(order(large + medium)[:4]) == ["L", "L", "m", "m"]
+
+
+def test_what_nobody_waits_for_gives_way_and_is_not_starved():
+    wanted = [("f", place("film", PATIENT), 1.0) for _ in range(4)]
+    wanted += [("p", place("person", 1), 1.0) for _ in range(20)]
+    given = order(wanted)
+    assert given.count("f", 0, 20) == 1 + round(20 * SHARES[PATIENT])
+    assert order(wanted[:4]) == "ffff"
 
 
 def test_who_was_away_does_not_catch_up():
@@ -160,7 +169,7 @@ def test_who_leaves_in_the_moment_of_its_turn_hands_it_on():
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
-        return await asyncio.wait_for(staying, 5.0)
+        return await asyncio.wait_for(staying, PATIENCE)
 
     assert asyncio.run(session()) == "had its turn"
 
@@ -174,3 +183,26 @@ def test_clients_that_are_gone_are_forgotten():
         return sum(len(queue._flows) for queue in turns._queues)
 
     assert asyncio.run(session()) < 10
+
+
+def test_who_leaves_in_the_moment_of_its_turn_has_left():
+    """Its turn is passed over before it knows that it is cancelled."""
+
+    async def session():
+        turns = Turns(1)
+
+        async def wait():
+            async with turns.turn(Place(0, "somebody", 1), 0.01):
+                raise AssertionError("it has left")
+
+        async with turns.turn(Place(0, "another", 0), 0.01):
+            waiting = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert turns.waiting() == 0
+        async with turns.turn(Place(0, "somebody", 2), 0.01):
+            pass
+
+    asyncio.run(session())

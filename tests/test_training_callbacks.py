@@ -12,6 +12,7 @@ from fixtures_training import TINY_MODEL, TINY_TRAINING, train_instant_ngp
 from PIL import Image
 from sphere_photographs import SIZE
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from waiting import PATIENCE
 
 from neurocity.data.datasets import training_datasets
 from neurocity.data.load import load_scene
@@ -171,7 +172,7 @@ def test_the_command_logs_to_wandb(sphere: Path, tmp_path: Path) -> None:
     train_instant_ngp(sphere, tmp_path / "run", training=SHORT, max_steps=6, logger="wandb")
     (stored,) = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
     # What was finished is written a moment later, by a process of its own.
-    until = time.monotonic() + 30.0
+    until = time.monotonic() + PATIENCE
     while b"train/loss" not in stored.read_bytes():
         assert time.monotonic() < until
         time.sleep(0.1)

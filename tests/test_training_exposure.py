@@ -154,6 +154,7 @@ def test_the_classic_loop_refuses_it() -> None:
         SVRasterTrainerConfig(exposure=True)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_capture_with_changing_exposure_trains_better(toy_200: Path, tmp_path: Path) -> None:
     """At least 1 dB on held-out photographs as they were taken, and the gains are those that were put in."""

@@ -8,9 +8,10 @@ import pytest
 from fixtures_export import tiny_info
 from georeferenced import OFFSET
 
-from neurocity.cameras import Camera, look_at
+from neurocity.cameras import Camera
 from neurocity.contract import scene_info_from_dict, to_dict, to_json
 from neurocity.errors import CameraError, ManifestError
+from neurocity.poses import look_at
 from neurocity.world import bounds_in_world, box_to_scene, camera_to_scene, place_camera, views_in_world
 
 ORIGIN = (500_000.0, 5_400_000.0, 0.0)

@@ -1,0 +1,227 @@
+"""Pictures of scenes that are swapped: each is of one version, none is lost, and a held version stays."""
+
+import asyncio
+import io
+import shutil
+import threading
+import time
+import weakref
+from collections import Counter
+from functools import partial
+
+import analytic_scene
+import numpy as np
+import pytest
+from changing_repository import SCENE, add, flip, folder, recolour, with_scenes
+from waiting import PATIENCE, until
+
+from neurocity.errors import DeadlineExceededError, EngineUnavailableError, SceneNotFoundError
+from neurocity.pictures.options import RenderOptions
+from serving.engines.in_process import OpenArtefact
+from serving.engines.onnxruntime_engine import OnnxRuntimeEngine
+from serving.render.cancel import Cancel
+from serving.render.limits import Limits
+from serving.render.picture import PictureRequest
+from serving.render.service import RenderService
+from serving.scenes.loaded import VersionRefusedError
+
+LIMITS = Limits(max_pixels=1000, max_side=100)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    return add(tmp_path / "repository", 1)
+
+
+def request(turned=0.0, background="scene", **options):
+    camera = analytic_scene.camera(8, 6, 45.0 + turned)
+    return PictureRequest(
+        scene=SCENE, camera=camera, options=RenderOptions(format="npy", background=background), **options
+    )
+
+
+def test_a_load_counts_into_the_deadline_of_a_picture(repository, monkeypatch):
+    load, go_on = OnnxRuntimeEngine.load, threading.Event()
+
+    def slow(self, version, options):
+        assert go_on.wait(PATIENCE)
+        return load(self, version, options)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "load", slow)
+
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        with pytest.raises(DeadlineExceededError):
+            await service.render(request(), Cancel.after(0.1))
+        go_on.set()
+        await until(lambda: service.reserved_seconds() == 0.0)
+        assert (await service.render(request(), Cancel.after(PATIENCE))).scene_version == 1
+        assert scenes.loaded.counts == {"loaded": 1}
+
+    with_scenes(repository, use)
+
+
+def test_a_picture_falls_back_to_an_older_version_when_the_newest_turns_out_to_be_broken(repository):
+    add(repository, 2)
+    flip(repository, 2)
+
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        with pytest.raises(VersionRefusedError, match="SHA-256"):
+            await service.render(request(version=2), Cancel())
+        assert (await service.render(request(), Cancel())).scene_version == 1
+        assert service.reserved_seconds() == 0.0
+        return scenes.loaded.counts
+
+    assert with_scenes(repository, use) == {"refused": 1, "loaded": 1}
+
+
+def test_a_scene_that_cannot_be_loaded_is_gone(repository):
+    flip(repository, 1)
+
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        with pytest.raises(VersionRefusedError, match="SHA-256"):
+            await service.render(request(), Cancel())
+        with pytest.raises(SceneNotFoundError, match="known: none"):
+            await service.render(request(), Cancel())
+        with pytest.raises(EngineUnavailableError, match="no scene is served"):
+            await service.ready()
+
+    with_scenes(repository, use)
+
+
+def test_a_held_version_stays_for_pictures_that_ask_for_it(repository):
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        async with service.hold(SCENE) as held:
+            add(repository, 2)
+            await scenes.look()
+            shutil.rmtree(folder(repository, 1))
+            await scenes.look()
+            found = [
+                await service.render(item, Cancel())
+                for item in (request(), request(held=held), request(version=2))
+            ]
+            assert held.leases == 1
+        assert not held.loaded
+        return [picture.scene_version for picture in found]
+
+    assert with_scenes(repository, use) == [2, 1, 2]
+
+
+def test_a_picture_that_is_kept_is_not_that_of_a_manifest_that_was_replaced(repository):
+    """The artefact is the same, and what the picture shows behind it is not."""
+
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        shown = []
+        for background in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)):
+            recolour(repository, 1, background)
+            await scenes.look()
+            picture = await service.render(request(), Cancel())
+            assert picture.manifest.info.background == background
+            shown.append(tuple(np.load(io.BytesIO(picture.image.data))[0, 0]))
+        return shown
+
+    assert with_scenes(repository, use) == [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+
+
+def test_a_picture_falls_back_also_where_a_look_has_passed_its_scene_already(repository, monkeypatch):
+    """A look that goes on, since it loads other scenes, knows nothing of what was refused meanwhile."""
+    add(repository, 2)
+    flip(repository, 2)
+    others = "zebra", "zulu"
+    for other in others:
+        add(repository, 1, other)
+    load, begun, go_on = OnnxRuntimeEngine.load, Counter(), {other: threading.Event() for other in others}
+
+    def slow(self, version, options):
+        scene = version.manifest.scene
+        begun[scene] += 1
+        assert scene not in go_on or go_on[scene].wait(PATIENCE)
+        return load(self, version, options)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "load", slow)
+
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        for other in others:
+            add(repository, 2, other)
+        looking = asyncio.create_task(scenes.look())
+        await until(lambda: begun["zebra"])
+        asking = asyncio.create_task(service.render(request(), Cancel()))
+        await until(lambda: scenes.find(SCENE).leases)  # which waits for its turn to be loaded
+        go_on["zebra"].set()
+        await until(lambda: begun["zulu"] and scenes.loaded.counts["refused"])
+        await asyncio.sleep(0.05)
+        go_on["zulu"].set()
+        await looking
+        return (await asking).scene_version
+
+    assert with_scenes(repository, use) == 1
+
+
+def test_a_look_for_another_version_counts_into_the_deadline_of_a_picture(repository, monkeypatch):
+    def no_memory(_self, _version, _options):
+        raise EngineUnavailableError("no memory")
+
+    async def use(scenes):
+        monkeypatch.setattr(OnnxRuntimeEngine, "load", no_memory)
+        monkeypatch.setattr(scenes, "look", partial(asyncio.sleep, PATIENCE))  # of a file system that hangs
+        service = RenderService(scenes, LIMITS)
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailableError, match="no memory"):
+            await service.render(request(), Cancel.after(0.2))
+        assert time.monotonic() - began < PATIENCE / 2
+
+    with_scenes(repository, use)
+
+
+def test_swaps_under_load_lose_nothing_mix_nothing_and_leave_nothing(repository, monkeypatch):
+    """Pictures of several tiles; each is of one version, and in the end one version is open."""
+    monkeypatch.setattr("serving.render.cost.LEAST_TILE_PIXELS", 10)
+    monkeypatch.setattr("serving.render.cost.TILE_SECONDS", 1e-9)
+    monkeypatch.setattr("serving.render.cost.CALL_SHARE", 10**6)
+    opened = weakref.WeakSet()
+    start = OpenArtefact.__init__
+
+    def counted(self, *arguments):
+        opened.add(self)
+        start(self, *arguments)
+
+    monkeypatch.setattr(OpenArtefact, "__init__", counted)
+    swaps, seen = 10, []
+
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        done = asyncio.Event()
+
+        async def keep_asking(number):
+            mine = []
+            while not done.is_set():
+                wanted = request(1e-3 * len(mine) + number, background=(0, 0, 0))
+                picture = await service.render(wanted, Cancel())
+                light = analytic_scene.render(*wanted.camera.rays().arrays())[0] / picture.scene_version
+                shown = np.load(io.BytesIO(picture.image.data))
+                np.testing.assert_allclose(shown, light.reshape(6, 8, 3), atol=2e-5)
+                mine.append(picture.scene_version)
+                seen.append(picture.scene_version)
+            assert mine == sorted(mine)
+
+        async def swap():
+            await until(lambda: seen)
+            for version in range(2, 2 + swaps):
+                add(repository, version)
+                shutil.rmtree(folder(repository, version - 1))
+                await scenes.look()
+                await until(lambda version=version: seen[-1] == version)
+            done.set()
+
+        await asyncio.gather(swap(), *(keep_asking(number) for number in range(3)))
+        assert scenes.loaded.counts == {"loaded": 1 + swaps}
+        assert scenes.loaded.bytes == scenes.find(SCENE).loaded_bytes
+        await until(lambda: len(opened) == 1)
+
+    with_scenes(repository, use)
+    assert set(seen) == set(range(1, 2 + swaps))
