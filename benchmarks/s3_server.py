@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.ports import free_ports
+
 KEY, SECRET = "nobodys-key", "nobodys-secret"
 STARTED = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:(\d+))/\]")
 
@@ -74,10 +76,7 @@ def running_seaweedfs(folder: Path) -> Iterator[S3Server]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     parts = ("master", "volume", "filer", "s3")
-    with contextlib.ExitStack() as held:
-        # All at once, so that they differ.
-        taken = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2 * len(parts))]
-        ports = [listener.getsockname()[1] for listener in taken]
+    ports = free_ports(2 * len(parts))
     command = [Path(sys.executable).with_name("weed"), "server", f"-dir={folder}", "-ip=127.0.0.1"]
     command += [
         "-ip.bind=127.0.0.1",

@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from deploy.ports import free_port
 
 REPOSITORY = Path(__file__).parents[1]
 PROGRAMS = ("buildah", "bwrap", "mmdebstrap")
@@ -122,13 +123,14 @@ class Container:
             outer.communicate()
 
     @contextmanager
-    def gateway(self, models: Path, port: int = 0, **environment: str) -> Iterator[tuple["Process", int]]:
+    def gateway(
+        self, models: Path, port: int | None = None, **environment: str
+    ) -> Iterator[tuple["Process", int]]:
         """The image's gateway with a model repository, from the start of its process, and its port."""
-        with socket.create_server(("127.0.0.1", port)) as probe:
-            free = probe.getsockname()[1]
-        environment |= {"NEUROCITY_PORT": str(free)}
+        port = port or free_port()
+        environment |= {"NEUROCITY_PORT": str(port)}
         with self.process(*self.entry_point(), mounts={"/models": models}, **environment) as process:
-            yield process, free
+            yield process, port
 
     def entry_point(self, *arguments: str) -> list[str]:
         """The image's ENTRYPOINT with arguments."""

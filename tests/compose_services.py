@@ -16,9 +16,10 @@ from typing import Any
 
 import yaml
 from compose_spec import PyOptions
-from ports import free_port
 from prometheus_server import quick
 from test_dockerfile import read_stages
+
+from deploy.ports import free_port
 
 FILE = Path(__file__).parents[1] / "deploy" / "compose.yaml"
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")

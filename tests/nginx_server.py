@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from ports import free_port
 from waiting import PATIENCE
+
+from deploy.ports import free_port
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "nginx" / "neurocity.conf"
 PREFIX = "/city"

@@ -17,12 +17,12 @@ from fastapi import FastAPI, WebSocket
 from film_orders import ended, order
 from gateway_server import running_server
 from nginx_server import PREFIX, nginx
-from ports import free_port
 from steady_load import steady_load
 from test_serving_faults import LINK, ScriptedEngine
 from waiting import PATIENCE, wait_for
 from websockets.sync.client import connect
 
+from deploy.ports import free_port
 from neurocity.errors import EngineUnavailableError
 from serving.access.keys import Grant, new_key
 from serving.app import create_app

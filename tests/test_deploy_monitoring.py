@@ -9,7 +9,6 @@ import analytic_scene
 import pytest
 import yaml
 from gateway_server import running_gateway
-from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_server import SHIPPED as PROMETHEUS
 from prometheus_server import needs, prometheus, promtool, quick, started
@@ -17,6 +16,7 @@ from test_serving_document import rows
 from test_serving_faults import LINK, ScriptedEngine
 from waiting import wait_for
 
+from deploy.ports import free_port
 from serving.app import create_app
 from serving.settings import Settings
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from ports import free_port
 from test_city_cut import written
 from voxel_town import SIDE, town
 
@@ -15,6 +14,7 @@ from benchmarks.district.flight import Frame, flown, summary, way
 from benchmarks.district.quality import border_distance, quality
 from benchmarks.district.steps import Steps
 from benchmarks.district.tables import bars, flight_table, quality_table
+from deploy.ports import free_port
 from neurocity.cameras import Camera
 from neurocity.city.manifest import Block, City, Coarse, Ground, read_city
 from neurocity.cli import main

@@ -15,7 +15,7 @@ import torch
 from fixtures_export import export_tiny, tiny_info
 from google.protobuf import text_format
 from tiny_field import TinyField
-from triton_server import free_ports, require_triton
+from triton_server import on_free_ports, require_triton
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -289,7 +289,7 @@ def test_a_server_takes_the_accelerated_model_with_its_warm_up(accelerated: Path
         inputs.append(InferInput(name, list(values.shape), "FP32"))
         inputs[-1].set_data_from_numpy(values)
     with (
-        running_server(free_ports(accelerated), log=print) as server,
+        running_server(on_free_ports(accelerated), log=print) as server,
         InferenceServerClient(server.grpc_url) as client,
     ):
         loaded = client.get_model_config("tiny_onnx_tensorrt").config

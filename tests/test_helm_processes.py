@@ -15,9 +15,9 @@ import httpx
 import pytest
 import triton_server
 from helm_chart import PROFILES, containers, environment, gateway, merged, of_kind, only, profile, render
-from ports import free_port
 from waiting import PATIENCE
 
+from deploy.ports import free_port
 from neurocity.city.manifest import write_city
 from neurocity.city_training.job import run_folder
 from neurocity.city_training.record import read_record

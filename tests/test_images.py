@@ -18,12 +18,12 @@ import pytest
 import voxel_scene
 from nginx_server import PREFIX, nginx
 from PIL import Image as Picture
-from ports import free_port
 from steady_load import steady_load
 from waiting import PATIENCE, wait_for
 
 from benchmarks import images
 from deploy.containers import BASE, Container, Image, Process, Store, bytes_of, missing
+from deploy.ports import free_port
 from neurocity.cameras import Camera
 from neurocity.poses import look_at
 

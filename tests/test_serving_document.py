@@ -16,9 +16,9 @@ import pytest
 import triton_server
 from gateway_server import send
 from PIL import Image
-from ports import free_port
 from waiting import PATIENCE
 
+from deploy.ports import free_port
 from serving.app import create_app
 from serving.engines.base import AUTO, ENGINES
 from serving.errors import INTERNAL_ERROR, STATUSES

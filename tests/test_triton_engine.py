@@ -327,7 +327,7 @@ def test_a_server_without_scenes_is_an_error(tmp_path):
     config = tmp_path / "sphere_onnx" / "config.pbtxt"
     config.write_text(config.read_text().replace(MANIFEST_KEY, "another.key"))
     with (
-        triton_server.running_server(triton_server.free_ports(tmp_path), log=print) as server,
+        triton_server.running_server(triton_server.on_free_ports(tmp_path), log=print) as server,
         pytest.raises(EngineError, match="no scene among its 1 models"),
     ):
         use_engine(server.grpc_url, lambda engine: engine.look())
@@ -336,7 +336,7 @@ def test_a_server_without_scenes_is_an_error(tmp_path):
 def test_a_running_server_takes_a_new_version_without_losing_a_request(tmp_path):
     """Renders run all the while; each is wholly of the old version or wholly of the new one."""
     triton_server.require_triton()
-    options = replace(triton_server.free_ports(tmp_path / "models"), model_control="explicit")
+    options = replace(triton_server.on_free_ports(tmp_path / "models"), model_control="explicit")
     for version, scale in ((1, 1.0), (2, 0.5)):
         folder = tmp_path / str(version)
         analytic_scene.write_repository(folder, "onnx", version=version, rgb_scale=scale)

@@ -17,9 +17,9 @@ import pytest
 import triton_server
 from asking_clients import AskingClients
 from gateway_server import running_gateway
-from ports import free_port
 from waiting import PATIENCE, wait_for
 
+from deploy.ports import free_ports
 from serving.app import create_app
 from serving.settings import Settings
 from serving.tritonserver.backend_processes import stubs_of
@@ -113,7 +113,7 @@ def gateway_of(launcher: Launcher):
 
 @pytest.mark.slow
 def test_a_server_killed_at_work_ends_its_launcher_and_another_takes_its_place(repository):
-    ports = [str(free_port()) for _ in range(3)]
+    ports = [str(port) for port in free_ports(3)]
     with contextlib.ExitStack() as gateway, launched(repository, ports=ports) as first:
         client = gateway.enter_context(gateway_of(first))
         clients = gateway.enter_context(asking(client))

@@ -68,7 +68,7 @@ def test_the_command_serves_until_sigterm_and_leaves_nothing(repository):
 
 
 def test_a_killed_server_ends_the_command_with_an_error_and_leaves_nothing(repository):
-    with running_server(triton_server.free_ports(repository), log=print) as server:
+    with running_server(triton_server.on_free_ports(repository), log=print) as server:
         folder = re.search(r"/(neurocity-triton-\w+)/backends", " ".join(server.process.args))[1]
         assert shared_memory_of(folder)
         os.kill(server.process.pid, signal.SIGKILL)
@@ -82,25 +82,25 @@ def test_a_model_that_does_not_load_is_named_with_the_reason(repository):
     artefact = repository / "sphere_onnx" / "1" / "model.onnx"
     artefact.write_bytes(b"not a graph")
     with pytest.raises(EngineError, match=r"(?s)exited with code 1.*sphere_onnx version 1: .*model\.onnx"):
-        start(triton_server.free_ports(repository))
+        start(triton_server.on_free_ports(repository))
 
 
 def test_the_warm_up_is_asked_before_the_model_is_ready(repository):
     (repository / "sphere_onnx" / "warmup" / "1-ray_origins").write_bytes(b"short")
     with pytest.raises(EngineError, match=r"sphere_onnx version 1: .*warmup"):
-        start(triton_server.free_ports(repository))
+        start(triton_server.on_free_ports(repository))
 
 
 def test_an_artefact_without_a_configured_output_does_not_load(repository):
     config = repository / "sphere_onnx" / "config.pbtxt"
     config.write_text(config.read_text().replace('name: "depth"', 'name: "range"', 1))
     with pytest.raises(EngineError, match="outputs range, the artefact has rgb, depth, opacity"):
-        start(triton_server.free_ports(repository))
+        start(triton_server.on_free_ports(repository))
 
 
 def test_a_taken_port_is_refused_before_the_server_starts(repository):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        options = replace(triton_server.free_ports(repository), grpc_port=taken.getsockname()[1])
+        options = replace(triton_server.on_free_ports(repository), grpc_port=taken.getsockname()[1])
         with pytest.raises(ConfigError, match=f"grpc_port: cannot listen on 127.0.0.1:{options.grpc_port}"):
             start(options)
 
@@ -114,7 +114,7 @@ def test_a_folder_without_models_is_refused(tmp_path):
 
 def test_not_ready_in_time_is_an_error(repository):
     started = time.monotonic()
-    options = replace(triton_server.free_ports(repository), ready_timeout_seconds=0.0)
+    options = replace(triton_server.on_free_ports(repository), ready_timeout_seconds=0.0)
     with pytest.raises(EngineError, match="not ready after 0 s"):
         start(options)
     assert time.monotonic() - started < PATIENCE  # and not as long as it may take to start

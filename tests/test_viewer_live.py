@@ -12,7 +12,6 @@ import pytest
 from browser_page import patient_page
 from gateway_server import running_gateway
 from live_client import live_view
-from ports import free_port
 from test_serving_drain import process
 from test_serving_telemetry import samples
 from viewer_page import (
@@ -29,6 +28,7 @@ from viewer_page import (
 )
 from waiting import PATIENCE, wait_for
 
+from deploy.ports import free_port
 from serving.access.keys import Grant, new_key
 from serving.app import create_app
 from serving.settings import Settings

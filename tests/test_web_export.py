@@ -367,7 +367,7 @@ def test_what_nobody_publishes_is_not_looked_for_there(repository, published, ca
 
 def test_triton_starts_with_a_folder_and_serves_the_others(repository, capsys):
     triton_server.require_triton()
-    with running_server(triton_server.free_ports(repository), log=print) as server:
+    with running_server(triton_server.on_free_ports(repository), log=print) as server:
         request = urllib.request.Request(f"http://{server.http_url}/v2/repository/index", data=b"{}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             ready = {entry["name"]: entry["state"] for entry in json.load(answer)}

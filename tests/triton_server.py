@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from ports import free_port
 from waiting import PATIENCE
 
+from deploy.ports import free_ports
 from export.formats.registry import get_format
 from export.repository.publish import CONFIG_FILE
 from export.repository.triton_config import write_model
@@ -36,11 +36,11 @@ def _started(running: ExitStack, repository: Path) -> Server:
     """
     for _ in range(2):
         try:
-            return running.enter_context(running_server(free_ports(repository), log=print))
+            return running.enter_context(running_server(on_free_ports(repository), log=print))
         except EngineError as error:
             if not re.search(rf"exited with code -{signal.SIGABRT:d}:|is not ready after", str(error)):
                 raise
-    return running.enter_context(running_server(free_ports(repository), log=print))
+    return running.enter_context(running_server(on_free_ports(repository), log=print))
 
 
 def require_triton() -> None:
@@ -51,13 +51,14 @@ def require_triton() -> None:
         pytest.skip(str(error))
 
 
-def free_ports(repository: Path) -> ServerOptions:
+def on_free_ports(repository: Path) -> ServerOptions:
     """Options of a server on `repository` whose ports are free, and which may start slowly."""
+    grpc_port, http_port, metrics_port = free_ports(3)
     return ServerOptions(
         repository=repository,
-        grpc_port=free_port(),
-        http_port=free_port(),
-        metrics_port=free_port(),
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
         ready_timeout_seconds=PATIENCE,
     )
 
