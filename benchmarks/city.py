@@ -113,8 +113,10 @@ def write_town(folder: Path, data: SceneData, side: int) -> Path:
     return folder / "city"
 
 
-def measured(arguments: Arguments, side: int, table: Table) -> list[float]:
-    """Add a row for each view of a town; the processor seconds of its frames with level of detail."""
+def measured(arguments: Arguments, side: int, table: Table) -> list[tuple[float, float]]:
+    """Add a row for each view of a town; the processor seconds of its frames with level of detail, and the
+    share of their rays that show the town.
+    """
     data = scene_data(town(side, arguments.level), np.float16)
     whole = open_scene(data)
     costs = []
@@ -138,17 +140,19 @@ def measured(arguments: Arguments, side: int, table: Table) -> list[float]:
                 partial(renderer.picture, camera),
             ]
             seconds = [median(arguments.repeats, task) for task in tasks]
+            shown = float((expected.opacity > 0.5).mean())
             table.add_row(
                 view,
                 str(side**2),
                 f"{len(data.tensors['records']):,}",
+                f"{shown:.0%}",
                 *(f"{1e3 * each:.0f}" for each in seconds),
                 f"{1e3 * cold:.0f}",
                 f"{loaded}, {bytes_loaded / 2**20:.1f}",
                 f"{psnr(exact.light.rgb, expected.rgb):.1f}",
                 f"{psnr(detail, expected.rgb):.1f}",
             )
-            costs.append(seconds[-1])
+            costs.append((seconds[-1], shown))
     return costs
 
 
@@ -171,6 +175,7 @@ def main(arguments: Arguments) -> None:
         "view",
         "blocks",
         "voxels",
+        "of the rays show it",
         "undivided",
         "composed",
         "with level of detail",
@@ -182,8 +187,11 @@ def main(arguments: Arguments) -> None:
         table.add_column(column, justify="right")
     costs = [measured(arguments, side, table) for side in arguments.sides]
     console.print(table)
-    for view, least, most in zip(VIEWS, costs[0], costs[-1], strict=True):
-        console.print(f"{view}, largest against smallest: {most / least:.2f} times")
+    for view, (least, few), (most, many) in zip(VIEWS, costs[0], costs[-1], strict=True):
+        console.print(
+            f"{view}, largest against smallest: {most / least:.2f} times; {many / few:.2f} times as many "
+            "rays show the town"
+        )
 
 
 if __name__ == "__main__":

@@ -243,19 +243,29 @@ class CityTrain:
     """How often a part is begun again that failed or whose machine died."""
     overwrite: bool = False
     """Train anew what was trained by another plan or other options."""
-    cpus: Annotated[int | None, _hint("default: all, divided by --jobs")] = None
+    cpus: Annotated[int | None, _hint("default: all here, divided by --jobs; what SLURM gives")] = None
     """Processors of a block."""
-    gpus: float = 0.0
+    gpus: Annotated[float | None, _hint("default: 1 with --preset paper or --device cuda, else 0")] = None
     """GPUs of a block, for `ray` and `slurm`."""
     ray_address: str = ""
     """Where the Ray cluster is; without it the one that RAY_ADDRESS names, or one of this machine."""
 
     def __post_init__(self) -> None:
-        for name, least in (("jobs", 1), ("retries", 0), ("gpus", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {least}")
-        if self.cpus is not None and self.cpus < 1:
-            raise ConfigError(f"cpus: got {self.cpus}, expected at least 1")
+        for name, least in (("jobs", 1), ("retries", 0), ("cpus", 1), ("gpus", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name}: got {value}, expected at least {least}")
+        if self.runner == "slurm" and self.gpus_of_block % 1:
+            raise ConfigError(
+                f"gpus: got {self.gpus_of_block:g}, expected a whole number: SLURM divides none"
+            )
+
+    @property
+    def gpus_of_block(self) -> float:
+        """GPUs that a block takes, of a cluster that gives it no others."""
+        if self.gpus is not None:
+            return self.gpus
+        return float(self.options.preset == "paper" or self.options.device == "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)

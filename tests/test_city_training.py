@@ -320,6 +320,19 @@ def test_slurm_gets_scripts_that_train_each_part_once(
         subprocess.run(["sh", "-n", script], check=True)
 
 
+def test_slurm_is_asked_for_what_a_preset_needs_and_no_more(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["city", "train", str(trained), "--runner", "slurm", "--minutes", "9"]
+    for preset, asked in (("cpu", []), ("paper", ["#SBATCH --gpus-per-task=1"])):
+        assert main([*words, "--preset", preset]) == 0
+        script = (trained / "slurm" / "blocks.sbatch").read_text()
+        # How many processors this machine has says nothing of those that train.
+        assert [line for line in script.splitlines() if "-per-task" in line] == asked
+    assert main([*words, "--gpus", "0.5"]) == 2
+    assert "got 0.5, expected a whole number" in capsys.readouterr().err
+
+
 def test_a_part_by_its_number(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["city", "train", str(trained), "--steps", "2", "--device", "cpu", "--set", *TINY]
     assert main([*words, "--index", "1"]) == 0

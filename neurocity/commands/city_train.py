@@ -103,7 +103,7 @@ def _train_some(city: City, jobs: Sequence[Job], runner: Runner, retries: int) -
 def _runner(arguments: CityTrain, cpus: int) -> Runner:
     if arguments.runner == "ray":
         return RayRunner(
-            address=arguments.ray_address, cpus=cpus, gpus=arguments.gpus, retries=arguments.retries
+            address=arguments.ray_address, cpus=cpus, gpus=arguments.gpus_of_block, retries=arguments.retries
         )
     return LocalRunner(arguments.jobs)
 
@@ -151,8 +151,8 @@ def _scripts(city: City, arguments: CityTrain, parts: Sequence[str]) -> list[str
         city.name,
         numbers,
         command,
-        cpus=arguments.cpus or available_processors(),
-        gpus=int(arguments.gpus),
+        cpus=arguments.cpus,
+        gpus=int(arguments.gpus_of_block),
     )
 
 

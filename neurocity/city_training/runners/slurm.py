@@ -13,11 +13,12 @@ BLOCKS_SCRIPT: Final = "blocks.sbatch"
 
 
 def write_scripts(
-    city: Path, name: str, indices: Sequence[int], command: Sequence[str], *, cpus: int, gpus: int
+    city: Path, name: str, indices: Sequence[int], command: Sequence[str], *, cpus: int | None, gpus: int
 ) -> list[str]:
     """Write both scripts into the city's folder, and return the command lines that hand them over.
 
     indices: of the parts to train, 0 for the coarse model. command: what trains one, but for its index.
+    cpus: of a part; without, as many as SLURM gives.
     Raises ConfigError when they cannot be written.
     """
     folder = (city / FOLDER).resolve()
@@ -44,18 +45,18 @@ def write_scripts(
     return lines
 
 
-def _head(name: str, output: Path, cpus: int, gpus: int) -> list[str]:
-    lines = [
+def _head(name: str, output: Path, cpus: int | None, gpus: int) -> list[str]:
+    return [
         "#!/bin/sh",
         f"#SBATCH --job-name={name}",
         f"#SBATCH --output={output}",
-        f"#SBATCH --cpus-per-task={cpus}",
+        *([f"#SBATCH --cpus-per-task={cpus}"] if cpus else []),
+        *([f"#SBATCH --gpus-per-task={gpus}"] if gpus else []),
         "# A run that is told to end saves itself, and one that is queued again goes on. (B: it is the",
         "# script itself that is told. Without, job steps are, of which there are none.)",
         "#SBATCH --signal=B:TERM@120",
         "#SBATCH --requeue",
     ]
-    return [*lines, f"#SBATCH --gpus-per-task={gpus}"] if gpus else lines
 
 
 def _ranges(numbers: Sequence[int]) -> list[str]:
