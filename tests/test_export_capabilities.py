@@ -30,7 +30,7 @@ WITHOUT_KERNEL = ("mip_nerf", "native")
 WITHOUT_VOXELS = {(family, name) for family in FAMILIES if family != "svraster" for name in OF_VOXELS}
 """The families, and the formats, that take voxels alone."""
 HALVED_AT_NIGHT = ("grid_nerf", "mip_nerf")
-"""Families that are exported in half precision by night alone: by day, one of voxels and one of a grid are."""
+"""Families that are exported in half precision by night alone; one of voxels and one of a grid are by day."""
 
 
 def _checkpoint(family: str, precision: str) -> Any:
