@@ -174,6 +174,28 @@ def test_clients_share_while_they_have_work_and_a_moment_longer():
     one.release()
 
 
+def test_pictures_give_way_to_who_waits_for_less():
+    now = [0.0]
+    admission = Admission(BUDGET, 1, lambda: now[0])
+    many = [admission.reserve(work(client="many"), None) for _ in range(2)]
+    assert not admission.gives_way(many[0].place)
+    more = [admission.reserve(work(client="more"), None) for _ in range(2)]
+    now[0] += 1.1 * SHARED_SECONDS
+    more.append(admission.reserve(work(client="more"), None))
+    assert not admission.gives_way(many[0].place), "all wait for several"
+    one = admission.reserve(work(client="one"), None)
+    assert admission.gives_way(many[0].place)
+    assert not admission.gives_way(one.place)
+    large = admission.reserve(work(client="large", size_class=2), None)
+    assert admission.gives_way(large.place)
+    one.release()
+    large.release()
+    now[0] += 0.9 * SHARED_SECONDS
+    assert admission.gives_way(many[0].place), "it may have just been answered"
+    now[0] += 0.2 * SHARED_SECONDS
+    assert not admission.gives_way(many[0].place)
+
+
 def test_what_takes_longer_beside_others_is_told_so_and_less_is_taken_on():
     """Half of what was expected is done in a second: waits are twice as long, and half as much may wait."""
     now = [0.0]

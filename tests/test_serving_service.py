@@ -188,7 +188,7 @@ def test_a_picture_in_tiles_is_the_picture(repository, monkeypatch):
         np.testing.assert_array_equal(np.load(io.BytesIO(picture.image.data)), expected)
 
 
-def test_tiles_are_smaller_while_several_clients_ask(repository, monkeypatch):
+def test_tiles_are_smaller_of_who_asks_for_more_than_others(repository, monkeypatch):
     monkeypatch.setattr("serving.render.cost.LEAST_TILE_PIXELS", 48)
     monkeypatch.setattr("serving.render.cost.SHARED_CALL_SHARE", 10**6)
     monkeypatch.setattr("serving.render.cost.SHARED_TILE_SECONDS", 1e-9)
@@ -203,13 +203,14 @@ def test_tiles_are_smaller_while_several_clients_ask(repository, monkeypatch):
             return await render(rays, deadline)
 
         monkeypatch.setattr(opened, "render", watched)
-        alone = [request(camera=analytic_scene.camera(24, 16, 30.0 + number)) for number in range(2)]
+        alone = [request(camera=analytic_scene.camera(24, 16, 30.0 + number)) for number in range(3)]
         await asyncio.gather(*(service.render(item, Cancel()) for item in alone))
-        assert tiles == [24 * 16] * 2
-        others = [replace(item, client=Client(str(number))) for number, item in enumerate(alone)]
+        assert tiles == [24 * 16] * 3
+        clients = [Client(name) for name in ("one", "many", "many")]
+        others = [replace(item, client=client) for item, client in zip(alone, clients, strict=True)]
         others = [replace(item, options=RenderOptions(output="opacity")) for item in others]
         await asyncio.gather(*(service.render(item, Cancel()) for item in others))
-        assert tiles[2:] == [48] * 16
+        assert tiles[3:] == [24 * 16] + [48] * 16
 
     with_service(repository, use)
 

@@ -77,6 +77,13 @@ def pixels_of(
     return made, notes
 
 
+def bare_pixels(light: Light, camera: Camera, info: SceneInfo, options: RenderOptions) -> Steps[EncodedImage]:
+    """The work of `to_pixels`, as bytes of the pixels row after row, for whoever encodes them himself."""
+    pixels, notes = yield from pixels_of(light, camera, info, options)
+    (data,) = yield [pixels.tobytes]
+    return EncodedImage(data=data, media_type="application/octet-stream", notes=notes)
+
+
 def values(
     light: Light, camera: Camera, info: SceneInfo, options: RenderOptions, part: slice = slice(None)
 ) -> Float32:

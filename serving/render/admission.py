@@ -24,7 +24,7 @@ BYTES_PER_PIXEL = 64
 
 
 SHARED_SECONDS = 1.0
-"""How long several clients count as several after the last time that they had work at once."""
+"""How long clients count as there after they last had work: between two pictures, one has none."""
 
 
 class OverloadedError(NeuroCityError):
@@ -117,15 +117,26 @@ class Admission:
         self._numbers = count()
         self._clock = clock
         self._throughput = Throughput(at_once, clock)
-        self._shared_at = -math.inf
+        self._shared_at = self._one_beside_others_at = -math.inf
 
     def is_shared(self) -> bool:
-        """Whether several clients have work, or had a moment ago: between two pictures, a client has none."""
+        """Whether several clients have work, or had a moment ago."""
         return self._clock() - self._shared_at < SHARED_SECONDS
 
     def waits_for_one(self, client: Hashable) -> bool:
         """Whether a client has no more than one picture under way or waiting."""
         return self._open.get(client, 0) <= 1
+
+    def gives_way(self, place: Place) -> bool:
+        """Whether a picture is to be rendered in tiles of a moment each, since somebody else waits for them.
+
+        Small pictures are not, of whom waits for one himself, or where all wait for several: nobody would be
+        sooner done.
+        """
+        if place.size_class:
+            return self.is_shared()
+        someone = self._clock() - self._one_beside_others_at < SHARED_SECONDS
+        return someone and not self.waits_for_one(place.client)
 
     def reserved_seconds(self) -> float:
         """Work that is running or waiting."""
@@ -156,6 +167,8 @@ class Admission:
         self._throughput.reserved(self.reserved_seconds())
         if any(client != work.client for clients in self._seconds for client in clients):
             self._shared_at = self._clock()
+            if 1 in self._open.values():
+                self._one_beside_others_at = self._shared_at
         return Reservation(self, work, next(self._numbers))
 
     def reserved_bytes(self) -> int:

@@ -11,7 +11,8 @@ TILE_SECONDS = 0.05
 With 0.01 a picture of 256x256 by the kernels, 23 ms, took 2 ms more."""
 
 SHARED_TILE_SECONDS = 0.005
-"""Likewise while several clients ask: each waits for a tile of another one before each of its pictures."""
+"""Likewise of pictures that give way to other clients (`Admission.gives_way`): these wait for such a tile
+before each of their own."""
 
 UNKNOWN_SECONDS_PER_PIXEL = 1e-6
 """Of a scene whose artefact was never measured, until its first tile."""
@@ -78,7 +79,7 @@ class SceneCost:
     def tile_pixels(self, *, shared: bool = False) -> int:
         """Pixels that take `TILE_SECONDS`, within what is neither too slow nor too large.
 
-        shared: whether several clients ask, so that `SHARED_TILE_SECONDS` are better.
+        shared: whether others wait for it, so that `SHARED_TILE_SECONDS` are better.
         """
         wanted = (SHARED_TILE_SECONDS if shared else TILE_SECONDS) / self._seconds_per_pixel
         least = self._least_shared if shared else self.least_tile_pixels

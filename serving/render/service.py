@@ -14,13 +14,13 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from neurocity.cameras import Camera, Rays
-from neurocity.contract import SceneInfo, SceneManifest
+from neurocity.contract import SceneManifest
 from neurocity.errors import DeadlineExceededError, EngineUnavailableError
 from neurocity.light import Light
-from neurocity.pictures.encode import encoding, pixels_of
+from neurocity.pictures.encode import bare_pixels, encoding
 from neurocity.pictures.encoded import EncodedImage
 from neurocity.pictures.options import RenderOptions
-from neurocity.pictures.steps import Steps, do
+from neurocity.pictures.steps import do
 from neurocity.resources import available_processors
 from neurocity.world import place_camera
 from serving.engines.base import Served
@@ -40,7 +40,7 @@ from serving.render.picture_key import picture_key
 from serving.render.quotas import Quotas
 from serving.render.readiness import Readiness
 from serving.render.tiles import count_tiles, render_in_tiles, tile_rows
-from serving.render.turns import PATIENT, Turns, size_class
+from serving.render.turns import PATIENT, Ticket, Turns, size_class
 from serving.scenes.loaded import VersionRefusedError
 from serving.scenes.scenes import Scenes
 from serving.scenes.version import SceneVersion
@@ -187,9 +187,8 @@ class RenderService:
 
     async def _replaced(self, version: SceneVersion, deadline: float | None) -> bool:
         """Whether another version is the newest by now; False where that is not known at the deadline."""
-        left = None if deadline is None else deadline - time.monotonic()
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
                 return await self._scenes.replaced(version)
         except TimeoutError:
             return False
@@ -281,17 +280,18 @@ class RenderService:
                 job.tiles.trace(traced)
 
     async def _make(self, job: PictureJob, flight: Flight[Picture]) -> Picture:
-        asked, began = time.perf_counter(), list[float]()
+        asked, place = time.perf_counter(), job.reservation.place
+        first: Ticket | None = None
         turns: Encoding | None = None
 
         async def render_tile(view: BlockView, camera: Camera) -> Light:
-            nonlocal turns
+            nonlocal turns, first
             seconds = job.cost.seconds(camera.width * camera.height)
             # A picture that waits holds its camera alone. One under way has a tile's rays ready, so that the
             # engine does not wait for them.
-            rays = await self._rays(job, camera) if began else None
-            async with self._turns.turn(job.reservation.place, seconds) as turn_began:
-                began.append(turn_began)
+            rays = await self._rays(job, camera) if not first else None
+            ticket, first = first or self._turns.ask(place, seconds), None
+            async with self._turns.taken(ticket) as turn_began:
                 rays = rays or await self._rays(job, camera)
                 waited = view.waited_seconds
                 try:
@@ -308,8 +308,6 @@ class RenderService:
             job.reservation.done(seconds)
             return light
 
-        tile_pixels = job.cost.tile_pixels(shared=self._admission.is_shared())
-        rows = tile_rows(job.camera.width, job.camera.height, tile_pixels)
         at_once = self._scenes.calls_at_once + 1
         try:
             # To its last tile; it may be loaded first, and then its blocks.
@@ -318,21 +316,26 @@ class RenderService:
                 timed(view_of(opened, job.camera, job.until)) as (view, waited),
             ):
                 job.reservation.done(job.load_seconds)
-                rows = job.camera.height if view.in_one else rows
+                pixels = job.camera.width * self._tile_rows(job, view)
+                first = self._turns.ask(place, job.cost.seconds(pixels))
+                began = await self._turns.begun(first)
+                rows = self._tile_rows(job, view)  # anew: others wait by now
                 light = await render_in_tiles(partial(render_tile, view), job.camera, rows, at_once)
             rendered = time.perf_counter()
             with span("encode", format=job.options.format):
                 image = await self._encode(job, light, turns)
         finally:
-            if turns is not None:
+            if first:
+                self._turns.leave(first)
+            if turns:
                 turns.leave()
         stages = Stages(
             scene=job.manifest.scene,
             engine=job.version.served.engine,
             pixels=job.pixels,
-            queue=began[0] - asked - waited,
+            queue=began - asked - waited,
             load=waited,
-            compute=rendered - began[0],
+            compute=rendered - began,
             encode=time.perf_counter() - rendered,
             in_blocks=not isinstance(view, WholeView),
             coarse=bool(view.coarse) and not view.settled,
@@ -352,6 +355,12 @@ class RenderService:
             pending=view.pending,
         )
 
+    def _tile_rows(self, job: PictureJob, view: BlockView) -> int:
+        if view.in_one:
+            return job.camera.height
+        pixels = job.cost.tile_pixels(shared=self._admission.gives_way(job.reservation.place))
+        return tile_rows(job.camera.width, job.camera.height, pixels)
+
     def _encoding_of(self, job: PictureJob) -> Encoding | None:
         """The encoding of a picture; None of one that is small enough to be encoded on the event loop.
 
@@ -368,7 +377,7 @@ class RenderService:
         return Encoding(encoders, place, seconds, turn_seconds)
 
     async def _encode(self, job: PictureJob, light: Light, turns: Encoding | None) -> EncodedImage:
-        make = _plain if job.for_film else encoding
+        make = bare_pixels if job.for_film else encoding
         steps = make(light, job.camera, job.manifest.info, job.options)
         if turns is None:
             began = time.perf_counter()
@@ -389,10 +398,3 @@ class RenderService:
         if version not in self._costs:
             self._costs[version] = SceneCost(version.manifest, time.monotonic)
         return self._costs[version]
-
-
-def _plain(light: Light, camera: Camera, info: SceneInfo, options: RenderOptions) -> Steps[EncodedImage]:
-    """The bytes of the pixels, row after row."""
-    pixels, notes = yield from pixels_of(light, camera, info, options)
-    (data,) = yield [pixels.tobytes]
-    return EncodedImage(data=data, media_type="application/octet-stream", notes=notes)

@@ -144,9 +144,13 @@ class Turns:
         the event loop is busy. Who is cancelled while it waits has left the queue.
         """
         try:
-            yield await ticket.entry[-1]
+            yield await self.begun(ticket)
         finally:
             self.leave(ticket)
+
+    async def begun(self, ticket: "Ticket") -> float:
+        """When the turn began, as soon as it has; whoever waits gives it back by `taken` or `leave`."""
+        return await ticket.entry[-1]
 
     @asynccontextmanager
     async def turn(self, place: Place, seconds: float) -> AsyncIterator[float]:
