@@ -35,10 +35,10 @@ RUN deploy/images/install.sh "$EXTRAS"
 # these take the one for GPUs.
 FROM build AS torch-build
 ARG PIP_EXTRA_INDEX_URL
-RUN deploy/images/install.sh cpu,exr,otel,s3,triton
+RUN deploy/images/install.sh cpu,exr,otel,s3,triton,video
 
 FROM build AS cuda-build
-RUN deploy/images/install.sh gpu,exr,otel,s3,triton
+RUN deploy/images/install.sh gpu,exr,otel,s3,triton,video
 
 # What all images have in common. Nothing is written but what is mounted, and /tmp where it is.
 FROM ${BASE} AS runtime
@@ -77,7 +77,8 @@ COPY --from=triton-build /opt/package/serving/tritonserver/backends/python /opt/
 COPY --from=triton-build /opt/package/neurocity /opt/tritonserver/backends/python/neurocity
 USER 10001:10001
 EXPOSE 8000 8001 8002
-ENTRYPOINT ["tritonserver", "--model-repository=/models", "--disable-auto-complete-config"]
+ENTRYPOINT ["tritonserver", "--model-repository=/models", "--disable-auto-complete-config", \
+    "--model-load-thread-count=1"]
 
 FROM runtime AS gateway
 ENV NEUROCITY_HOST=0.0.0.0 \

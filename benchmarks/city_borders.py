@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import facts
-from export.city.proof import decibels, zones
+from export.city.proof import SquaredErrors, zones
 from neurocity.cameras import Rays
 from neurocity.checkpoint import load_checkpoint
 from neurocity.city.manifest import read_city
@@ -64,7 +64,7 @@ def main(arguments: Arguments) -> None:
     models["coarse alone"] = _of_checkpoint(arguments.city / record.checkpoint)
     models |= {str(path): _of_checkpoint(path) for path in arguments.checkpoints}
     background = load_checkpoint(arguments.city / record.checkpoint).info.background
-    errors: dict[str, list[list[np.ndarray]]] = {name: [[], [], []] for name in models}
+    errors = {name: (SquaredErrors(), SquaredErrors(), SquaredErrors()) for name in models}
     for frame in scene.held_out:
         rays = frame.camera.rays()
         pixels = frame.load_image().reshape(-1, 4).astype(np.float32) / 255
@@ -79,12 +79,12 @@ def main(arguments: Arguments) -> None:
                 masks = [np.ones(len(rays), bool), border & shown, inside & shown]
             squares = np.square(over_background(light.rgb, light.opacity, background) - truth).mean(1)
             for zone, mask in zip(errors[name], masks, strict=True):
-                zone.append(squares[mask])
+                zone.add(squares[mask])
     table = Table(title=f"{city.name}: PSNR of {len(scene.held_out)} held-out photographs, dB; {facts()}")
     for heading in ("model", *ZONES, "borders - inside"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for name, of_zones in errors.items():
-        figures = [decibels(np.concatenate(zone)) for zone in of_zones]
+        figures = [zone.decibels for zone in of_zones]
         difference = figures[1] - figures[2]
         table.add_row(name, *(f"{figure:.2f}" for figure in figures), f"{difference:+.2f}")
     Console(width=140).print(table)

@@ -136,7 +136,7 @@ def create_app(
 def _watch(metrics: Metrics, service: RenderService, budget: Budget) -> None:
     """Show how much of the budget is taken."""
     metrics.watch("neurocity_queue_seconds_estimated", "Work that runs or waits.", service.reserved_seconds)
-    metrics.watch("neurocity_queue_seconds_limit", "Of a class of size.", service.limit_seconds)
+    metrics.watch("neurocity_queue_share", "Of the fullest class of size, of its limit.", service.queue_share)
     metrics.watch("neurocity_memory_reserved_bytes", "Pictures and answers.", service.reserved_bytes)
     metrics.watch("neurocity_memory_limit_bytes", "Of pictures and answers.", lambda: budget.memory_bytes)
 

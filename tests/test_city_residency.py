@@ -4,7 +4,8 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from waiting import PATIENCE, wait_for
@@ -100,6 +101,24 @@ def test_what_a_picture_holds_stays_and_the_rest_of_it_passes(kept: Residency, f
     shown(kept, files, "f")
     assert "f" in names(kept)
     assert hold.find(files.want("a")) is None, "it holds nothing after its end"
+
+
+def test_who_leaves_does_not_wait_for_what_comes(kept: Residency, files: Files) -> None:
+    """A render that is left holds its thread no longer, though the load goes on."""
+    want, begun = files.want("a"), threading.Event()
+
+    def load() -> Loaded:
+        begun.set()
+        return want.load()
+
+    files.gate.clear()
+    with ThreadPoolExecutor(1) as threads:
+        with Hold(kept) as hold:
+            rendering = threads.submit(hold.get, replace(want, load=load), ALWAYS)
+            assert begun.wait(PATIENCE)
+        assert rendering.result(PATIENCE) is None
+    files.gate.set()
+    wait_for(lambda: names(kept) == "a")
 
 
 def test_what_nobody_waits_for_makes_nothing_go_that_is_shown(

@@ -19,7 +19,7 @@ from waiting import wait_for
 from neurocity.cameras import Rays
 from neurocity.city.manifest import Block, City, Coarse, Ground, read_city, write_city
 from neurocity.city_training import __main__ as one_job
-from neurocity.city_training.job import Job, parts_of
+from neurocity.city_training.job import Job, job_digest, parts_of
 from neurocity.city_training.layout import (
     block_config,
     clipped,
@@ -31,8 +31,9 @@ from neurocity.city_training.layout import (
 from neurocity.city_training.options import COARSE, PartOptions
 from neurocity.city_training.part import train_part
 from neurocity.city_training.record import Record, only_one, read_record, write_record
-from neurocity.city_training.runners.local import Process
+from neurocity.city_training.runners.local import LocalRunner, Process
 from neurocity.city_training.runners.runner import Result, run_jobs
+from neurocity.city_training.state import is_trained
 from neurocity.city_training.surroundings import Region, Surroundings, region_of
 from neurocity.cli import main
 from neurocity.commands import city_train
@@ -200,7 +201,7 @@ def test_blocks_need_the_coarse_model(planned_town: City, tmp_path: Path) -> Non
 
 
 def test_one_process_at_a_time_trains_a_part(tmp_path: Path) -> None:
-    with only_one(tmp_path), pytest.raises(TrainingError, match="another process"), only_one(tmp_path):
+    with only_one(tmp_path), pytest.raises(TrainingError, match="another process"), only_one(tmp_path, 0.0):
         pass
     with only_one(tmp_path):
         pass
@@ -310,7 +311,10 @@ def test_slurm_gets_scripts_that_train_each_part_once(
     assert main([*words, "--set", "model.max_voxels=10"]) == 0
     line = capsys.readouterr().out.strip()
     coarse, blocks = (trained / "slurm" / name for name in ("coarse.sbatch", "blocks.sbatch"))
-    assert line == f"sbatch --dependency=afterok:$(sbatch --parsable {coarse}) {blocks}"
+    assert (
+        line
+        == f"sbatch --kill-on-invalid-dep=yes --dependency=afterok:$(sbatch --parsable {coarse}) {blocks}"
+    )
     number = len(read_city(trained).blocks)
     assert f"#SBATCH --array=1-{number}\n" in blocks.read_text()
     for script in (coarse, blocks):
@@ -318,6 +322,17 @@ def test_slurm_gets_scripts_that_train_each_part_once(
         assert "#SBATCH --signal=B:TERM@" in script.read_text(), "or else job steps alone are told"
         assert "--minutes 9.0 --set model.max_voxels=10 --index" in script.read_text()
         subprocess.run(["sh", "-n", script], check=True)
+
+
+def test_slurm_trains_the_coarse_model_before_a_block_alone(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["city", "train", str(trained), "--runner", "slurm", "--minutes", "9"]
+    assert main([*words, "--only", read_city(trained).blocks[0].id, "--retries", "3"]) == 0
+    assert "coarse.sbatch" in capsys.readouterr().out
+    for script in ("coarse.sbatch", "blocks.sbatch"):
+        assert "--retries 3 " in (trained / "slurm" / script).read_text()
+    assert "#SBATCH --array=1\n" in (trained / "slurm" / "blocks.sbatch").read_text()
 
 
 def test_slurm_is_asked_for_what_a_preset_needs_and_no_more(
@@ -344,6 +359,57 @@ def test_a_part_by_its_number(trained: Path, capsys: pytest.CaptureFixture[str])
     assert "expected 0 to" in capsys.readouterr().err
     assert main([*words, "--only", "x9-y9"]) == 1
     assert "the city has x0-y0" in capsys.readouterr().err
+
+
+def test_a_coarse_model_of_another_budget_that_nobody_trains_is_told(
+    planned_town: City, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(city_train, "FAILED_SECONDS", 0.0)
+    folder = tmp_path / "town"
+    write_city(folder, planned_town)
+    asked = options(steps=2)
+    (folder / "weights.ckpt").touch()
+    record = Record(
+        part=COARSE,
+        state="trained",
+        digest=job_digest(planned_town, COARSE, asked),
+        steps=3,
+        checkpoint="weights.ckpt",
+    )
+    write_record(folder / "runs" / COARSE, record)
+    words = city_train.option_words(asked)
+    assert main(["city", "train", str(folder), *words, "--index", "1"]) == 2
+    assert "trained for 3 steps, expected 2 steps" in capsys.readouterr().err
+
+
+def test_a_part_whose_weights_are_gone_is_trained_again(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "town"
+    shutil.copytree(trained, folder)
+    job = Job(city=folder, part=COARSE, options=options(), threads=1)
+    assert is_trained(read_city(folder), job)
+    record = read_record(job.run_folder)
+    assert record is not None
+    (folder / record.checkpoint).unlink()
+    assert not is_trained(read_city(folder), job)
+
+
+def test_a_process_that_is_killed_leaves_a_record_of_its_failure(
+    planned_town: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "town"
+    write_city(folder, planned_town)
+    program = tmp_path / "killed"
+    program.write_text("#!/bin/sh\nkill -KILL $$\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    job = Job(city=folder, part=COARSE, options=options(), threads=1)
+    write_record(job.run_folder, Record(part=COARSE, state="training", digest=""))
+    process = LocalRunner(1).start(job)
+    result = wait_for(process.result)
+    record = read_record(job.run_folder)
+    assert record is not None
+    assert (record.state, record.error) == ("failed", result.error)
+    assert "signal 9" in record.error
 
 
 def test_what_a_coarse_model_that_failed_says_reaches_its_blocks(

@@ -19,6 +19,7 @@ from helm_chart import (
     containers,
     environment,
     gateway,
+    merged,
     of_kind,
     only,
     pods,
@@ -226,6 +227,14 @@ def test_gateways_have_the_repository(name, expected):
         assert environment(container)["NEUROCITY_REPOSITORY_CACHE"] in mounts
 
 
+def test_blocks_replace_their_scenes_where_the_repository_can():
+    for repository, replaces in ({}, True), ({"type": "url", "url": "s3://models/city"}, False):
+        values = merged(PROFILES["blocks"], {"repository": repository})
+        (job,) = [pod for pod in pods(render(values)) if "neurocity-export" in str(pod)]
+        (export,) = job["spec"]["containers"]
+        assert ("--force" in export["args"]) == replaces
+
+
 @every_profile
 def test_nobody_is_killed_before_the_end_of_the_drain(name):
     for pod in pods(profile(name)):
@@ -260,8 +269,9 @@ def test_prometheus_and_grafana_get_the_files_that_are_tested(tmp_path):
     data = only(profile("cpu"), "ConfigMap")["data"]
     assert data == {"neurocity.json": (DEPLOY / "grafana" / "neurocity.json").read_text()}
     (endpoint,) = only(profile("cpu"), "ServiceMonitor")["spec"]["endpoints"]
-    (relabeling,) = endpoint["relabelings"]
-    assert relabeling == {"action": "replace", "targetLabel": "job", "replacement": "neurocity"}
+    started, named = endpoint["relabelings"]
+    assert started["action"] == "keep"
+    assert named == {"action": "replace", "targetLabel": "job", "replacement": "neurocity"}
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian's package prometheus has it)")

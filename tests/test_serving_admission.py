@@ -196,6 +196,33 @@ def test_pictures_give_way_to_who_waits_for_less():
     assert not admission.gives_way(many[0].place)
 
 
+def test_films_give_way_to_their_owner_and_nobody_to_films():
+    now = [0.0]
+    admission = Admission(BUDGET, 1, lambda: now[0])
+    frames = [admission.reserve(work(client="a", size_class=PATIENT), None) for _ in range(2)]
+    assert not admission.gives_way(frames[0].place)
+    small = [admission.reserve(work(client="b"), None) for _ in range(2)]
+    assert not admission.gives_way(small[0].place), "nobody waits for a film"
+    own = admission.reserve(work(client="a"), None)
+    assert admission.waits_for_one("a")
+    for ended in (*small, own):
+        ended.release()
+    now[0] += 0.9 * SHARED_SECONDS
+    assert admission.gives_way(frames[0].place)
+    now[0] += 0.2 * SHARED_SECONDS
+    assert not admission.gives_way(frames[0].place)
+    for frame in frames:
+        frame.release()
+
+
+def test_the_queue_s_share_is_that_of_its_fullest_class():
+    admission = Admission(BUDGET, 1)
+    assert admission.queue_share() == 0.0
+    admitted(admission, seconds=0.03)
+    admission.reserve(work(seconds=0.1 * BUDGET.queue_seconds, size_class=1), None)
+    assert admission.queue_share() == pytest.approx(2 / 3, abs=0.02)
+
+
 def test_what_takes_longer_beside_others_is_told_so_and_less_is_taken_on():
     """Half of what was expected is done in a second: waits are twice as long, and half as much may wait."""
     now = [0.0]

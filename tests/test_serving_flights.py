@@ -82,6 +82,35 @@ def test_work_that_is_left_before_its_first_step_is_ended_too():
     assert asyncio.run(session()) == (1, 1)
 
 
+def test_who_has_more_time_begins_anew_where_the_first_one_s_ran_out():
+    """A call keeps the deadline that it began with."""
+
+    async def session():
+        flights, begun = Flights(), []
+
+        async def call(deadline):
+            begun.append(deadline)
+            if len(begun) == 1:
+                await asyncio.sleep(0.01)
+                raise DeadlineExceededError("as long as it had")
+            return "done"
+
+        def start(flight):
+            return call(flight.deadline)
+
+        now = time.monotonic()
+        first = asyncio.create_task(flights.join("key", now + 90.0, start))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(flights.join("key", now + 99.0, start))
+        third = asyncio.create_task(flights.join("key", None, start))
+        with pytest.raises(DeadlineExceededError):
+            await first
+        assert await asyncio.gather(second, third) == ["done"] * 2
+        return len(begun)
+
+    assert asyncio.run(session()) == 2
+
+
 def test_each_has_its_own_deadline_and_the_work_the_latest():
     async def session():
         flights, work, deadlines = Flights(), Counted(), []

@@ -51,6 +51,26 @@ class Photographed:
         return {name: value for name, value in named.items() if math.isfinite(value)}
 
 
+@dataclass
+class SquaredErrors:
+    """Of many pixels, one after the other."""
+
+    total: float = 0.0
+    pixels: int = 0
+
+    def add(self, squares: npt.NDArray[np.floating]) -> None:
+        """Those of some more."""
+        self.total += float(squares.sum(dtype=np.float64))
+        self.pixels += len(squares)
+
+    @property
+    def decibels(self) -> float:
+        """PSNR with peak 1; infinite where there is no error, NaN of nothing."""
+        if not self.pixels:
+            return math.nan
+        return -10.0 * math.log10(self.total / self.pixels) if self.total else math.inf
+
+
 def compare_with_definition(
     renderer: CityRenderer, parts: Sequence[SVRaster], coarse: SVRaster, info: SceneInfo, progress: Progress
 ) -> list[Check]:
@@ -119,7 +139,7 @@ def compare_with_photographs(
 ) -> Photographed:
     """See `Photographed`. Depth of the composed picture tells which place a pixel shows."""
     city = renderer.city
-    errors: dict[str, list[npt.NDArray[np.float64]]] = {"all": [], "border": [], "inside": []}
+    everywhere, at_border, within = SquaredErrors(), SquaredErrors(), SquaredErrors()
     for number, frame in enumerate(frames):
         progress("comparing with photographs", number, len(frames))
         rays = frame.camera.rays()
@@ -130,17 +150,16 @@ def compare_with_photographs(
         shown = (light.opacity > 0.5) & (pixels[:, 3] > 0.5)
         places = rays.origins + rays.directions * light.depth[:, None]
         inside, border = zones(city, places[shown])
-        errors["all"].append(squares)
-        errors["inside"].append(squares[shown][inside])
-        errors["border"].append(squares[shown][border])
+        everywhere.add(squares)
+        within.add(squares[shown][inside])
+        at_border.add(squares[shown][border])
     progress("comparing with photographs", len(frames), len(frames))
-    found = {name: np.concatenate(parts) for name, parts in errors.items()}
     return Photographed(
-        all_db=decibels(found["all"]),
-        border_db=decibels(found["border"]),
-        inside_db=decibels(found["inside"]),
-        border_pixels=len(found["border"]),
-        inside_pixels=len(found["inside"]),
+        all_db=everywhere.decibels,
+        border_db=at_border.decibels,
+        inside_db=within.decibels,
+        border_pixels=at_border.pixels,
+        inside_pixels=within.pixels,
     )
 
 
@@ -188,9 +207,3 @@ def _checks(where: str, got: Light, expected: Light, city: City, limits: Toleran
 def _some(rays: Rays) -> Rays:
     step = -(-len(rays) // RAYS)
     return rays[slice(0, None, step)]
-
-
-def decibels(squares: npt.NDArray[np.floating]) -> float:
-    """PSNR with peak 1 of squared errors; infinite where there is none, NaN of nothing."""
-    mean = float(squares.mean()) if len(squares) else math.nan
-    return math.inf if mean == 0.0 else -10.0 * math.log10(mean)

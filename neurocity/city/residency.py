@@ -9,10 +9,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from neurocity.city.loading import LoadQueue, Task, Urgency
 from neurocity.city.manifest import Cell
@@ -267,7 +267,7 @@ class Hold:
         self.loads = 0
         self.waited_seconds = 0.0
         self._held: dict[str, Loaded] = {}
-        self._ended = False
+        self._end = Future[None]()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -275,15 +275,15 @@ class Hold:
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._ended = True
             held, self._held = self._held, {}
+            self._end.set_result(None)
         for key in held:
             self.residency.let_go(key)
 
     def find(self, want: Want) -> Loaded | None:
         """The model, where it is in memory; nothing after the end, though a render still runs."""
         with self._lock:
-            if self._ended:
+            if self._end.done():
                 return None
             if want.key not in self._held and (found := self.residency.hold(want.key)) is not None:
                 self._held[want.key] = found
@@ -292,21 +292,21 @@ class Hold:
     def get(self, want: Want, until: float) -> Loaded | None:
         """The model, loaded where it is not in memory.
 
-        until: instant of `time.monotonic()` to which that is waited for. None where it failed, or takes
-        longer; it then goes on.
+        until: instant of `time.monotonic()` to which that is waited for. None where it failed, takes longer,
+        or the picture is left meanwhile; it then goes on.
         """
         found, began = self.find(want), time.monotonic()
         left = until - began
-        if found is not None or left <= 0.0 or self._ended:
+        if found is not None or left <= 0.0 or self._end.done():
             return found
         future = self.residency.ask(want, Urgency.WAITED)
         if future.done():
             return future.result()
-        try:
-            loaded = future.result(min(left, threading.TIMEOUT_MAX))
-        except TimeoutError:
+        either: tuple[Future[Any], ...] = (future, self._end)
+        wait(either, min(left, threading.TIMEOUT_MAX), FIRST_COMPLETED)
+        self.waited_seconds += time.monotonic() - began
+        if not future.done():
             return None
-        finally:
-            self.waited_seconds += time.monotonic() - began
+        loaded = future.result()
         self.loads += loaded is not None
         return self.find(want) or loaded

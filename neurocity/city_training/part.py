@@ -34,7 +34,7 @@ from neurocity.data.datasets import TrainingRays, Views
 from neurocity.data.load import load_scene
 from neurocity.data.scene import Scene
 from neurocity.errors import ConfigError, DataError, NeuroCityError, TrainingError, TrainingInterruptedError
-from neurocity.exit_codes import exit_code
+from neurocity.exit_codes import FAILURE, exit_code
 from neurocity.svraster.core import SVRaster, SVRasterConfig
 from neurocity.svraster.lightning_trainer import SVRasterLightningConfig
 from neurocity.training.callbacks import ProgressFile
@@ -57,10 +57,8 @@ class _Work(NamedTuple):
     datasets: tuple[TrainingRays, Views]
 
 
-def train_part(job: Job, *, patience: float = 0.0) -> Record:
+def train_part(job: Job) -> Record:
     """Train a part, unless it is trained already, and return what its record then says.
-
-    patience: seconds for which another process that trains it may still be there.
 
     Raises ConfigError, DataError, TrainingError (which is in the record too), TrainingInterruptedError,
     CheckpointError, ManifestError and MissingDependencyError.
@@ -68,7 +66,7 @@ def train_part(job: Job, *, patience: float = 0.0) -> Record:
     if job.threads:
         torch.set_num_threads(job.threads)
     city, run = read_city(job.city), job.run_folder
-    with only_one(run, patience):
+    with only_one(run):
         coarse_sha256 = "" if job.part == COARSE else trained_coarse(job).sha256
         digest = digest_of(city, job)
         minutes, steps = job.options.budget(job.part)
@@ -94,6 +92,10 @@ def train_part(job: Job, *, patience: float = 0.0) -> Record:
             raise  # which is no failure: it goes on when it is begun again
         except NeuroCityError as error:
             write_record(run, replace(record, state="failed", error=str(error), exit_code=exit_code(error)))
+            raise
+        except Exception as error:  # no memory, a disk that is gone: those that wait for it are to know
+            reason = f"{type(error).__name__}: {error}"
+            write_record(run, replace(record, state="failed", error=reason, exit_code=FAILURE))
             raise
         write_record(run, record)
         return record

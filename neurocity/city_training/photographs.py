@@ -1,6 +1,6 @@
 """The photographs of a part: of a block the pixels alone whose rays come to its region with light left."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -43,14 +43,21 @@ class BlockRays(TrainingRays):
         self, frames: tuple[Frame, ...], surroundings: Surroundings, *, scene: Scene, seed: int, batches: int
     ) -> None:
         super().__init__(frames, scene=scene, seed=seed, batches=batches)
-        pixels = torch.arange(len(self.rgba)) if self.trainable is None else self.trainable
-        kept = [chunk[self._shows(chunk, surroundings)] for chunk in pixels.split(CHUNK)]
+        kept = [chunk[self._shows(chunk, surroundings)] for chunk in self._chunks()]
         self.trainable = torch.cat(kept)
         if not len(self.trainable):
             raise DataError(
                 f"{scene.root}: none of {len(frames)} photographs shows the block's region: the coarse model "
                 "hides it in all of them; train that longer, or leave the block out of the plan"
             )
+
+    def _chunks(self) -> Iterator[Tensor]:
+        """The pixels that may be trained on, so many at once."""
+        if self.trainable is not None:
+            yield from self.trainable.split(CHUNK)
+            return
+        for first in range(0, len(self.rgba), CHUNK):
+            yield torch.arange(first, min(first + CHUNK, len(self.rgba)))
 
     def _shows(self, pixels: Tensor, surroundings: Surroundings) -> Tensor:
         origins, directions, *_ = self.rays(pixels)

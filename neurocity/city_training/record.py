@@ -15,7 +15,10 @@ from neurocity.publishing import published
 SCHEMA_VERSION = 1
 RECORD_FILE: Final = "record.json"
 PROGRESS_FILE: Final = "progress.json"
+LOG_FILE: Final = "log.txt"
 _LOCK_FILE: Final = ".lock"
+PATIENCE_SECONDS: Final = 120.0
+"""For which who begins a part waits for one that is there: it may be told to end, or its machine dead."""
 _POLL_SECONDS: Final = 0.5
 
 
@@ -100,7 +103,7 @@ def read_progress(run: Path) -> Progress:
 
 
 @contextmanager
-def only_one(run: Path, patience: float = 0.0) -> Iterator[None]:
+def only_one(run: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
     """The one process that trains a part, as long as it runs.
 
     Raises TrainingError when another is that for longer than `patience` seconds. A process that dies is not.

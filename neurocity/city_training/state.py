@@ -15,6 +15,8 @@ def is_trained(city: City, job: Job) -> bool:
     record = read_record(job.run_folder)
     if record is None or record.state != "trained" or record.digest != digest_of(city, job):
         return False
+    if not (job.city / record.checkpoint).is_file():
+        return False
     is_done = record.is_done(record.digest, *job.options.budget(job.part))
     return is_done or (job.part == COARSE and not job.overwrite and _has_begun(city, job, record))
 

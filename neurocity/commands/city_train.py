@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from neurocity.city.manifest import City, read_city
 from neurocity.city_training.job import Job, parts_of
 from neurocity.city_training.options import COARSE, PartOptions
-from neurocity.city_training.record import read_record
+from neurocity.city_training.record import Record, read_record
 from neurocity.city_training.runners.local import LocalRunner
 from neurocity.city_training.runners.ray_cluster import RayRunner
 from neurocity.city_training.runners.runner import Result, Runner, run_jobs
@@ -19,7 +19,7 @@ from neurocity.city_training.runners.slurm import write_scripts
 from neurocity.city_training.state import digest_of, is_trained
 from neurocity.city_training.table import Table
 from neurocity.cli import CityTrain
-from neurocity.errors import ConfigError, TrainingError
+from neurocity.errors import ConfigError, NeuroCityError, TrainingError
 from neurocity.resources import available_processors
 
 FAILED_SECONDS = 60.0
@@ -36,6 +36,8 @@ def run(arguments: CityTrain) -> None:
     if not city.data and arguments.options.data is None:
         raise ConfigError(f"{arguments.city}: was cut from a model, and has no photographs to train on")
     parts = _parts(city, arguments)
+    if arguments.index is None and COARSE not in parts:
+        parts = (COARSE, *parts)
     if arguments.runner == "slurm":
         print(*_scripts(city, arguments, parts), sep="\n")
         return
@@ -43,13 +45,14 @@ def run(arguments: CityTrain) -> None:
 
     def job(part: str) -> Job:
         options, city = _elsewhere(arguments.options), arguments.city.resolve()
-        return Job(city=city, part=part, options=options, threads=cpus, overwrite=arguments.overwrite)
+        # Nothing is trained beside the coarse model.
+        all_of_them = part == COARSE and arguments.runner == "local" and arguments.cpus is None
+        threads = available_processors() if all_of_them else cpus
+        return Job(city=city, part=part, options=options, threads=threads, overwrite=arguments.overwrite)
 
     if arguments.index is not None and COARSE not in parts:
         with _signals_interrupt():  # as the first process of a container it would not be ended by them
             _wait_for_coarse(city, job(COARSE))
-    elif COARSE not in parts:
-        parts = (COARSE, *parts)
     jobs = [job(part) for part in parts]
     failed = _train(city, jobs, _runner(arguments, cpus), arguments.retries)
     for part, result in failed.items():
@@ -112,17 +115,17 @@ def _wait_for_coarse(city: City, coarse: Job) -> None:
     """Of a part that was begun by its number, beside others: the coarse model is another one's work.
 
     Raises TrainingError when that has failed and is not begun again, and ConfigError when it is one of
-    another plan or other options, which its own job refuses.
+    another plan or other options, which its own job refuses, or of another budget and not trained further.
     """
     told = False
-    failed: tuple[int, float] | None = None
+    ended: tuple[Record, float] | None = None
     while not is_trained(city, coarse):
         record = read_record(coarse.run_folder)
-        if record is not None and record.state == "failed":
-            if failed is None or failed[0] != record.attempts:
-                failed = record.attempts, time.monotonic()
-            if time.monotonic() - failed[1] >= FAILED_SECONDS:
-                raise TrainingError(f"the coarse model, index 0, has failed: {record.error}")
+        if record is not None and record.state != "training":
+            if ended is None or ended[0] != record:
+                ended = record, time.monotonic()
+            if time.monotonic() - ended[1] >= FAILED_SECONDS:
+                raise _given_up(record, coarse)
         is_other = record is not None and record.digest != digest_of(city, coarse)
         if is_other and record is not None and record.state == "trained" and not coarse.overwrite:
             raise ConfigError(
@@ -135,6 +138,23 @@ def _wait_for_coarse(city: City, coarse: Job) -> None:
         time.sleep(_WAIT_SECONDS)
 
 
+def _given_up(record: Record, coarse: Job) -> NeuroCityError:
+    """What to say of a coarse model that nobody trains further."""
+    if record.state == "failed":
+        return TrainingError(f"the coarse model, index 0, has failed: {record.error}")
+    minutes, steps = coarse.options.budget(COARSE)
+    return ConfigError(
+        f"the coarse model, index 0, was trained for {_how_long(record.minutes, record.steps)}, expected "
+        f"{_how_long(minutes, steps)}; train index 0 for as long, or ask for what there is (--coarse-minutes)"
+    )
+
+
+def _how_long(minutes: float | None, steps: int | None) -> str:
+    return " and ".join(
+        f"{value:g} {unit}" for value, unit in ((minutes, "minutes"), (steps, "steps")) if value
+    )
+
+
 def _elsewhere(options: PartOptions) -> PartOptions:
     """The options for processes that may have another working directory."""
     return options if options.data is None else replace(options, data=options.data.resolve())
@@ -143,7 +163,8 @@ def _elsewhere(options: PartOptions) -> PartOptions:
 def _scripts(city: City, arguments: CityTrain, parts: Sequence[str]) -> list[str]:
     """What hands the scripts over to SLURM."""
     numbers = [number for number, part in enumerate(parts_of(city)) if part in parts]
-    command = ["neurocity", "city", "train", str(arguments.city.resolve()), "--retries", "0"]
+    command = ["neurocity", "city", "train", str(arguments.city.resolve())]
+    command += ["--retries", str(arguments.retries)]
     command += option_words(_elsewhere(arguments.options))
     command += ["--overwrite"] if arguments.overwrite else []
     return write_scripts(

@@ -215,8 +215,10 @@ class CityPicture:
             if not loads or left <= 0.0:
                 break
             await _ended(loads, None if math.isinf(left) else left)
-        for want in fitting:
-            self._view.hold.find(want)
+        # What is not there, and is not broken, has no room beside what other pictures hold.
+        lost = [want for want in fitting if self._view.hold.find(want) is None]
+        if any(not residency.failed(want.key) for want in lost) and time.monotonic() < until:
+            self.in_one = True
 
     async def render(self, rays: Rays, deadline: float | None) -> Light:
         """See `BlockView`."""

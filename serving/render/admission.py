@@ -14,7 +14,7 @@ from itertools import count
 
 from neurocity.errors import DeadlineExceededError, NeuroCityError
 from serving.render.throughput import Throughput
-from serving.render.turns import CLASSES, SHARES, Place
+from serving.render.turns import CLASSES, PATIENT, SHARES, Place
 
 SHARE = 2.0
 """One client alone may have two thirds of a budget, two clients four fifths together."""
@@ -97,7 +97,7 @@ class Reservation:
         self.seconds, self._bytes = 0.0, 0
         if not self._released:
             self._released = True
-            self._admission.released(self.place.client)
+            self._admission.released(self.place)
 
 
 class Admission:
@@ -117,22 +117,24 @@ class Admission:
         self._numbers = count()
         self._clock = clock
         self._throughput = Throughput(at_once, clock)
-        self._shared_at = self._one_beside_others_at = -math.inf
+        self._asked_at = self._shared_at = self._one_beside_others_at = -math.inf
 
     def is_shared(self) -> bool:
         """Whether several clients have work, or had a moment ago."""
         return self._clock() - self._shared_at < SHARED_SECONDS
 
     def waits_for_one(self, client: Hashable) -> bool:
-        """Whether a client has no more than one picture under way or waiting."""
+        """Whether a client has no more than one picture under way or waiting, films aside."""
         return self._open.get(client, 0) <= 1
 
     def gives_way(self, place: Place) -> bool:
         """Whether a picture is to be rendered in tiles of a moment each, since somebody else waits for them.
 
         Small pictures are not, of whom waits for one himself, or where all wait for several: nobody would be
-        sooner done.
+        sooner done. What nobody waits for gives way to all pictures, its owner's too.
         """
+        if place.size_class == PATIENT:
+            return bool(self._open) or self._clock() - self._asked_at < SHARED_SECONDS
         if place.size_class:
             return self.is_shared()
         someone = self._clock() - self._one_beside_others_at < SHARED_SECONDS
@@ -145,6 +147,10 @@ class Admission:
     def limit_seconds(self) -> float:
         """What each class of size may reserve: less than its budget where that takes longer than it says."""
         return self._budget.queue_seconds * self._throughput.share
+
+    def queue_share(self) -> float:
+        """What the fullest class has reserved, of what it may reserve; one picture may be more than all."""
+        return max(map(self._total, range(CLASSES))) / self.limit_seconds()
 
     def reserve(self, work: Work, seconds_left: float | None) -> Reservation:
         """A share for the work, at once. seconds_left: until its deadline, or None.
@@ -163,12 +169,8 @@ class Admission:
             )
         self._seconds[work.size_class][work.client] += work.seconds
         self._bytes += work.bytes
-        self._open[work.client] += 1
         self._throughput.reserved(self.reserved_seconds())
-        if any(client != work.client for clients in self._seconds for client in clients):
-            self._shared_at = self._clock()
-            if 1 in self._open.values():
-                self._one_beside_others_at = self._shared_at
+        self._see(work)
         return Reservation(self, work, next(self._numbers))
 
     def reserved_bytes(self) -> int:
@@ -187,11 +189,13 @@ class Admission:
         """For `Reservation` alone: a tile was left before its end."""
         self._throughput.left()
 
-    def released(self, client: Hashable) -> None:
-        """For `Reservation` alone: one of the client's has ended."""
-        self._open[client] -= 1
-        if not self._open[client]:
-            del self._open[client]
+    def released(self, place: Place) -> None:
+        """For `Reservation` alone: it has ended."""
+        if place.size_class == PATIENT:
+            return
+        self._open[place.client] -= 1
+        if not self._open[place.client]:
+            del self._open[place.client]
 
     def give_back(self, place: Place, seconds: float, size: int) -> None:
         """For `Reservation` alone."""
@@ -201,6 +205,17 @@ class Admission:
             del clients[place.client]
         self._bytes -= size
         self._throughput.reserved(self.reserved_seconds())
+
+    def _see(self, work: Work) -> None:
+        """Note who is there."""
+        now = self._clock()
+        if work.size_class != PATIENT:
+            self._open[work.client] += 1
+            self._asked_at = now
+        if any(client != work.client for clients in self._seconds for client in clients):
+            self._shared_at = now
+        if len(self._open) > 1 and 1 in self._open.values():
+            self._one_beside_others_at = now
 
     def _check_room(self, work: Work) -> None:
         """Raise OverloadedError unless the class is empty, or the client's part of what is free is enough."""

@@ -60,6 +60,7 @@ class Flights(Generic[Result]):
         Raises DeadlineExceededError, and what the work raises.
         """
         left = seconds_left(deadline)
+        joins = key in self._flights
         flight = self._flights.get(key) or self._begin(key, deadline, start)
         landed = flight.board(deadline)
         # Not `asyncio.wait`, which takes two more turns of the event loop.
@@ -76,7 +77,14 @@ class Flights(Generic[Result]):
                 flight.task.cancel()
         if not done:
             raise DeadlineExceededError("the render did not end before its deadline")
-        return flight.task.result()
+        try:
+            return flight.task.result()
+        except DeadlineExceededError:
+            if not joins:
+                raise
+            self._end(key, flight)
+        # What it called had the deadline of who began, which was sooner.
+        return await self.join(key, deadline, start)
 
     def _begin(self, key: Hashable, deadline: float | None, start: Start[Result]) -> Flight[Result]:
         flight = Flight[Result](deadline)

@@ -149,9 +149,9 @@ class RenderService:
         """The engine's work that is running or waiting, in seconds."""
         return self._admission.reserved_seconds()
 
-    def limit_seconds(self) -> float:
-        """What may be reserved in each class of size now."""
-        return self._admission.limit_seconds()
+    def queue_share(self) -> float:
+        """See `Admission.queue_share`."""
+        return self._admission.queue_share()
 
     def reserved_bytes(self) -> int:
         """Memory of pictures that are being made, and of answers that are being read."""
@@ -300,7 +300,8 @@ class RenderService:
                     job.reservation.left()
                     raise
                 ended = time.perf_counter()
-                job.cost.measured(len(rays), ended - turn_began - (view.waited_seconds - waited))
+                if view.waited_seconds == waited:  # of all its tiles, for blocks
+                    job.cost.measured(len(rays), ended - turn_began)
                 job.tiles.add(turn_began, ended)
                 job.pixels_left -= len(rays)
                 if not job.pixels_left and (turns := self._encoding_of(job)):
@@ -316,8 +317,8 @@ class RenderService:
                 timed(view_of(opened, job.camera, job.until)) as (view, waited),
             ):
                 job.reservation.done(job.load_seconds)
-                pixels = job.camera.width * self._tile_rows(job, view)
-                first = self._turns.ask(place, job.cost.seconds(pixels))
+                rows = self._tile_rows(job, view)
+                first = self._turns.ask(place, job.cost.seconds(job.camera.width * rows))
                 began = await self._turns.begun(first)
                 rows = self._tile_rows(job, view)  # anew: others wait by now
                 light = await render_in_tiles(partial(render_tile, view), job.camera, rows, at_once)
@@ -373,12 +374,11 @@ class RenderService:
         seconds = self._encoding.seconds(job.options, job.pixels)
         turn_seconds = SHARED_TILE_SECONDS if self._admission.is_shared() else TILE_SECONDS
         place = job.reservation.place
-        encoders = self._urgent if self._admission.waits_for_one(place.client) else self._encoders
-        return Encoding(encoders, place, seconds, turn_seconds)
+        urgent = not job.for_film and self._admission.waits_for_one(place.client)
+        return Encoding(self._urgent if urgent else self._encoders, place, seconds, turn_seconds)
 
     async def _encode(self, job: PictureJob, light: Light, turns: Encoding | None) -> EncodedImage:
-        make = bare_pixels if job.for_film else encoding
-        steps = make(light, job.camera, job.manifest.info, job.options)
+        steps = (bare_pixels if job.for_film else encoding)(light, job.camera, job.manifest.info, job.options)
         if turns is None:
             began = time.perf_counter()
             image, spent = do(steps), time.perf_counter() - began

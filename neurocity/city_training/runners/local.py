@@ -1,19 +1,20 @@
 """Jobs as processes of this machine."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from neurocity.city_training.job import Job
-from neurocity.city_training.record import read_record
+from neurocity.city_training.record import LOG_FILE, only_one, read_record, write_record
 from neurocity.city_training.runners.runner import Result
 from neurocity.errors import TrainingError
-from neurocity.exit_codes import FAILURE
+from neurocity.exit_codes import FAILURE, INTERRUPTED
 
-LOG_FILE: Final = "log.txt"
 GRACE_SECONDS: Final = 120.0
 """For a job that is told to end: it saves after the running step."""
 
@@ -63,7 +64,20 @@ class Process:
         # A job that is refused before it begins leaves the record as it was.
         is_news = record is not None and record.state == "failed" and record != self._before
         told = record.error if record is not None and is_news else ""
-        return Result(code if code > 0 else FAILURE, told or self._last_words(code))
+        result = Result(code if code > 0 else FAILURE, told or self._last_words(code))
+        if code != INTERRUPTED:
+            self._note(result)
+        return result
+
+    def _note(self, result: Result) -> None:
+        """Say in the record that it failed, where it was killed and could not: others wait for it."""
+        run = self._job.run_folder
+        # Another command's process may be at work on it.
+        with contextlib.suppress(TrainingError), only_one(run, patience=0.0):
+            record = read_record(run)
+            if record is not None and record.state == "training":
+                failed = replace(record, state="failed", error=result.error, exit_code=result.code)
+                write_record(run, failed)
 
     def stop(self) -> None:
         """See `Running`."""

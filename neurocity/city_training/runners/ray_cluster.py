@@ -6,15 +6,17 @@ When a machine dies, Ray runs its tasks on another, where they go on from their 
 import logging
 import os
 import sys
+import traceback
 from typing import Any, Final
 
 from neurocity.city_training.job import Job
+from neurocity.city_training.record import LOG_FILE
 from neurocity.city_training.runners.runner import Result
 from neurocity.errors import ConfigError, MissingDependencyError
 from neurocity.exit_codes import FAILURE, INTERRUPTED
 
-PATIENCE_SECONDS: Final = 120.0
-"""For which a task waits for one on a machine that died to be gone."""
+END_SECONDS: Final = 120.0
+"""For a task that is told to end: it saves after the running step."""
 
 
 class RayRunner:
@@ -57,7 +59,7 @@ class RayRunner:
 
     def start(self, job: Job) -> "Task":
         """See `Runner`."""
-        return Task(self._ray, self._task.remote(job.to_json(), PATIENCE_SECONDS))
+        return Task(self._ray, self._task.remote(job.to_json()))
 
 
 class Task:
@@ -82,19 +84,25 @@ class Task:
 
     def end(self) -> None:
         """See `Running`."""
-        self._ray.wait([self._reference], timeout=PATIENCE_SECONDS)
+        self._ray.wait([self._reference], timeout=END_SECONDS)
 
 
-def _train(text: str, patience: float) -> tuple[int, str]:
+def _train(text: str) -> tuple[int, str]:
     """A job in a worker's process: its exit code, and what was wrong."""
     from neurocity.city_training.part import train_part  # noqa: PLC0415, torch in workers alone
     from neurocity.errors import NeuroCityError  # noqa: PLC0415
     from neurocity.exit_codes import exit_code  # noqa: PLC0415
 
+    job = Job.from_json(text)
     try:
-        train_part(Job.from_json(text), patience=patience)
+        train_part(job)
     except NeuroCityError as error:
         return exit_code(error), str(error)
     except KeyboardInterrupt:
         return INTERRUPTED, "interrupted"
+    except Exception as error:
+        log = job.run_folder / LOG_FILE
+        with log.open("a") as file:
+            traceback.print_exc(file=file)
+        return FAILURE, f"{type(error).__name__}: {error} ({log})"
     return 0, ""

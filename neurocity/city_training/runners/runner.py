@@ -14,14 +14,13 @@ from neurocity.errors import (
     ParityError,
     UnsupportedError,
 )
-from neurocity.exit_codes import INTERRUPTED, exit_code
+from neurocity.exit_codes import exit_code
 
 POLL_SECONDS: Final = 0.2
-FINAL: Final = (
-    *(exit_code(kind()) for kind in (ConfigError, ParityError, UnsupportedError, MissingDependencyError)),
-    INTERRUPTED,
+FINAL: Final = tuple(
+    exit_code(kind()) for kind in (ConfigError, ParityError, UnsupportedError, MissingDependencyError)
 )
-"""Exit codes of what would fail again."""
+"""Exit codes of what would fail again. One that somebody else told to end goes on."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ def write_scripts(
         raise ConfigError(f"{folder}: the scripts cannot be written ({error.strerror})") from None
     coarse, array = (shlex.quote(str(folder / script)) for script in (COARSE_SCRIPT, BLOCKS_SCRIPT))
     if 0 in indices and blocks:
-        lines.append(f"sbatch --dependency=afterok:$(sbatch --parsable {coarse}) {array}")
+        lines.append(
+            f"sbatch --kill-on-invalid-dep=yes --dependency=afterok:$(sbatch --parsable {coarse}) {array}"
+        )
     else:
         lines.append(f"sbatch {array if blocks else coarse}")
     return lines

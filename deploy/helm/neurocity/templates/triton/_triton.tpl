@@ -1,6 +1,7 @@
 {{/*
 A Triton server that reads /models. Its HTTP port is none of the gateway's, with which a sidecar shares the network.
-A model that cannot be loaded is missing, and keeps no other one away.
+A model that cannot be loaded is missing, and keeps no other one away. One is loaded after the other: where several
+with backends in Python come at once, the server now and then ends or waits for ever (triton-inference-server#8882).
 */}}
 {{- define "neurocity.triton.container" -}}
 name: triton
@@ -9,6 +10,7 @@ command: [tritonserver]
 args:
   - --model-repository={{ include "neurocity.repository" . }}
   - --disable-auto-complete-config
+  - --model-load-thread-count=1
   - --exit-on-error=false
   - --strict-readiness=false
   - --model-control-mode=poll
