@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from svraster_scene import random_rays
 from waiting import wait_for
 
@@ -33,10 +34,12 @@ from neurocity.city_training.part import train_part
 from neurocity.city_training.record import Record, only_one, read_record, write_record
 from neurocity.city_training.runners.local import LocalRunner, Process
 from neurocity.city_training.runners.runner import Result, run_jobs
+from neurocity.city_training.stamps import Stamps
 from neurocity.city_training.state import is_trained
 from neurocity.city_training.surroundings import Region, Surroundings, region_of
 from neurocity.cli import main
 from neurocity.commands import city_train
+from neurocity.data.load import load_scene
 from neurocity.errors import ConfigError, TrainingError
 from neurocity.kernels.scene import SceneData, open_scene, render_rays
 from neurocity.light import Light
@@ -382,15 +385,38 @@ def test_a_coarse_model_of_another_budget_that_nobody_trains_is_told(
     assert "trained for 3 steps, expected 2 steps" in capsys.readouterr().err
 
 
+def test_photographs_in_the_place_of_others_are_not_those_that_were_trained_on(
+    trained: Path, tmp_path: Path
+) -> None:
+    folder, data = tmp_path / "town", tmp_path / "photographs"
+    shutil.copytree(trained, folder)
+    city = read_city(folder)
+    shutil.copytree(city.data, data)
+    part = parts_of(city)[1]
+    job = Job(city=folder, part=part, options=options(data=data), threads=1)
+    assert is_trained(city, job, Stamps(city, job.options)), "copies are the same"
+    scene = load_scene(data, unbounded=city.unbounded, origin=city.origin)
+    (frame,) = [frame for frame in scene.splits["train"] if frame.name == city.block(part).photographs[0]]
+    Image.fromarray(255 - frame.load_image()[..., :3]).save(frame.image_path)
+    assert not is_trained(city, job, Stamps(city, job.options))
+    with pytest.raises(ConfigError, match="other photographs of the same names; --overwrite"):
+        train_part(job)
+    assert train_part(replace(job, overwrite=True)).attempts == 2
+    shutil.rmtree(data)
+    assert is_trained(city, job, Stamps(city, job.options)), "nothing is known of them"
+
+
 def test_a_part_whose_weights_are_gone_is_trained_again(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "town"
     shutil.copytree(trained, folder)
     job = Job(city=folder, part=COARSE, options=options(), threads=1)
-    assert is_trained(read_city(folder), job)
+    city = read_city(folder)
+    stamps = Stamps(city, job.options)
+    assert is_trained(city, job, stamps)
     record = read_record(job.run_folder)
     assert record is not None
     (folder / record.checkpoint).unlink()
-    assert not is_trained(read_city(folder), job)
+    assert not is_trained(city, job, stamps)
 
 
 def test_a_process_that_is_killed_leaves_a_record_of_its_failure(

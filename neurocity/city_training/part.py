@@ -27,11 +27,11 @@ from neurocity.city_training.record import (
     read_record,
     write_record,
 )
+from neurocity.city_training.stamps import Stamps, scene_of
 from neurocity.city_training.state import digest_of, is_trained
 from neurocity.city_training.surroundings import Surroundings, region_of
 from neurocity.contract import file_sha256
 from neurocity.data.datasets import TrainingRays, Views
-from neurocity.data.load import load_scene
 from neurocity.data.scene import Scene
 from neurocity.errors import ConfigError, DataError, NeuroCityError, TrainingError, TrainingInterruptedError
 from neurocity.exit_codes import FAILURE, exit_code
@@ -70,15 +70,17 @@ def train_part(job: Job) -> Record:
         coarse_sha256 = "" if job.part == COARSE else trained_coarse(job).sha256
         digest = digest_of(city, job)
         minutes, steps = job.options.budget(job.part)
-        before = read_record(run)
-        if before is not None and is_trained(city, job):
+        before, stamps = read_record(run), Stamps(city, job.options)
+        if before is not None and is_trained(city, job, stamps):
             return before
-        _clear_other_run(job, before, digest)
+        photographs = stamps.of(job.part)
+        _clear_other_run(job, before, digest, photographs)
         record = Record(
             part=job.part,
             state="training",
             digest=digest,
             plan=plan_digest(city, job.part),
+            photographs=photographs,
             minutes=minutes,
             steps=steps,
             coarse_sha256=coarse_sha256,
@@ -112,13 +114,18 @@ def trained_coarse(job: Job) -> Record:
     return record
 
 
-def _clear_other_run(job: Job, before: Record | None, digest: str) -> None:
-    """Remove the run of another plan or other options. Raises ConfigError unless that is asked for."""
+def _clear_other_run(job: Job, before: Record | None, digest: str, photographs: str) -> None:
+    """Remove the run of another plan, other options or photographs. Raises ConfigError unless that is asked
+    for.
+    """
     run = job.run_folder
-    if before is None or before.digest == digest or not any((run / "checkpoints").glob("*.ckpt")):
+    if before is None or not any((run / "checkpoints").glob("*.ckpt")):
+        return
+    is_same = before.digest == digest
+    if is_same and not before.is_of_others(photographs):
         return
     if not job.overwrite:
-        by = "another plan or other options"
+        by = "other photographs of the same names" if is_same else "another plan or other options"
         if job.part != COARSE and before.coarse_sha256 != trained_coarse(job).sha256:
             by = "another coarse model"
         raise ConfigError(
@@ -170,17 +177,6 @@ def _seconds(content: dict[str, Any]) -> float:
     return float(max(clocks, default=0.0))
 
 
-def _scene(job: Job, city: City) -> Scene:
-    options = job.options
-    return load_scene(
-        options.data or city.data,
-        downscale=options.downscale,
-        missing=options.missing,
-        unbounded=city.unbounded,
-        origin=city.origin,
-    )
-
-
 def _configurations(job: Job, model: SVRasterConfig, **changes: Any) -> tuple[Any, Any]:
     """Of model and training, with the values that were named."""
     training = SVRasterLightningConfig.preset(job.options.preset, seed=job.options.seed, **changes)
@@ -192,7 +188,7 @@ def _configurations(job: Job, model: SVRasterConfig, **changes: Any) -> tuple[An
 
 
 def _coarse_work(job: Job, city: City) -> _Work:
-    scene = _scene(job, city)
+    scene = scene_of(city, job.options)
     if not scene.held_out:
         raise DataError(f"{scene.root}: has no val or test frames; a model is judged and exported by them")
     changes: dict[str, Any] = {"exposure": job.options.exposure}
@@ -209,7 +205,7 @@ def _coarse_work(job: Job, city: City) -> _Work:
 
 
 def _block_work(job: Job, city: City) -> _Work:
-    scene, block = _scene(job, city), city.block(job.part)
+    scene, block = scene_of(city, job.options), city.block(job.part)
     path = job.city / trained_coarse(job).checkpoint
     coarse = load_checkpoint(path).model
     assert isinstance(coarse, SVRaster), "the coarse model's family"

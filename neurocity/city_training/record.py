@@ -26,17 +26,18 @@ _POLL_SECONDS: Final = 0.5
 class Record:
     """A part's state.
 
-    digest: see `job.job_digest`; plan: see `job.plan_digest`. minutes, steps: how long it was to be trained.
-    checkpoint: the file of its weights, relative to the city's folder; sha256 of it once it is trained.
-    coarse_sha256: of the coarse model that it began with. step, seconds, psnr: of the training; psnr in dB,
-    of the pixels of held-out views that show the part. error, exit_code: why it failed. host: the machine.
-    attempts: how often it was begun.
+    digest: see `job.job_digest`; plan: see `job.plan_digest`; photographs: see `stamps`. minutes, steps: how
+    long it was to be trained. checkpoint: the file of its weights, relative to the city's folder; sha256 of
+    it once it is trained. coarse_sha256: of the coarse model that it began with. step, seconds, psnr: of the
+    training; psnr in dB, of the pixels of held-out views that show the part. error, exit_code: why it
+    failed. host: the machine. attempts: how often it was begun.
     """
 
     part: str
     state: str
     digest: str
     plan: str = ""
+    photographs: str = ""
     minutes: float | None = None
     steps: int | None = None
     checkpoint: str = ""
@@ -55,6 +56,10 @@ class Record:
         """Raises ManifestError on a state that there is not."""
         if self.state not in ("training", "trained", "failed"):
             raise ManifestError(f"state: got {self.state!r}, expected training, trained or failed")
+
+    def is_of_others(self, photographs: str) -> bool:
+        """Whether its photographs were others than these; not where either is not known."""
+        return bool(self.photographs and photographs) and self.photographs != photographs
 
     def is_done(self, digest: str, minutes: float | None, steps: int | None) -> bool:
         """Whether this is what a job would make: nothing is left to train."""

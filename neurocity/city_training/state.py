@@ -4,9 +4,10 @@ from neurocity.city.manifest import City
 from neurocity.city_training.job import Job, job_digest, parts_of, run_folder
 from neurocity.city_training.options import COARSE
 from neurocity.city_training.record import Record, read_record
+from neurocity.city_training.stamps import Stamps
 
 
-def is_trained(city: City, job: Job) -> bool:
+def is_trained(city: City, job: Job, stamps: Stamps) -> bool:
     """Whether nothing of a part is left to train.
 
     A coarse model with which blocks have begun stays as it is when a budget changes, or they could not go
@@ -15,7 +16,7 @@ def is_trained(city: City, job: Job) -> bool:
     record = read_record(job.run_folder)
     if record is None or record.state != "trained" or record.digest != digest_of(city, job):
         return False
-    if not (job.city / record.checkpoint).is_file():
+    if not (job.city / record.checkpoint).is_file() or record.is_of_others(stamps.of(job.part)):
         return False
     is_done = record.is_done(record.digest, *job.options.budget(job.part))
     return is_done or (job.part == COARSE and not job.overwrite and _has_begun(city, job, record))

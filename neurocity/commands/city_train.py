@@ -16,6 +16,7 @@ from neurocity.city_training.runners.local import LocalRunner
 from neurocity.city_training.runners.ray_cluster import RayRunner
 from neurocity.city_training.runners.runner import Result, Runner, run_jobs
 from neurocity.city_training.runners.slurm import write_scripts
+from neurocity.city_training.stamps import Stamps
 from neurocity.city_training.state import digest_of, is_trained
 from neurocity.city_training.table import Table
 from neurocity.cli import CityTrain
@@ -41,6 +42,7 @@ def run(arguments: CityTrain) -> None:
     if arguments.runner == "slurm":
         print(*_scripts(city, arguments, parts), sep="\n")
         return
+    stamps = Stamps(city, arguments.options)
     cpus = arguments.cpus or max(available_processors() // arguments.jobs, 1)
 
     def job(part: str) -> Job:
@@ -52,9 +54,9 @@ def run(arguments: CityTrain) -> None:
 
     if arguments.index is not None and COARSE not in parts:
         with _signals_interrupt():  # as the first process of a container it would not be ended by them
-            _wait_for_coarse(city, job(COARSE))
+            _wait_for_coarse(city, job(COARSE), stamps)
     jobs = [job(part) for part in parts]
-    failed = _train(city, jobs, _runner(arguments, cpus), arguments.retries)
+    failed = _train(city, jobs, stamps, _runner(arguments, cpus), arguments.retries)
     for part, result in failed.items():
         print(f"neurocity: {part}: {result.error}", file=sys.stderr)
     if failed:
@@ -79,22 +81,26 @@ def _parts(city: City, arguments: CityTrain) -> tuple[str, ...]:
     return tuple(part for part in parts if not arguments.only or part in arguments.only)
 
 
-def _train(city: City, jobs: Sequence[Job], runner: Runner, retries: int) -> dict[str, Result]:
+def _train(
+    city: City, jobs: Sequence[Job], stamps: Stamps, runner: Runner, retries: int
+) -> dict[str, Result]:
     """Those that failed; the coarse model is trained before all others."""
     first = [job for job in jobs if job.part == COARSE]
     others = [job for job in jobs if job.part != COARSE]
     with _signals_interrupt():
-        failed = _train_some(city, first, runner, retries)
+        failed = _train_some(city, first, stamps, runner, retries)
         if failed:
             return failed | {
                 job.part: Result(1, "was not begun, since blocks begin with the coarse model")
                 for job in others
             }
-        return _train_some(city, others, runner, retries)
+        return _train_some(city, others, stamps, runner, retries)
 
 
-def _train_some(city: City, jobs: Sequence[Job], runner: Runner, retries: int) -> dict[str, Result]:
-    left = [job for job in jobs if not is_trained(city, job)]
+def _train_some(
+    city: City, jobs: Sequence[Job], stamps: Stamps, runner: Runner, retries: int
+) -> dict[str, Result]:
+    left = [job for job in jobs if not is_trained(city, job, stamps)]
     for job in jobs:
         if job not in left:
             print(f"{job.part}: is trained already", file=sys.stderr)
@@ -111,7 +117,7 @@ def _runner(arguments: CityTrain, cpus: int) -> Runner:
     return LocalRunner(arguments.jobs)
 
 
-def _wait_for_coarse(city: City, coarse: Job) -> None:
+def _wait_for_coarse(city: City, coarse: Job, stamps: Stamps) -> None:
     """Of a part that was begun by its number, beside others: the coarse model is another one's work.
 
     Raises TrainingError when that has failed and is not begun again, and ConfigError when it is one of
@@ -119,7 +125,7 @@ def _wait_for_coarse(city: City, coarse: Job) -> None:
     """
     told = False
     ended: tuple[Record, float] | None = None
-    while not is_trained(city, coarse):
+    while not is_trained(city, coarse, stamps):
         record = read_record(coarse.run_folder)
         if record is not None and record.state != "training":
             if ended is None or ended[0] != record:
@@ -143,6 +149,11 @@ def _given_up(record: Record, coarse: Job) -> NeuroCityError:
     if record.state == "failed":
         return TrainingError(f"the coarse model, index 0, has failed: {record.error}")
     minutes, steps = coarse.options.budget(COARSE)
+    if (record.minutes, record.steps) == (minutes, steps):
+        return ConfigError(
+            "the coarse model, index 0, was trained on other photographs of the same names, or its weights "
+            "are gone; train index 0 again, with --overwrite"
+        )
     return ConfigError(
         f"the coarse model, index 0, was trained for {_how_long(record.minutes, record.steps)}, expected "
         f"{_how_long(minutes, steps)}; train index 0 for as long, or ask for what there is (--coarse-minutes)"

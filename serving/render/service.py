@@ -317,10 +317,10 @@ class RenderService:
                 timed(view_of(opened, job.camera, job.until)) as (view, waited),
             ):
                 job.reservation.done(job.load_seconds)
-                rows = self._tile_rows(job, view)
-                first = self._turns.ask(place, job.cost.seconds(job.camera.width * rows))
+                most = job.pixels if view.in_one else min(job.pixels, job.cost.tile_pixels())
+                first = self._turns.ask(place, job.cost.seconds(most))
                 began = await self._turns.begun(first)
-                rows = self._tile_rows(job, view)  # anew: others wait by now
+                rows = self._tile_rows(job, view)  # not before: who else waits is another one by now
                 light = await render_in_tiles(partial(render_tile, view), job.camera, rows, at_once)
             rendered = time.perf_counter()
             with span("encode", format=job.options.format):
