@@ -211,7 +211,9 @@ def _authorise(app: FastAPI, settings: Settings) -> None:
     lines = (settings.api_keys or "").split(";")
     keys = ApiKeys(lines, "api_keys")
     if file := settings.api_key_file:
-        keys = ApiKeys([*lines, *read_lines(file)], str(file))
+        in_file = read_lines(file)
+        ApiKeys(in_file, str(file))  # a wrong line is told by its number there
+        keys = ApiKeys([*lines, *in_file], f"api_keys and {file}")
     signing = SigningKeys([], "")
     if file := settings.signing_key_file:
         signing = SigningKeys(read_lines(file), str(file))

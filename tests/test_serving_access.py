@@ -15,6 +15,7 @@ from serving.access.commands import sign
 from serving.access.keys import ApiKeys, Grant, new_key
 from serving.access.links import SigningKeys
 from serving.app import create_app
+from serving.middleware.authorisation import KEY_PROTOCOL, _key
 from serving.settings import Settings
 
 PICTURE = "/v1/scenes/sphere/render.png?eye=3,0,0&target=0,0,0&width=8&height=6"
@@ -243,6 +244,19 @@ def test_weak_double_and_unknown_signing_keys_are_refused(tmp_path):
         signer().sign(PICTURE + "&expires=1", 60)
     with pytest.raises(ConfigError, match="cannot be read"):
         create_app(Settings(api_key_file=tmp_path / "absent"))
+
+
+def test_a_wrong_line_is_told_by_its_number_in_its_file(tmp_path, keys):
+    _, lines = keys
+    file = tmp_path / "keys"
+    file.write_text("only two\n")
+    with pytest.raises(ConfigError, match=f"{file}, line 1"):
+        create_app(Settings(api_keys=";".join(lines), api_key_file=file))
+
+
+def test_what_is_no_key_at_all_is_a_wrong_one():
+    scope = {"headers": [], "subprotocols": [f"{KEY_PROTOCOL}\u00e9"]}
+    assert _key(scope) == ""
 
 
 def test_an_open_gateway_that_others_can_reach_says_so(caplog, keys):

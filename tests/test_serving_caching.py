@@ -139,20 +139,23 @@ def test_every_answer_is_for_this_site(client, path):
     assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def browser(site: str, mode: str = "no-cors") -> dict[str, str]:
-    return {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": "image"}
+def browser(site: str, mode: str = "no-cors", shown_in: str = "image") -> dict[str, str]:
+    return {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": shown_in}
+
+
+FRAMES = [browser("cross-site", "navigate", element) for element in ("iframe", "frame", "object", "embed")]
 
 
 def test_a_page_of_another_site_cannot_ask_for_pictures(client, engine):
-    for site in ("cross-site", "same-site"):
-        answer = client.get(LINK, headers=browser(site))
+    for headers in (browser("cross-site"), browser("same-site"), *FRAMES):
+        answer = client.get(LINK, headers=headers)
         assert answer.status_code == 403
         assert answer.json()["type"] == "urn:neurocity:problem:cross-site"
     assert not engine.started.is_set()
     for headers in (
         browser("same-origin"),
-        browser("none", "navigate"),
-        browser("cross-site", "navigate"),
+        browser("none", "navigate", "document"),
+        browser("cross-site", "navigate", "document"),
         {},
     ):
         assert client.get(LINK, headers=headers).status_code == 200

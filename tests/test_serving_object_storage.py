@@ -1,11 +1,14 @@
 """A repository in object storage is served, from a bounded folder, through the storage's faults."""
 
 import asyncio
+import errno
 import logging
 import re
 import shutil
 import socket
+import tempfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import analytic_scene
 import pytest
@@ -190,6 +193,17 @@ def test_what_is_in_use_makes_no_room(tmp_path):
         pass
     assert not (version / "file").exists()
     with cache.room(100):
+        pass
+    cache.close()
+
+
+def test_a_full_disk_takes_no_room_for_good(tmp_path, monkeypatch):
+    cache = CacheFolder(tmp_path, 100)
+    with monkeypatch.context() as full:
+        full.setattr(tempfile, "mkdtemp", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(OSError, match="No space left"), cache.room(60):
+            pass
+    with cache.room(60):
         pass
     cache.close()
 

@@ -1,10 +1,12 @@
 """Films outlive the process: restarts, crashes, drains, and what is found in the folder."""
 
 import asyncio
+import errno
 import shutil
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import AsyncMock
 
 import analytic_scene
@@ -137,8 +139,10 @@ def test_what_is_not_whole_is_removed_and_what_is_not_ours_is_left(tmp_path):
     store = VideoStore(tmp_path)
     store.create(record(1), wanted())
     store.create(record(2, state="done"), wanted())
-    store.create(record(3, state="done"), wanted())
+    store.create(record(3, state="done", bytes=4), wanted())
     store.film(record(3)).write_bytes(b"film")
+    store.create(record(6, state="done", bytes=4), wanted())
+    store.film(record(6)).write_bytes(b"fi")
     store.create(record(4), wanted())
     (tmp_path / record(4).id / "job.json").unlink()
     store.create(record(5), wanted())
@@ -151,6 +155,21 @@ def test_what_is_not_whole_is_removed_and_what_is_not_ours_is_left(tmp_path):
     assert store.bytes(record(3).id) == sum(
         file.stat().st_size for file in (tmp_path / record(3).id).iterdir()
     )
+    store.close()
+
+
+def test_what_cannot_be_read_now_is_left(tmp_path, monkeypatch):
+    store = VideoStore(tmp_path)
+    store.create(record(1, state="done", bytes=4), wanted())
+    store.film(record(1)).write_bytes(b"film")
+    with monkeypatch.context() as broken:
+
+        def read_bytes(file):
+            raise OSError(errno.EIO, "no answer", str(file))
+
+        broken.setattr(Path, "read_bytes", read_bytes)
+        assert store.load() == []
+    assert [found.id for found in store.load()] == [record(1).id]
     store.close()
 
 

@@ -41,9 +41,11 @@ def start(options: ServerOptions):
         pytest.fail("the server must not become ready")
 
 
-def test_the_command_serves_until_sigterm_and_leaves_nothing(repository):
+@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)])
+def test_the_command_serves_until_it_is_told_to_end_and_leaves_nothing(repository, signals):
     launcher = subprocess.Popen(
         [sys.executable, "-m", "serving.tritonserver", "--repository", repository, *FREE_PORTS],
+        env=os.environ | {"http_proxy": "http://127.0.0.1:1", "no_proxy": ""},  # of no concern here
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -56,7 +58,9 @@ def test_the_command_serves_until_sigterm_and_leaves_nothing(repository):
     port = int(line.split(",")[0].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)):
         pass
-    launcher.send_signal(signal.SIGTERM)
+    for number in signals:
+        launcher.send_signal(number)
+        time.sleep(0.1)
     _, rest = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0
     assert "All models are stopped" in rest

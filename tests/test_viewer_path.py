@@ -49,6 +49,13 @@ def names(page) -> list[str]:
     return [item.inner_text() for item in page.query_selector_all("#path-list li > button:first-child")]
 
 
+def test_a_key_that_is_held_records_once(page):
+    for _ in range(3):  # as a keyboard repeats it
+        page.keyboard.down("k")
+    page.keyboard.up("k")
+    assert len(names(page)) == 1
+
+
 def test_the_file_has_the_keyframes_and_every_frame(page, tmp_path):
     views = record(page, "ArrowLeft", "Shift+ArrowUp", "+")
     page.fill("#path-seconds", "2")

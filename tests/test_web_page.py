@@ -97,6 +97,30 @@ def test_mouse_and_keys_move_it(page, steer):
     assert_close(saved_picture(page), picture(seen_camera(page)))
 
 
+def test_a_screen_with_more_pixels_gets_them(drawing, url):
+    """As when a window is moved to another monitor, which nothing does here, or a page is zoomed."""
+    width = "document.querySelector('#view').width"
+    with drawn_page(drawing, url) as page:
+        page.add_init_script(
+            """const real = window.matchMedia;
+            window.matchMedia = (words) =>
+              words.includes("dppx") ? (window.query = new EventTarget()) : real(words);
+            """
+        )
+        page.reload()
+        wait_until_drawn(page)
+        for ratio in (2 * SCALE, 3 * SCALE):
+            page.evaluate(
+                """(value) => {
+                  Object.defineProperty(window, "devicePixelRatio", { value, configurable: true });
+                  window.query.dispatchEvent(new Event("change"));
+                }""",
+                ratio,
+            )
+            page.wait_for_function(f"{width} === {round(ratio * WIDTH)}")
+            wait_until_drawn(page)
+
+
 def fly(page, key):
     """Hold the key for a while; the view behind it, which is elsewhere."""
     start = address(page)["eye"]

@@ -55,19 +55,23 @@ class OtherSites:
         await self.app(scope, receive, marked_send)
 
     def _is_foreign(self, scope: Scope) -> bool:
-        site, mode, origin, host = b"", b"", None, b""
+        site, mode, shown_in, origin, host = b"", b"", b"", None, b""
         for name, value in scope["headers"]:
             if name == b"sec-fetch-site":
                 site = value
             elif name == b"sec-fetch-mode":
                 mode = value
+            elif name == b"sec-fetch-dest":
+                shown_in = value
             elif name == b"origin":
                 origin = value
             elif name == b"host":
                 host = value
         if scope["type"] == "websocket" and not site and origin is not None:
             return not _is_at(origin, host)
-        return site in self.refused and (mode != b"navigate" or scope["type"] == "websocket")
+        # A frame navigates too.
+        followed = mode == b"navigate" and shown_in in (b"", b"document") and scope["type"] == "http"
+        return site in self.refused and not followed
 
 
 def _is_at(origin: bytes, host: bytes) -> bool:

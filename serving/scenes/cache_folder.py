@@ -83,11 +83,13 @@ class CacheFolder:
         with self._guard:
             self._make_room(size)
             self._reserved += size
-        folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.models))
         try:
-            yield folder
+            folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.models))
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
             with self._guard:
                 self._reserved -= size
 

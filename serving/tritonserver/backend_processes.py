@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from neurocity.errors import EngineError
+from serving.tritonserver.direct import open_direct
 
 STUB = "triton_python_backend_stub"
 PROCESSES = Path("/proc")
@@ -97,7 +98,7 @@ class StubWatch:
         """What the server says to a GET, or with a body to a POST; None when it says nothing."""
         request = urllib.request.Request(f"http://{self._http_url}/v2/{path}", data=body)
         try:
-            with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:
+            with open_direct(request, timeout=timeout_seconds) as answer:
                 text = answer.read()
         except http.client.HTTPException as error:  # it died in the middle of its answer
             raise ConnectionError(str(error)) from error

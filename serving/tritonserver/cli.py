@@ -11,14 +11,17 @@ from neurocity.errors import EngineError, NeuroCityError
 from serving.tritonserver.backend_processes import StubWatch
 from serving.tritonserver.server import Server, ServerOptions, running_server
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_SECONDS = 1.0
 """Between two looks at the backend processes."""
 
 
 def main() -> None:
-    """Entry point; exits with 0 after SIGTERM or Ctrl-C, with 1 and the reason on stderr otherwise."""
+    """Entry point; exits with 0 after SIGTERM, SIGHUP and Ctrl-C, else with 1 and the reason on stderr."""
     options = tyro.cli(ServerOptions, prog="python -m serving.tritonserver", description=__doc__)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _stop)
     try:
         serve(options)
     except NeuroCityError as error:
@@ -60,7 +63,7 @@ def _log(line: str) -> None:
 
 
 def _stop(*_: object) -> None:
-    # Leaves running_server as Ctrl-C does, which stops the server and waits for it; a second signal must not
-    # interrupt that.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Leaves running_server, which stops the server and waits for it; a second signal must not interrupt that.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Literal
 from neurocity.errors import ConfigError, EngineError
 from neurocity.object_store import require_folder
 from serving.tritonserver.backend_processes import kill_stubs
+from serving.tritonserver.direct import open_direct
 from serving.tritonserver.installation import find_installation
 
 EXIT_TIMEOUT_SECONDS = 10
@@ -74,7 +74,7 @@ class Server:
         """
         deadline, url = time.monotonic() + timeout_seconds, f"http://{self.http_url}/v2/health/ready"
         while self.process.poll() is None:
-            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            with contextlib.suppress(OSError), open_direct(url, timeout=5):
                 return
             if time.monotonic() > deadline:
                 raise EngineError(

@@ -47,16 +47,24 @@ class VideoStore:
                 record = Record.model_validate_json((folder / _RECORD).read_bytes())
             except FileNotFoundError:  # the process ended while it made or removed the folder
                 record = None
-            except (OSError, ValidationError) as error:
+            except OSError as error:  # it may be read the next time
+                log.error("video=%s cannot be read, and is left as it is: %s", folder.name, error)
+                continue
+            except ValidationError as error:
                 log.warning("video=%s cannot be read and is removed: %s", folder.name, error)
                 record = None
-            if record is None or (record.state == "done" and not self.film(record).is_file()):
+            if record is None or (record.state == "done" and not self._is_whole(record)):
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             if record.state != "done":
                 self.clear(record.id)
             found.append(record)
         return sorted(found, key=lambda record: record.created)
+
+    def _is_whole(self, record: Record) -> bool:
+        """Whether a film is there to its last byte: a machine that died may have written less."""
+        film = self.film(record)
+        return film.is_file() and film.stat().st_size == record.bytes
 
     def create(self, record: Record, order: Order) -> None:
         """Write a new job; raises OSError, and leaves nothing then."""

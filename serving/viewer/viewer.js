@@ -4,7 +4,7 @@ import { OUTPUTS } from "./camera/address.js";
 import { attachKeyboard, attachPointer } from "./camera/controls.js";
 import { Flight } from "./camera/fly.js";
 import { addressedView, View } from "./camera/view.js";
-import { canvasSize } from "./drawing/canvas_size.js";
+import { canvasSize, watchRatio } from "./drawing/canvas_size.js";
 import { Embedding } from "./embed/embedding.js";
 import { DrawnHere } from "./frames/drawn_here.js";
 import { FrameLoop } from "./frames/frames.js";
@@ -204,5 +204,6 @@ element("scene").addEventListener("change", (event) => attempt(() => openScene(e
 element("output").addEventListener("change", (event) => chooseOutput(event.target.value));
 window.addEventListener("hashchange", () => attempt(openAddress));
 new ResizeObserver(() => fitCanvas() && refresh()).observe(canvas);
+watchRatio(() => fitCanvas() && refresh());
 paintLegend();
 attempt(openAddress);

@@ -89,7 +89,7 @@ export function attachKeyboard(canvas, move, actions) {
     } else if (event.key === "-") {
       move((camera) => camera.zoom(1 / KEY_ZOOM));
     } else if (action) {
-      action();
+      if (!event.repeat) action();
     } else {
       return;
     }

@@ -2,6 +2,16 @@
 
 const NO_LIMITS = { max_pixels: Infinity, max_side: Infinity };
 
+/** Call `changed` whenever a pixel of the page has another number of the screen's, which resizes no canvas. */
+export function watchRatio(changed) {
+  const query = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+  const told = () => {
+    changed();
+    watchRatio(changed);
+  };
+  query.addEventListener("change", told, { once: true });
+}
+
 /** The pixels of the screen that the canvas takes, as far as the limits allow: { width, height }. */
 export function canvasSize({ clientWidth, clientHeight }, limits = NO_LIMITS, ratio = window.devicePixelRatio) {
   const share = Math.min(

@@ -18,6 +18,7 @@ export class Embedding {
 
   /** Tell the embedding page of an event. */
   tell(type, facts = {}) {
+    delete this.last[type]; // the newest is told last
     this.last[type] = facts;
     this.#post({ type, ...facts });
   }

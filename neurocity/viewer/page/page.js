@@ -5,7 +5,7 @@ import { infoInWorld } from "../camera/scene_info.js";
 import { attachKeyboard, attachPointer } from "../camera/controls.js";
 import { Flight } from "../camera/fly.js";
 import { addressedView, View } from "../camera/view.js";
-import { canvasSize } from "../drawing/canvas_size.js";
+import { canvasSize, watchRatio } from "../drawing/canvas_size.js";
 import { SceneFrames } from "../drawing/scene_frames.js";
 import { Embedding } from "../embed/embedding.js";
 import { element } from "../look/elements.js";
@@ -86,6 +86,7 @@ class Page {
     element("output").addEventListener("change", (event) => this.#choose(event.target.value));
     window.addEventListener("hashchange", () => this.#follow());
     new ResizeObserver(() => this.#fit()).observe(canvas);
+    watchRatio(() => this.#fit());
     paintLegend();
     document.body.classList.toggle("bare", new URLSearchParams(location.search).has("bare"));
   }

@@ -37,6 +37,11 @@ export class Painter {
     gl.disable(gl.DITHER);
     this.#cells = new CellTextures(gl, model);
     this.#colours = new SeenColours(gl, model);
+    if (gl.getError() === gl.OUT_OF_MEMORY) {
+      this.#cells.delete();
+      this.#colours.delete();
+      throw new Error("this graphics processor has no room for the colours of the scene's cells");
+    }
     this.#walk = new PictureProgram(gl, walkShader(model, { mostLoops }));
     if (model.hasSky) this.#sky = skyTexture(gl, header.sky);
     this.#ramp = rampTexture(gl, ramp(256));

@@ -63,6 +63,7 @@ export class WebScene {
   /** A promise of nothing, kept when the first group can be drawn. */
   async open() {
     const turn = ++this.#filling;
+    if (this.#gl.isContextLost()) throw new Error("the graphics processor was taken away, and is not back yet");
     const painter = new Painter(this.#gl, this.#header, this.#model, this.#options.mostLoops);
     this.#painter?.delete();
     this.#painter = painter;

@@ -42,6 +42,7 @@ export class CellTextures {
       this.#textures[name] = emptyTexture(gl, layout.format, ROW, rowsOf(layout));
     }
     if (gl.getError() === gl.OUT_OF_MEMORY) {
+      this.delete();
       throw new Error(`this graphics processor has no room for the scene's ${Math.ceil(this.bytes / 1e6)} MB`);
     }
   }

@@ -30,14 +30,15 @@ export class DrawTimer {
 
   async #wait(query, fence, began) {
     const gl = this.#gl;
+    const isLost = () => gl.isContextLost() || !gl.isSync(fence); // the fence, of a context that is back already
     const isDone = () =>
-      gl.isContextLost() ||
+      isLost() ||
       (gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.SIGNALED &&
         (!query || gl.getQueryParameter(query, gl.QUERY_RESULT_AVAILABLE)));
     do await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     while (!isDone());
     const passed = performance.now() - began;
-    if (gl.isContextLost()) return null;
+    if (isLost()) return null;
     const isWhole = query && !gl.getParameter(this.#extension.GPU_DISJOINT_EXT);
     const measured = isWhole ? gl.getQueryParameter(query, gl.QUERY_RESULT) / 1e6 : 0;
     if (query) gl.deleteQuery(query);

@@ -39,6 +39,8 @@ export class DrawnHere {
     this.size = { width: 1, height: 1 };
     this.shown = false;
     this.box.addEventListener("change", () => this.#chosen());
+    // Else a context that is lost while no scene is open never comes back.
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
   }
 
   /** Another scene, or another version of it: { scene, web } of the gateway's description. */

@@ -72,7 +72,8 @@ export class FrameLoop {
     clearTimeout(this.retryTimer);
     clearTimeout(this.reopenTimer);
     this.retryTimer = null;
-    this.way.stop();
+    this.http.stop();
+    this.socket.stop(); // it may be on its way to open
     this.way = this.socket;
   }
 
