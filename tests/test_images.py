@@ -112,6 +112,7 @@ def test_the_gateway_is_small_and_has_nothing_that_builds_or_trains(store, conta
     assert not [name for name in ("pip", "c++", "cc") if shutil.which(name, path=programs)]
 
 
+@pytest.mark.nightly
 def test_sizes_and_starts_are_measured(store, serve, models, monkeypatch, capsys):
     options = ["--scene", voxel_scene.SCENE, "--targets", "serve", "--starts", "1"]
     monkeypatch.setattr(sys, "argv", ["images", str(models), *options, "--store", str(store.folder)])

@@ -84,6 +84,7 @@ def test_every_request_has_its_answer(gateway):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_ten_thousand_requests_leave_no_memory(gateway):
     process, url = gateway
     requests = fuzzed(Random(2))
