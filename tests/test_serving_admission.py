@@ -183,6 +183,10 @@ def test_pictures_give_way_to_who_waits_for_less():
     now[0] += 1.1 * SHARED_SECONDS
     more.append(admission.reserve(work(client="more"), None))
     assert not admission.gives_way(many[0].place), "all wait for several"
+    for each in more[:2]:
+        each.release()
+    more.append(admission.reserve(work(client="many"), None))
+    assert not admission.gives_way(many[0].place), "what is left of several is not a single one"
     one = admission.reserve(work(client="one"), None)
     assert admission.gives_way(many[0].place)
     assert not admission.gives_way(one.place)

@@ -114,6 +114,8 @@ class Admission:
         self._seconds: list[defaultdict[Hashable, float]] = [defaultdict(float) for _ in range(CLASSES)]
         self._bytes = 0
         self._open: Counter[Hashable] = Counter()
+        self._several_at: dict[Hashable, float] = {}
+        """When clients that have work last had several pictures at once."""
         self._numbers = count()
         self._clock = clock
         self._throughput = Throughput(at_once, clock)
@@ -196,6 +198,7 @@ class Admission:
         self._open[place.client] -= 1
         if not self._open[place.client]:
             del self._open[place.client]
+            self._several_at.pop(place.client, None)
 
     def give_back(self, place: Place, seconds: float, size: int) -> None:
         """For `Reservation` alone."""
@@ -212,10 +215,16 @@ class Admission:
         if work.size_class != PATIENT:
             self._open[work.client] += 1
             self._asked_at = now
+            if self._open[work.client] > 1:
+                self._several_at[work.client] = now
         if any(client != work.client for clients in self._seconds for client in clients):
             self._shared_at = now
-        if len(self._open) > 1 and 1 in self._open.values():
+        if len(self._open) > 1 and any(self._is_single(client, now) for client in self._open):
             self._one_beside_others_at = now
+
+    def _is_single(self, client: Hashable, now: float) -> bool:
+        """Whether a client waits for one picture, and does not merely have one left of several."""
+        return self._open[client] == 1 and now - self._several_at.get(client, -math.inf) >= SHARED_SECONDS
 
     def _check_room(self, work: Work) -> None:
         """Raise OverloadedError unless the class is empty, or the client's part of what is free is enough."""
