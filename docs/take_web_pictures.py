@@ -2,7 +2,6 @@
 
 python docs/take_web_pictures.py city demo/docs/city
 python docs/take_web_pictures.py lego model_repository/lego_web/1
-python docs/take_web_pictures.py toy model_repository/toy_web/1
 
 The first folder is what `make docs-demo` builds of the demo city.
 """
@@ -23,7 +22,6 @@ PICTURES = {
         "web_street.jpg": "eye=-30,-45,7&target=30,10,9&fov=65",
     },
     "lego": {"web_lego.jpg": ""},
-    "toy": {"web_toy.jpg": ""},
 }
 """Scene -> file -> view, as in the page's address; the first held-out one where it is empty."""
 PATIENCE_MS = 600_000
