@@ -102,20 +102,20 @@ class ObjectStore:
             if path[start:]
         }
 
-    def read(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The content of objects, of those that are still there."""
+    def read(self, names: Iterable[str]) -> dict[str, bytes | StorageError]:
+        """The content of objects, of those that are still there, or what keeps one from being read."""
         paths = {self._path(name): name for name in names}
-        if not paths:
-            return {}
-        found = self._files.cat(list(paths), on_error="return")
-        contents = {}
-        for path, content in found.items():
+        contents: dict[str, bytes | StorageError] = {}
+        for path, content in (self._files.cat(list(paths), on_error="return") if paths else {}).items():
             if isinstance(content, FileNotFoundError):
                 continue
-            with self._told(f"{paths[path]} cannot be read"):
-                if isinstance(content, BaseException):
-                    raise content
-            contents[paths[path]] = content
+            try:
+                with self._told(f"{paths[path]} cannot be read"):
+                    if isinstance(content, BaseException):
+                        raise content
+                contents[paths[path]] = content
+            except StorageError as error:
+                contents[paths[path]] = error
         return contents
 
     def download(self, name: str, file: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import tempfile
+import threading
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ import analytic_scene
 import pytest
 import s3fs
 from changing_repository import SCENE, add, flip, folder, rendered, with_scenes, write_golden
+from waiting import PATIENCE, until
 
 from benchmarks.s3_server import KEY, running_s3, running_seaweedfs
 from export.repository.upload import upload
@@ -154,6 +156,66 @@ def test_a_download_that_is_cut_off_is_tried_again(bucket, monkeypatch):
         monkeypatch.undo()
         await scenes.look()
         assert await rendered(scenes) == 2
+
+    with_scenes(f"file://{bucket}", use)
+
+
+def test_a_manifest_that_cannot_be_read_keeps_no_other_away(bucket):
+    add(bucket, 1, "other")
+    manifest = folder(bucket, 2) / MANIFEST_FILE
+
+    async def use(scenes):
+        add(bucket, 2)
+        whole = manifest.read_bytes()
+        manifest.unlink()
+        manifest.symlink_to("/proc/self/mem")  # whose first bytes cannot be read
+        add(bucket, 2, "other")
+        await scenes.look()
+        assert (await rendered(scenes), await rendered(scenes, "other")) == (1, 2)
+        assert f"{MODEL}/2/{MANIFEST_FILE} cannot be read" in scenes.refused()[f"{MODEL}/2"]
+        manifest.unlink()
+        manifest.write_bytes(whole)
+        await scenes.look()
+        assert (await rendered(scenes), dict(scenes.refused())) == (2, {})
+
+    with_scenes(f"file://{bucket}", use)
+
+
+def test_a_storage_that_lists_and_gives_nothing_is_not_an_empty_one(bucket):
+    manifest = folder(bucket, 1) / MANIFEST_FILE
+    manifest.unlink()
+    manifest.symlink_to("/proc/self/mem")
+    with pytest.raises(StorageError, match=f"{MODEL}/1/{MANIFEST_FILE} cannot be read"):
+        with_scenes(f"file://{bucket}", rendered)
+
+
+def test_files_that_are_slow_to_come_keep_no_other_scene_away(bucket, monkeypatch):
+    slow, gone = "a-slow-one", "gone"
+    for name in (slow, gone):
+        add(bucket, 1, name)
+    download, begun, go_on = ObjectStore.download, threading.Event(), threading.Event()
+
+    def wait(store, name, file):
+        if name.startswith(slow):
+            begun.set()
+            assert go_on.wait(PATIENCE)
+        download(store, name, file)
+
+    async def use(scenes):
+        assert await rendered(scenes, slow) == 1
+        monkeypatch.setattr(ObjectStore, "download", wait)
+        add(bucket, 2, slow)
+        scenes.look_soon()
+        await until(begun.is_set)
+        add(bucket, 2)
+        shutil.rmtree(bucket / f"{gone}_onnx")
+        scenes.look_soon()
+        await until(lambda: scenes.find(SCENE).manifest.version == 2 and gone not in scenes.scenes())
+        assert await rendered(scenes, slow) == 1
+        add(bucket, 3, slow)  # found while the second is on its way
+        scenes.look_soon()
+        go_on.set()
+        await until(lambda: scenes.find(slow).manifest.version == 3)
 
     with_scenes(f"file://{bucket}", use)
 

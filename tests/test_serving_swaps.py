@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 import weakref
-from collections import Counter
 from functools import partial
 
 import analytic_scene
@@ -24,6 +23,7 @@ from serving.render.limits import Limits
 from serving.render.picture import PictureRequest
 from serving.render.service import RenderService
 from serving.scenes.loaded import VersionRefusedError
+from serving.scenes.version import SceneVersion
 
 LIMITS = Limits(max_pixels=1000, max_side=100)
 
@@ -127,39 +127,32 @@ def test_a_picture_that_is_kept_is_not_that_of_a_manifest_that_was_replaced(repo
     assert with_scenes(repository, use) == [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
 
 
-def test_a_picture_falls_back_also_where_a_look_has_passed_its_scene_already(repository, monkeypatch):
-    """A look that goes on, since it loads other scenes, knows nothing of what was refused meanwhile."""
+def test_a_picture_falls_back_while_another_scene_is_being_proved(repository, monkeypatch):
     add(repository, 2)
     flip(repository, 2)
-    others = "zebra", "zulu"
-    for other in others:
-        add(repository, 1, other)
-    load, begun, go_on = OnnxRuntimeEngine.load, Counter(), {other: threading.Event() for other in others}
+    add(repository, 1, "zebra")
+    render_canary, begun, go_on = SceneVersion.render_canary, asyncio.Event(), asyncio.Event()
 
-    def slow(self, version, options):
-        scene = version.manifest.scene
-        begun[scene] += 1
-        assert scene not in go_on or go_on[scene].wait(PATIENCE)
-        return load(self, version, options)
+    async def slow(version):
+        if version.manifest.scene == "zebra":
+            begun.set()
+            await go_on.wait()
+        await render_canary(version)
 
-    monkeypatch.setattr(OnnxRuntimeEngine, "load", slow)
+    monkeypatch.setattr(SceneVersion, "render_canary", slow)
 
     async def use(scenes):
         service = RenderService(scenes, LIMITS)
-        for other in others:
-            add(repository, 2, other)
+        add(repository, 2, "zebra")
         looking = asyncio.create_task(scenes.look())
-        await until(lambda: begun["zebra"])
-        asking = asyncio.create_task(service.render(request(), Cancel()))
-        await until(lambda: scenes.find(SCENE).leases)  # which waits for its turn to be loaded
-        go_on["zebra"].set()
-        await until(lambda: begun["zulu"] and scenes.loaded.counts["refused"])
-        await asyncio.sleep(0.05)
-        go_on["zulu"].set()
+        await begun.wait()
+        assert (await service.render(request(), Cancel.after(PATIENCE))).scene_version == 1
+        assert (looking.done(), scenes.find("zebra").manifest.version) == (False, 1)
+        go_on.set()
         await looking
-        return (await asking).scene_version
+        return scenes.find("zebra").manifest.version
 
-    assert with_scenes(repository, use) == 1
+    assert with_scenes(repository, use) == 2
 
 
 def test_a_look_for_another_version_counts_into_the_deadline_of_a_picture(repository, monkeypatch):

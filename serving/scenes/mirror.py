@@ -21,6 +21,7 @@ from neurocity.model_repository import Version, open_version
 from neurocity.object_store import ObjectStore, StoredObject
 from neurocity.publishing import published
 from serving.scenes.cache_folder import CacheFolder
+from serving.scenes.cities import UNKNOWN
 from serving.scenes.scan import Folder, Scan, Stamp
 from serving.scenes.whole_files import WholeFiles
 
@@ -89,9 +90,14 @@ class Mirror:
             else:
                 changed.append(folder)
         manifests = self._store.read(self._name(folder / MANIFEST_FILE) for folder in changed)
+        failed = [content for content in manifests.values() if isinstance(content, StorageError)]
+        if failed and len(failed) == len(self._listed):
+            raise failed[0]  # it is the storage, and no folder of it
         for folder in changed:
             manifest = manifests.get(self._name(folder / MANIFEST_FILE))
-            if manifest is not None:  # else it has gone since it was listed
+            if isinstance(manifest, StorageError):
+                found.folders[folder] = Folder(UNKNOWN, problem=str(manifest))
+            elif manifest is not None:  # else it has gone since it was listed
                 found.folders[folder] = self._look(folder, manifest)
         self._cache.keep(found.folders.keys())
         self._whole.keep(set(found.folders))
@@ -108,8 +114,7 @@ class Mirror:
             version = open_version(folder)
             self._check_size(version.path, version.manifest.artefact)
         except OSError as error:
-            # Its stamp is nobody's, so that the next look tries again.
-            return Folder((), problem=f"{self._name(folder)}: cannot be kept ({error.strerror})")
+            return Folder(UNKNOWN, problem=f"{self._name(folder)}: cannot be kept ({error.strerror})")
         except ManifestError as error:
             return Folder(stamp, problem=self._told(error))
         return Folder(stamp, version)

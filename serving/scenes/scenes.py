@@ -2,6 +2,8 @@
 
     source -> offers -> loaded beside the old one, proved -> swapped in one step -> the old one freed
 
+Each scene goes this way by itself, so that one whose files are slow to come keeps no other away.
+
 Everything that renders takes a lease on one version, so no picture mixes two.
 """
 
@@ -27,6 +29,9 @@ from serving.scenes.version import SceneVersion
 from serving.scenes.web_folders import WebFolders
 
 log = logging.getLogger("neurocity.serving")
+
+PROOFS_AT_ONCE = 8
+"""Scenes whose new versions are fetched and proved at the same time."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,10 @@ class Scenes:
         self._broken: dict[Hashable, _Refused] = {}
         self._late: dict[Hashable, str] = {}
         self._refused: dict[str, str] = {}
+        self._told: Mapping[str, str] = {}
+        self._offers: Mapping[str, Mapping[int, Offer]] = {}
+        self._taking: dict[str, asyncio.Task[None]] = {}
+        self._proofs = asyncio.Semaphore(PROOFS_AT_ONCE)
         self._trouble = ""
         self._look: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -80,6 +89,7 @@ class Scenes:
         """
         if self._watch is None:
             await self._take(await self._source.look())
+            await self._taken(*self._taking)
             self._watch = asyncio.get_running_loop().create_task(self._keep_looking())
 
     def scenes(self) -> Mapping[str, SceneManifest]:
@@ -121,7 +131,8 @@ class Scenes:
         """Whether another version is the newest of its scene by now; the source is asked where it is not."""
         scene = version.manifest.scene
         if self._current.get(scene) is version:
-            await self.look()
+            await self._begin_look()
+            await self._taken(scene)
         return self._current.get(scene) not in (version, None)
 
     def to_probe(self) -> Mapping[str, SceneVersion]:
@@ -136,9 +147,14 @@ class Scenes:
         }
 
     async def look(self) -> None:
-        """Look at the source now; all who ask during a look wait for the next one. Raises nothing.
+        """Look at the source now, and take what it has. Raises nothing."""
+        await self._begin_look()
+        await self._taken(*self._taking)
 
-        The one under way may have passed what has changed since.
+    async def _begin_look(self) -> None:
+        """Look at the source now, and begin to take what it has; `_taken` tells the end.
+
+        All who ask during a look wait for the next one: the one under way may have passed what has changed.
         """
         under_way = self._look
         if under_way is not None and not under_way.done():
@@ -154,7 +170,7 @@ class Scenes:
 
     async def close(self) -> None:
         """End all; nothing can be rendered afterwards."""
-        for task in (self._watch, self._look):
+        for task in (self._watch, self._look, *self._taking.values()):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -169,7 +185,7 @@ class Scenes:
                 async with asyncio.timeout(self._poll_seconds or None):
                     await self._wake.wait()
             self._wake.clear()
-            await self.look()
+            await self._begin_look()
 
     async def _look_once(self) -> None:
         """What is there is taken; what cannot be looked at leaves everything as it is."""
@@ -187,19 +203,41 @@ class Scenes:
             self._trouble = ""
 
     async def _take(self, found: Found) -> None:
-        before = self.refused()
         identities = {offer.identity for offers in found.offers.values() for offer in offers.values()}
         self._broken = {key: value for key, value in self._broken.items() if key in identities}
         self._late = {key: value for key, value in self._late.items() if key in identities}
         self._refused = dict(found.refused) | await self.web.take(found.web)
-        for scene in sorted({*found.offers, *self._current}):
-            try:
-                await self._take_scene(scene, found.offers.get(scene, {}))
-            except Exception:  # which nobody foresaw, and which keeps no other scene away
-                log.exception("scene %s: stays as it is", scene)
-        for place, reason in self.refused().items():
-            if before.get(place) != reason:
+        self._offers = found.offers
+        for scene in sorted({*found.offers, *self._current} - self._taking.keys()):
+            task = asyncio.get_running_loop().create_task(self._take_offered(scene))
+            self._taking[scene] = task
+        self._tell_refused()
+
+    async def _take_offered(self, scene: str) -> None:
+        """Take what is offered of a scene, until that is what the last look found."""
+        offered: Mapping[str, Mapping[int, Offer]] | None = None
+        try:
+            while offered is not self._offers:
+                offered = self._offers
+                await self._take_scene(scene, offered.get(scene, {}))
+        except Exception:  # which nobody foresaw, and which keeps no other scene away
+            log.exception("scene %s: stays as it is", scene)
+        finally:
+            del self._taking[scene]
+            self._tell_refused()
+
+    async def _taken(self, *scenes: str) -> None:
+        """Wait until what the last look found of these scenes is taken."""
+        if under_way := [self._taking[scene] for scene in scenes if scene in self._taking]:
+            await asyncio.wait(under_way)
+
+    def _tell_refused(self) -> None:
+        """Log what is refused and was not before."""
+        refused = self.refused()
+        for place, reason in refused.items():
+            if self._told.get(place) != reason:
                 log.warning("refused %s: %s", place, reason)
+        self._told = refused
 
     async def _take_scene(self, scene: str, offers: Mapping[int, Offer]) -> None:
         """Swap in the newest version that can be had; all versions that are offered can be asked for."""
@@ -222,7 +260,8 @@ class Scenes:
     async def _is_usable(self, version: SceneVersion) -> bool:
         """Whether a version can take the place of another: loaded, proved, and a ray of it rendered."""
         try:
-            await version.render_canary()
+            async with self._proofs:
+                await version.render_canary()
         except EngineUnavailableError as error:
             if self._late.get(version.offer.identity) != str(error):  # which every look finds again
                 log.warning("scene %s: not yet at version %d: %s", *_named(version), error)
