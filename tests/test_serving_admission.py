@@ -190,14 +190,28 @@ def test_pictures_give_way_to_who_waits_for_less():
     one = admission.reserve(work(client="one"), None)
     assert admission.gives_way(many[0].place)
     assert not admission.gives_way(one.place)
-    large = admission.reserve(work(client="large", size_class=2), None)
-    assert admission.gives_way(large.place)
     one.release()
-    large.release()
     now[0] += 0.9 * SHARED_SECONDS
     assert admission.gives_way(many[0].place), "it may have just been answered"
     now[0] += 0.2 * SHARED_SECONDS
     assert not admission.gives_way(many[0].place)
+
+
+def test_large_pictures_give_way_to_smaller_ones_of_others():
+    now = [0.0]
+    admission = Admission(BUDGET, 1, lambda: now[0])
+    large = [admission.reserve(work(client=name, size_class=1), None) for name in "ab" for _ in range(2)]
+    now[0] += 1.1 * SHARED_SECONDS
+    assert not any(admission.gives_way(each.place) for each in large)
+    own = [admission.reserve(work(client="c", size_class=number), None) for number in (0, 2)]
+    assert all(admission.gives_way(each.place) for each in large)
+    assert admission.gives_way(own[1].place), "to those of the middle class"
+    for each in (*large, own[0]):
+        each.release()
+    now[0] += 1.1 * SHARED_SECONDS
+    small = admission.reserve(work(client="c"), None)
+    assert not admission.gives_way(own[1].place), "not to its owner's"
+    small.release()
 
 
 def test_films_give_way_to_their_owner_and_nobody_to_films():

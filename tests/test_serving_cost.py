@@ -12,6 +12,7 @@ from serving.render.cost import (
     FRESH_SECONDS,
     LEAST_TILE_PIXELS,
     MOST_TILE_PIXELS,
+    OTHER_SPEED,
     SHARED_CALL_SHARE,
     SHARED_TILE_SECONDS,
     TILE_SECONDS,
@@ -19,6 +20,7 @@ from serving.render.cost import (
     EncodingCost,
     SceneCost,
 )
+from serving.render.tiles import count_tiles
 
 
 def cost(profile=None, rays_per_call=4096):
@@ -96,11 +98,22 @@ def test_classes_of_size_do_not_follow_a_busy_moment():
         now.append(now[-1] + 0.1)
         scene.measured(65536, 0.1)
     assert scene.tile_pixels() == pytest.approx(65536 // 2, rel=0.01)
-    assert 0.75 * usual < scene.usual_tile_pixels() < usual
+    assert scene.usual_tile_pixels() == usual
     for _ in range(500):
         now.append(now[-1] + 1.0)
         scene.measured(65536, 0.1)
-    assert scene.usual_tile_pixels() == pytest.approx(65536 // 2, rel=0.01)
+    assert 65536 // 2 < scene.usual_tile_pixels() < OTHER_SPEED * 65536 // 2
+
+
+def test_pictures_at_the_border_of_two_classes_are_all_in_one():
+    scene, now = cost()
+    seconds = [TILE_SECONDS * share for share in (0.9, 1.1)]
+    found = set()
+    for number in range(200):
+        scene.measured(65536, seconds[number // 100])
+        now.append(now[-1] + 1.0)
+        found.add(count_tiles(256, 256, scene.usual_tile_pixels()))
+    assert len(found) == 1
 
 
 def test_only_whole_tiles_that_were_measured_lately_are_certain():

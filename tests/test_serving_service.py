@@ -66,7 +66,7 @@ def test_a_picture_says_what_it_is(repository):
     picture = with_service(repository, lambda service: service.render(request(format="png"), Cancel()))
     assert picture.image.media_type == "image/png"
     assert picture.scene_version == 3
-    assert min(picture.render_ms, picture.encode_ms) > 0
+    assert min(picture.stages.compute, picture.stages.encode) > 0
 
 
 @pytest.mark.parametrize("width", [6, 24, 36])

@@ -1,6 +1,8 @@
 """Who is next: classes, clients and pictures take turns, and who leaves has left."""
 
 import asyncio
+import math
+import time
 from itertools import count
 
 import pytest
@@ -204,5 +206,31 @@ def test_who_leaves_in_the_moment_of_its_turn_has_left():
         assert turns.waiting() == 0
         async with turns.turn(Place(0, "somebody", 2), 0.01):
             pass
+
+    asyncio.run(session())
+
+
+def test_the_next_one_is_told_before_there_is_a_turn_for_it():
+    """One at a time; its turn begins when the other's ends, and who leaves it makes room for another."""
+
+    async def session():
+        turns = Turns(1, early=lambda where: where.client != "late")
+        first, second, third = (turns.ask(place(name), 1.0) for name in "abc")
+        assert [each.told.done() for each in (first, second, third)] == [True, True, False]
+        assert second.began == math.inf
+        turns.leave(first)
+        assert first.began < second.began < time.perf_counter()
+        assert (third.told.done(), third.began) == (True, math.inf)
+        fourth = turns.ask(place("d"), 1.0)
+        turns.leave(third)
+        assert (fourth.told.done(), fourth.began) == (True, math.inf)
+        late = turns.ask(place("late"), 1.0)
+        turns.leave(second)
+        assert (fourth.began < time.perf_counter(), late.told.done()) == (True, False)
+        turns.leave(fourth)
+        assert late.began < time.perf_counter()
+        turns.leave(late)
+        assert turns.waiting() == 0
+        assert (await first.told, turns.ask(place(), 1.0).began < math.inf) == (None, True)
 
     asyncio.run(session())

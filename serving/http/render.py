@@ -220,19 +220,20 @@ async def _answer(
             made = await gateway.service.render(picture, cancel)
     except CameraError as error:
         raise CameraError(str(error), locate(error.field)) from None
+    stages = made.stages
     if made.manifest is not manifest:  # a new version came meanwhile
-        etag = picture_etag(made.engine, made.key)
+        etag = picture_etag(stages.engine, made.key)
         kept = cache_headers(request, etag, gateway.settings.cache_control)
     if not made.settled:
         kept = passing_headers(request, gateway.settings.cache_control)
-    load = f"load;dur={made.load_ms:.1f}, " if made.load_ms else ""
+    load = f"load;dur={stages.load * 1e3:.1f}, " if stages.load else ""
     if made.coarse:
         kept["X-Coarse-Blocks"] = names_of_blocks(made.coarse)
     headers = {
         **kept,
         "X-Scene-Version": str(made.scene_version),
-        "X-Render-Ms": f"{made.render_ms:.1f}",
-        "Server-Timing": f"{load}render;dur={made.render_ms:.1f}, encode;dur={made.encode_ms:.1f}",
+        "X-Render-Ms": f"{stages.compute * 1e3:.1f}",
+        "Server-Timing": f"{load}render;dur={stages.compute * 1e3:.1f}, encode;dur={stages.encode * 1e3:.1f}",
         **made.image.notes,
     }
     return PictureResponse(made.image, headers, gateway.service.answering(made))

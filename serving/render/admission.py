@@ -120,6 +120,8 @@ class Admission:
         self._clock = clock
         self._throughput = Throughput(at_once, clock)
         self._asked_at = self._shared_at = self._one_beside_others_at = -math.inf
+        self._beside_smaller_at = [-math.inf] * PATIENT
+        """When pictures of a class last had smaller ones of other clients beside them."""
 
     def is_shared(self) -> bool:
         """Whether several clients have work, or had a moment ago."""
@@ -130,17 +132,18 @@ class Admission:
         return self._open.get(client, 0) <= 1
 
     def gives_way(self, place: Place) -> bool:
-        """Whether a picture is to be rendered in tiles of a moment each, since somebody else waits for them.
+        """Whether a picture is to have the engine for a moment at a time, since somebody else waits for it.
 
-        Small pictures are not, of whom waits for one himself, or where all wait for several: nobody would be
-        sooner done. What nobody waits for gives way to all pictures, its owner's too.
+        He waits for a smaller picture, or for a single one while this one's owner waits for several. Where
+        all wait for the like, nobody would be sooner done. What nobody waits for gives way to all pictures,
+        its owner's too.
         """
+        latest = self._clock() - SHARED_SECONDS
         if place.size_class == PATIENT:
-            return bool(self._open) or self._clock() - self._asked_at < SHARED_SECONDS
-        if place.size_class:
-            return self.is_shared()
-        someone = self._clock() - self._one_beside_others_at < SHARED_SECONDS
-        return someone and not self.waits_for_one(place.client)
+            return bool(self._open) or self._asked_at > latest
+        if self._beside_smaller_at[place.size_class] > latest:
+            return True
+        return self._one_beside_others_at > latest and not self.waits_for_one(place.client)
 
     def reserved_seconds(self) -> float:
         """Work that is running or waiting."""
@@ -219,6 +222,10 @@ class Admission:
                 self._several_at[work.client] = now
         if any(client != work.client for clients in self._seconds for client in clients):
             self._shared_at = now
+        for number in range(max(1, work.size_class), PATIENT):
+            smaller, these = set().union(*self._seconds[:number]), self._seconds[number]
+            if smaller and these and len(smaller.union(these)) > 1:
+                self._beside_smaller_at[number] = now
         if len(self._open) > 1 and any(self._is_single(client, now) for client in self._open):
             self._one_beside_others_at = now
 

@@ -38,6 +38,9 @@ NORMAL_SECONDS_PER_PIXEL = 2e-7
 USUAL_SECONDS = 60.0
 """How long another speed must last to be taken for the usual one, about."""
 
+OTHER_SPEED = 1.5
+"""Of two usual speeds that are not the same, the quotient at least."""
+
 FRESH_SECONDS = 60.0
 """How long a measured time is believed so far that a picture is refused because of it."""
 
@@ -58,7 +61,7 @@ class SceneCost:
         self._least_shared = max(LEAST_TILE_PIXELS, manifest.rays_per_call // SHARED_CALL_SHARE)
         speed = _profiled_speed(manifest)
         self._seconds_per_pixel = 1.0 / speed if speed else UNKNOWN_SECONDS_PER_PIXEL
-        self._usual_seconds_per_pixel = self._seconds_per_pixel
+        self._usual_seconds_per_pixel = self._class_seconds_per_pixel = self._seconds_per_pixel
         self._seconds_per_call = 0.0
         self._known = speed is not None
         self._measured_at = -math.inf
@@ -86,12 +89,12 @@ class SceneCost:
         return round(min(MOST_TILE_PIXELS, max(least, wanted)))
 
     def usual_tile_pixels(self) -> int:
-        """As `tile_pixels`, by the speed of the last minute or so.
+        """As `tile_pixels`, by the speed of the last minute or so, and only where that is another one.
 
-        Pictures are in classes by it: a busy moment must not put equal ones into two of them, with a budget
-        each.
+        Pictures are in classes by it. A busy moment, or a time just at the border of two, must not put equal
+        ones into both, with a budget each.
         """
-        wanted = TILE_SECONDS / self._usual_seconds_per_pixel
+        wanted = TILE_SECONDS / self._class_seconds_per_pixel
         return round(min(MOST_TILE_PIXELS, max(self.least_tile_pixels, wanted)))
 
     def measured(self, pixels: int, seconds: float) -> None:
@@ -106,6 +109,9 @@ class SceneCost:
         now = self._clock()
         usual = -math.expm1((self._measured_at - now) / USUAL_SECONDS)
         self._usual_seconds_per_pixel += usual * (seconds / pixels - self._usual_seconds_per_pixel)
+        change = self._usual_seconds_per_pixel / self._class_seconds_per_pixel
+        if not 1 / OTHER_SPEED < change < OTHER_SPEED:
+            self._class_seconds_per_pixel = self._usual_seconds_per_pixel
         self._measured_at = now
 
     def _is_whole(self, pixels: int) -> bool:

@@ -39,40 +39,11 @@ class PictureRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """An encoded picture, the version of the scene that it shows, and the milliseconds that it took.
-
-    manifest: of that version. engine: what rendered it.
-    queue_ms: until its first tile's turn, but for load_ms, in which it waited for blocks. render_ms: from
-    that turn to the last one's end.
-    key: its `picture_key`, empty of a film's frame.
-    coarse: blocks of the scene that are shown coarser than they are, as they were not there in time. settled:
-    whether an equal picture will be equal to this one; pending: whether it will not be soon.
-    """
-
-    image: EncodedImage
-    manifest: SceneManifest
-    engine: str
-    queue_ms: float
-    load_ms: float = 0.0
-    render_ms: float
-    encode_ms: float
-    key: str
-    coarse: tuple[str, ...] = ()
-    settled: bool = True
-    pending: bool = False
-
-    @property
-    def scene_version(self) -> int:
-        """The number of the version that it shows."""
-        return self.manifest.version
-
-
-@dataclass(frozen=True, kw_only=True)
 class Stages:
     """A picture that was rendered, and the seconds that it waited, was rendered and was encoded.
 
-    load: that it waited for blocks, beside `queue`. in_blocks: whether it is of a scene whose blocks are
+    engine: what rendered it. queue: until its first tile's turn; load: that it waited for blocks, beside
+    that; compute: from that turn to the last one's end. in_blocks: whether it is of a scene whose blocks are
     loaded on demand; coarse: whether some were not there in time. Those that have no model at all are not
     among them.
     """
@@ -86,3 +57,26 @@ class Stages:
     encode: float
     in_blocks: bool
     coarse: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An encoded picture, the version of the scene that it shows, and how it was made.
+
+    manifest: of that version. key: its `picture_key`, empty of a film's frame.
+    coarse: blocks of the scene that are shown coarser than they are, as they were not there in time. settled:
+    whether an equal picture will be equal to this one; pending: whether it will not be soon.
+    """
+
+    image: EncodedImage
+    manifest: SceneManifest
+    stages: Stages
+    key: str
+    coarse: tuple[str, ...] = ()
+    settled: bool = True
+    pending: bool = False
+
+    @property
+    def scene_version(self) -> int:
+        """The number of the version that it shows."""
+        return self.manifest.version

@@ -40,7 +40,7 @@ from serving.render.picture_key import picture_key
 from serving.render.quotas import Quotas
 from serving.render.readiness import Readiness
 from serving.render.tiles import count_tiles, render_in_tiles, tile_rows
-from serving.render.turns import PATIENT, Ticket, Turns, size_class
+from serving.render.turns import PATIENT, Place, Ticket, Turns, size_class
 from serving.scenes.loaded import VersionRefusedError
 from serving.scenes.scenes import Scenes
 from serving.scenes.version import SceneVersion
@@ -73,7 +73,7 @@ class RenderService:
         self._encoding = EncodingCost()
         self._admission = Admission(chosen, scenes.calls_at_once)
         self._quotas = Quotas()
-        self._turns = Turns(scenes.calls_at_once)
+        self._turns = Turns(scenes.calls_at_once, self._may_be_early)
         processors = available_processors()
         self._encoders = Encoders(Turns(1), processors)
         self._urgent = self._encoders
@@ -287,11 +287,11 @@ class RenderService:
         async def render_tile(view: BlockView, camera: Camera) -> Light:
             nonlocal turns, first
             seconds = job.cost.seconds(camera.width * camera.height)
-            # A picture that waits holds its camera alone. One under way has a tile's rays ready, so that the
-            # engine does not wait for them.
+            # A picture that waits holds its camera alone. One under way has its next tiles' rays ready, so
+            # that the engine does not wait for them.
             rays = await self._rays(job, camera) if not first else None
             ticket, first = first or self._turns.ask(place, seconds), None
-            async with self._turns.taken(ticket) as turn_began:
+            async with self._turns.taken(ticket):
                 rays = rays or await self._rays(job, camera)
                 waited = view.waited_seconds
                 try:
@@ -300,16 +300,17 @@ class RenderService:
                     job.reservation.left()
                     raise
                 ended = time.perf_counter()
-                if view.waited_seconds == waited:  # of all its tiles, for blocks
-                    job.cost.measured(len(rays), ended - turn_began)
-                job.tiles.add(turn_began, ended)
+                # One that waited for blocks has waited for those of all its tiles.
+                if ticket.began < ended and view.waited_seconds == waited:
+                    job.cost.measured(len(rays), ended - ticket.began)
+                job.tiles.add(min(ticket.began, ended), ended)
                 job.pixels_left -= len(rays)
                 if not job.pixels_left and (turns := self._encoding_of(job)):
                     turns.ask()  # before this turn ends
             job.reservation.done(seconds)
             return light
 
-        at_once = self._scenes.calls_at_once + 1
+        at_once = self._scenes.calls_at_once + 2
         try:
             # To its last tile; it may be loaded first, and then its blocks.
             async with (
@@ -319,7 +320,8 @@ class RenderService:
                 job.reservation.done(job.load_seconds)
                 most = job.pixels if view.in_one else min(job.pixels, job.cost.tile_pixels())
                 first = self._turns.ask(place, job.cost.seconds(most))
-                began = await self._turns.begun(first)
+                await first.told
+                began = time.perf_counter()
                 rows = self._tile_rows(job, view)  # not before: who else waits is another one by now
                 light = await render_in_tiles(partial(render_tile, view), job.camera, rows, at_once)
             rendered = time.perf_counter()
@@ -345,16 +347,16 @@ class RenderService:
         return Picture(
             image=image,
             manifest=job.manifest,
-            engine=stages.engine,
-            queue_ms=stages.queue * 1e3,
-            load_ms=stages.load * 1e3,
-            render_ms=stages.compute * 1e3,
-            encode_ms=stages.encode * 1e3,
+            stages=stages,
             key=job.key,
             coarse=view.coarse,
             settled=view.settled,
             pending=view.pending,
         )
+
+    def _may_be_early(self, place: Place) -> bool:
+        """Whether a tile may wait in the engine's own queue; a server's is filled as it is."""
+        return self._scenes.loaded.loads and not self._admission.gives_way(place)
 
     def _tile_rows(self, job: PictureJob, view: BlockView) -> int:
         if view.in_one:

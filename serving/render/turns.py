@@ -10,9 +10,10 @@ asked for first is finished first, so that few are under way.
 
 import asyncio
 import heapq
+import math
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -46,17 +47,24 @@ class Place:
     number: int
 
 
-_Entry = tuple[int, int, float, "asyncio.Future[float]"]
-"""Number of the picture and of the entry, which sort a flow; seconds; who is told when its turn began."""
-
-
 @dataclass(eq=False)
 class Ticket:
-    """A turn that somebody waits for, or has. left: whether nobody does any more."""
+    """A turn that somebody waits for, or has.
+
+    seconds: it takes, about. told: done when its owner may begin. began: when its turn began, on the clock of
+    `time.perf_counter()`; of one that was told early, infinite until then.
+    left: whether nobody wants it any more.
+    """
 
     place: Place
-    entry: _Entry
+    seconds: float
+    told: asyncio.Future[None]
+    began: float = math.inf
     left: bool = False
+
+
+_Entry = tuple[int, int, Ticket]
+"""Number of the picture and of the entry, which sort a flow."""
 
 
 @dataclass
@@ -82,27 +90,35 @@ class _FairQueue:
         heapq.heappush(flow.waiting, entry)
         self.waiting += 1
 
-    def discard(self, key: Hashable, entry: _Entry) -> None:
+    def discard(self, key: Hashable, ticket: Ticket) -> None:
         """Take out what nobody waits for any more, unless its turn came in the same moment."""
         flow = self._flows.get(key)
-        if flow is None or entry not in flow.waiting:
+        entry = next((entry for entry in flow.waiting if entry[-1] is ticket), None) if flow else None
+        if flow is None or entry is None:
             return
         flow.waiting.remove(entry)
         heapq.heapify(flow.waiting)
         self.waiting -= 1
         self._forget()
 
-    def pop(self) -> _Entry:
+    def first(self) -> Ticket:
+        """What is next."""
+        return self._next_flow().waiting[0][-1]
+
+    def pop(self) -> Ticket:
         """What is next, charged to its flow."""
-        waiting = [flow for flow in self._flows.values() if flow.waiting]
-        flow = min(waiting, key=lambda flow: flow.given)
-        entry = heapq.heappop(flow.waiting)
+        flow = self._next_flow()
+        picture, _, ticket = heapq.heappop(flow.waiting)
         self.waiting -= 1
         self._now = flow.given
-        several = any(other[0] != entry[0] for other in flow.waiting)
-        flow.given += entry[2] if several else entry[2] / SINGLE_SHARE
+        several = any(other[0] != picture for other in flow.waiting)
+        flow.given += ticket.seconds if several else ticket.seconds / SINGLE_SHARE
         self._forget()
-        return entry
+        return ticket
+
+    def _next_flow(self) -> _Flow:
+        waiting = [flow for flow in self._flows.values() if flow.waiting]
+        return min(waiting, key=lambda flow: flow.given)
 
     def _forget(self) -> None:
         """Drop flows that would come back as new ones, so that they do not become ever more."""
@@ -114,16 +130,22 @@ class _FairQueue:
 
 
 class Turns:
-    """Gives out `at_once` turns at the same time; see the module's text. Used from one event loop."""
+    """Gives out `at_once` turns at the same time; see the module's text. Used from one event loop.
 
-    def __init__(self, at_once: int) -> None:
+    early: whether who is the next one at a place may be told before there is a turn for it, so that its work
+    waits where it is done, and not for the event loop. One at a time is; a newcomer comes behind it.
+    """
+
+    def __init__(self, at_once: int, early: Callable[[Place], bool] = lambda _: False) -> None:
         self._free = at_once
+        self._early = early
+        self._told_early: Ticket | None = None
         self._queues = [_FairQueue() for _ in range(CLASSES)]
         self._given = [0.0] * CLASSES
         self._now = 0.0
         self._entries = count()
 
-    def ask(self, place: Place, seconds: float) -> "Ticket":
+    def ask(self, place: Place, seconds: float) -> Ticket:
         """Wait for a turn from now on, which is for `taken`, or else for `leave`. seconds: it takes, about.
 
         Who has a turn and wants another asks before the end of the first: else it goes to somebody else.
@@ -131,59 +153,66 @@ class Turns:
         number, queue = place.size_class, self._queues[place.size_class]
         if not queue.waiting:
             self._given[number] = max(self._given[number], self._now)
-        entry = (place.number, next(self._entries), seconds, asyncio.get_running_loop().create_future())
-        queue.add(place.client, entry)
+        ticket = Ticket(place, seconds, asyncio.get_running_loop().create_future())
+        queue.add(place.client, (place.number, next(self._entries), ticket))
         self._hand_out()
-        return Ticket(place, entry)
+        return ticket
 
     @asynccontextmanager
-    async def taken(self, ticket: "Ticket") -> AsyncIterator[float]:
-        """Inside the `async with`, it is this picture's turn.
+    async def taken(self, ticket: Ticket) -> AsyncIterator[None]:
+        """Inside the `async with`, it is this picture's turn, or will be at once.
 
-        Gives when the turn began, on the clock of `time.perf_counter()`: earlier than its owner knew, where
-        the event loop is busy. Who is cancelled while it waits has left the queue.
+        Who is cancelled while it waits has left the queue.
         """
         try:
-            yield await self.begun(ticket)
+            await ticket.told
+            yield
         finally:
             self.leave(ticket)
 
-    async def begun(self, ticket: "Ticket") -> float:
-        """When the turn began, as soon as it has; whoever waits gives it back by `taken` or `leave`."""
-        return await ticket.entry[-1]
-
     @asynccontextmanager
-    async def turn(self, place: Place, seconds: float) -> AsyncIterator[float]:
+    async def turn(self, place: Place, seconds: float) -> AsyncIterator[None]:
         """See `ask` and `taken`."""
-        async with self.taken(self.ask(place, seconds)) as began:
-            yield began
+        async with self.taken(self.ask(place, seconds)):
+            yield
 
-    def leave(self, ticket: "Ticket") -> None:
+    def leave(self, ticket: Ticket) -> None:
         """Give back a turn, or want none any more; later calls do nothing."""
         if ticket.left:
             return
         ticket.left = True
-        *_, future = ticket.entry
-        if future.done() and not future.cancelled():
-            self._free += 1
-            self._hand_out()
+        if not ticket.told.done() or ticket.told.cancelled():
+            ticket.told.cancel()
+            self._queues[ticket.place.size_class].discard(ticket.place.client, ticket)
+            return
+        if ticket is self._told_early:
+            self._told_early = None
+        elif self._told_early is not None:
+            self._told_early.began, self._told_early = time.perf_counter(), None
         else:
-            future.cancel()
-            self._queues[ticket.place.size_class].discard(ticket.place.client, ticket.entry)
+            self._free += 1
+        self._hand_out()
 
     def waiting(self) -> int:
         """Tiles that wait."""
         return sum(queue.waiting for queue in self._queues)
 
     def _hand_out(self) -> None:
-        while self._free:
+        while self._free or self._told_early is None:
             waiting = [number for number, queue in enumerate(self._queues) if queue.waiting]
             if not waiting:
                 return
             number = min(waiting, key=self._given.__getitem__)
-            *_, seconds, future = self._queues[number].pop()
+            if not self._free and not self._early(self._queues[number].first().place):
+                return
+            ticket = self._queues[number].pop()
             self._now = self._given[number]
-            self._given[number] += seconds / SHARES[number]
-            if not future.done():  # else it has left, in this moment
+            self._given[number] += ticket.seconds / SHARES[number]
+            if ticket.told.done():  # it has left, in this moment
+                continue
+            if self._free:
                 self._free -= 1
-                future.set_result(time.perf_counter())
+                ticket.began = time.perf_counter()
+            else:
+                self._told_early = ticket
+            ticket.told.set_result(None)
