@@ -17,6 +17,7 @@ from waiting import PATIENCE, wait_for
 
 from serving.app import create_app
 from serving.server import server as server_module
+from serving.server.connection import HEAD_BYTES, MOST_AHEAD
 from serving.server.listener import open_listener, url_of
 from serving.settings import Settings
 
@@ -128,8 +129,9 @@ def test_a_head_that_trickles_is_timed_from_its_first_byte(app_settings):
         time.sleep(1.2)  # longer than a request may take
         began = time.monotonic()
         with contextlib.suppress(ConnectionError):
+            trickling.sendall(b"GET /")
             while time.monotonic() - began < PATIENCE:
-                trickling.sendall(b"G")
+                trickling.sendall(b"a")
                 time.sleep(0.2)
         assert 0.9 < time.monotonic() - began < PATIENCE
 
@@ -256,6 +258,33 @@ def test_pipelined_requests_are_answered_in_their_order(connect):
     assert len({answers[number][2] for number in range(0, 15, 3)}) == 1
 
 
+def test_what_is_no_http_is_told_so_behind_the_answers_before_it(connect):
+    with connect(LIVEZ * 3 + b"nonsense\r\n\r\n").makefile("rb") as stream:
+        assert [read_answer(stream)[0] for _ in range(4)] == [200, 200, 200, 400]
+        assert stream.read() == b""
+
+
+def test_no_more_requests_are_taken_ahead_than_allowed(connect):
+    with connect(LIVEZ * 1000).makefile("rb") as stream:
+        answers = [read_answer(stream) for _ in range(MOST_AHEAD + 2)]
+        assert stream.read() == b""
+    assert [status for status, _, _ in answers] == [200] * (MOST_AHEAD + 1) + [400]
+    assert f"more than {MOST_AHEAD} requests" in json.loads(answers[-1][2])["detail"]
+
+
+def test_a_wrong_body_behind_a_request_at_work_is_not_answered_in_its_place(connect):
+    wrong = POST + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n"
+    with connect(picture_request(1500, "png") + wrong).makefile("rb") as stream:
+        assert stream.read() == b""
+
+
+@pytest.mark.parametrize("piece", [b"a", b"a: b\r\n"], ids=["one field", "many fields"])
+def test_a_head_without_end_is_not_read_for_ever(connect, piece):
+    status, _, body = answer(connect(b"GET / HTTP/1.1\r\nHost: x\r\nb: " + 2 * HEAD_BYTES * piece))
+    assert (status, slug(body)) == (400, "bad-request")
+    assert json.loads(body)["detail"] == f"the head of the request has more than {HEAD_BYTES} bytes"
+
+
 def test_who_ends_its_half_of_a_connection_has_left(served, connect):
     """Its render is given up, and the connection does not stay."""
     half = connect(picture_request(1500, "png"))
@@ -264,7 +293,20 @@ def test_who_ends_its_half_of_a_connection_has_left(served, connect):
     wait_for(lambda: served[0].connection_count() == 0)
 
 
-@pytest.mark.parametrize("data", [b"nonsense", b"GET /livez HTTP/1.1", b"\x16\x03\x01\x02"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense",
+        b"GET /livez HTTP/1.1",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y",
+        b"FOO /livez HTTP/1.1\r\nHost: x",
+        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
+        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n a: b",
+        b"PRI * HTTP/2.0\r\n\r\nSM",
+        b"\x16\x03\x01\x02",
+    ],
+)
 def test_what_is_no_http_is_a_problem(connect, data):
     status, headers, body = answer(connect(data + b"\r\n\r\n"))
     assert (status, slug(body)) == (400, "bad-request")

@@ -79,11 +79,13 @@ def test_a_large_body_is_not_copied():
 
 
 @pytest.mark.parametrize(("half", "ended"), [(False, "whole"), (True, "half")])
-def test_what_was_written_goes_out_before_the_end(half, ended):
+def test_what_was_written_goes_out_before_the_end_and_nothing_behind_it(half, ended):
     async def answer(transport):
         transport.write(HEAD)
         transport.close()
         transport.flush()
+        transport.write(BODY)
+        transport.write(bytes(SMALL_BYTES + 1))
         await asyncio.sleep(0)
 
     written = pieces(answer, half=half)

@@ -49,13 +49,17 @@ class HalfClosingTransport:
             self._waiting += data
             return
         self.flush()
-        self._transport.write(data)
+        self._write(data)
 
     def flush(self) -> None:
         """Send what waits."""
         waiting, self._waiting = self._waiting, b""
-        if waiting:  # behind an end not even nothing may be written
-            self._transport.write(waiting)
+        self._write(waiting)
+
+    def _write(self, data: bytes) -> None:
+        """Send, unless that has ended: behind an end not even nothing may be written."""
+        if data and not self.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close, or end what is sent."""
