@@ -15,7 +15,7 @@ from neurocity.errors import DeadlineExceededError
 from neurocity.light import Light
 from neurocity.pictures.options import RenderOptions
 from serving.engines.base import Found, Offer, asked_for
-from serving.engines.blocks import BlockState
+from serving.engines.blocks import BlockState, OpenInBlocks
 from serving.render.admission import Budget, OverloadedError
 from serving.render.block_views import NOT_AT_ALL, wait_until
 from serving.render.cancel import Cancel
@@ -28,7 +28,7 @@ from serving.scenes.scenes import Scenes
 LIMITS = Limits(max_pixels=1000, max_side=100)
 
 
-class Town:
+class Town(OpenInBlocks):
     """The sphere as a version of one block, which is not there, and takes `cold` seconds to load."""
 
     maps_file = True

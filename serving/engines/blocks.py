@@ -1,11 +1,12 @@
 """What an opened version promises beside `OpenVersion` whose blocks are loaded when pictures come to them."""
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from neurocity.cameras import Camera, Rays
 from neurocity.city.manifest import City
@@ -59,8 +60,7 @@ class BlockState:
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
-@runtime_checkable
-class OpenInBlocks(OpenVersion, Protocol):
+class OpenInBlocks(OpenVersion, ABC):
     """A version of blocks. Cameras are in scene coordinates.
 
     bytes: of what is in memory as long as it is open.
@@ -68,6 +68,7 @@ class OpenInBlocks(OpenVersion, Protocol):
 
     bytes: int
 
+    @abstractmethod
     def view(self, camera: Camera, until: float) -> AbstractAsyncContextManager[BlockView]:
         """Inside the `async with` a picture of the camera may be rendered; its blocks stay in memory then.
 
@@ -75,14 +76,17 @@ class OpenInBlocks(OpenVersion, Protocol):
         come by then has a stand-in in all of the picture.
         """
 
+    @abstractmethod
     def expect(self, camera: Camera) -> None:
         """Such a picture may be asked for: load what it shows, unless something has to go for it that was
         used lately.
         """
 
+    @abstractmethod
     def load_seconds(self, camera: Camera) -> float:
         """What the loads for such a picture take, about."""
 
+    @abstractmethod
     def state(self) -> BlockState:
         """What is there now."""
 

@@ -28,7 +28,7 @@ from neurocity.kernels.library import library
 from neurocity.kernels.work import Work
 from neurocity.light import Light
 from serving.engines.base import EngineOptions
-from serving.engines.blocks import BlockCounts, BlockState
+from serving.engines.blocks import BlockCounts, BlockState, OpenInBlocks
 from serving.engines.call_threads import CallThreads
 from serving.engines.rays import check_light
 
@@ -80,7 +80,7 @@ class CityEngine:
         self.scouts.close()
 
 
-class OpenCity:
+class OpenCity(OpenInBlocks):
     """See `OpenInBlocks`."""
 
     maps_file = True
