@@ -87,13 +87,14 @@ def test_the_gateway_under_load(
     # Large enough for several tiles: in the class of small pictures these would be refused.
     repository = str(voxel_scene.write_repository(tmp_path))
     options = ["--scene", voxel_scene.SCENE, "--size", "32", "--large", "2048", "--seconds", "0.5"]
-    options += ["--factors", "1", "4", "--port", "8769", "--queue-seconds", "0.01"]
+    options += ["--factors", "1", "4", "--port", "8769", "--queue-seconds", "0.02"]
     monkeypatch.setattr(sys, "argv", ["load", repository, *options])
     load.main()
     output = capsys.readouterr().out
     assert re.search(r"8x8 png: [\d.]+ ms, the engine alone [\d.]+: the gateway adds", output)
     assert len(re.findall(r"closed loop, \d clients: [\d.]+ pictures/s", output)) == 3
-    assert len(re.findall(r"x capacity: sent \d+, statuses .*goodput [\d.]+ of capacity", output)) == 2
+    assert len(re.findall(r"x capacity: sent \d+, statuses .*; [\d.]+ pictures/s", output)) == 2
+    assert len(re.findall(r"capacity [\d.]+ before and [\d.]+ pictures/s after: goodput [\d.]+", output)) == 2
     burst = re.search(r"burst of 100 of 64x64: statuses (.*); refused", output)
     assert burst is not None
     counts = {int(status): int(number) for number, status in re.findall(r"(\d+) x (\d+)", burst[1])}

@@ -23,6 +23,7 @@ ABSENT = (
     "cachetools",
     "embreex",
     "fastapi",
+    "httptools",
     "prometheus_client",
     "pycolmap",
     "pydantic_settings",
@@ -32,6 +33,7 @@ ABSENT = (
     "trimesh",
     "tritonclient",
     "uvicorn",
+    "uvloop",
     "websockets",
 )
 

@@ -197,7 +197,7 @@ def test_pictures_give_way_to_who_waits_for_less():
     assert not admission.gives_way(many[0].place)
 
 
-def test_large_pictures_give_way_to_smaller_ones_of_others():
+def test_large_pictures_give_way_to_smaller_ones():
     now = [0.0]
     admission = Admission(BUDGET, 1, lambda: now[0])
     large = [admission.reserve(work(client=name, size_class=1), None) for name in "ab" for _ in range(2)]
@@ -209,9 +209,9 @@ def test_large_pictures_give_way_to_smaller_ones_of_others():
     for each in (*large, own[0]):
         each.release()
     now[0] += 1.1 * SHARED_SECONDS
-    small = admission.reserve(work(client="c"), None)
-    assert not admission.gives_way(own[1].place), "not to its owner's"
-    small.release()
+    assert not admission.gives_way(own[1].place)
+    admission.reserve(work(client="c"), None)
+    assert admission.gives_way(own[1].place), "to its owner's"
 
 
 def test_films_give_way_to_their_owner_and_nobody_to_films():

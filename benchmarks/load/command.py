@@ -8,7 +8,6 @@ this process, each from an address of its own, and take a share of the same proc
 run count on a machine that is not quiet. The last thing printed is a table of what the gateway must show.
 """
 
-import asyncio
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.load.bench import Bench, table
 from benchmarks.load.client import Pictures, look
 from benchmarks.machine import facts
 from serving.render.cost import TILE_SECONDS
+from serving.server.loop import run
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def main() -> None:
         scene,
     ):
         print(f"{facts()}; {scene['engine']}, {arguments.size}x{arguments.size}\n", flush=True)
-        bench = asyncio.run(measure(arguments, process, look(scene)))
+        bench = run(measure(arguments, process, look(scene)))
         print(f"\n{table(bench.bars)}", flush=True)
 
 
@@ -77,8 +77,8 @@ async def measure(arguments: Arguments, process: psutil.Process, pictures: Pictu
     bench = replace(cold, tile_seconds=await _tile_seconds(cold, math.isqrt(pixels)))
     await own_time.own_time(bench, arguments.repository, arguments.engine)
     await own_time.rates(bench)
-    rate = await overload.capacity(bench)
-    await overload.overload(bench, rate, arguments.factors)
+    await overload.closed_loops(bench)
+    await overload.overload(bench, arguments.factors)
     await overload.burst(bench)
     await overload.retry_after(bench)
     await fairness.many_beside_one(bench)

@@ -121,7 +121,7 @@ class Admission:
         self._throughput = Throughput(at_once, clock)
         self._asked_at = self._shared_at = self._one_beside_others_at = -math.inf
         self._beside_smaller_at = [-math.inf] * PATIENT
-        """When pictures of a class last had smaller ones of other clients beside them."""
+        """When pictures of a class last had smaller ones beside them."""
 
     def is_shared(self) -> bool:
         """Whether several clients have work, or had a moment ago."""
@@ -132,11 +132,11 @@ class Admission:
         return self._open.get(client, 0) <= 1
 
     def gives_way(self, place: Place) -> bool:
-        """Whether a picture is to have the engine for a moment at a time, since somebody else waits for it.
+        """Whether a picture is to have the engine for a moment at a time, since somebody waits for another.
 
-        He waits for a smaller picture, or for a single one while this one's owner waits for several. Where
-        all wait for the like, nobody would be sooner done. What nobody waits for gives way to all pictures,
-        its owner's too.
+        Such as a smaller picture, its owner's too, or a single one of somebody else while its owner waits for
+        several. Where all wait for the like, nobody would be sooner done. What nobody waits for gives way to
+        all pictures.
         """
         latest = self._clock() - SHARED_SECONDS
         if place.size_class == PATIENT:
@@ -223,8 +223,7 @@ class Admission:
         if any(client != work.client for clients in self._seconds for client in clients):
             self._shared_at = now
         for number in range(max(1, work.size_class), PATIENT):
-            smaller, these = set().union(*self._seconds[:number]), self._seconds[number]
-            if smaller and these and len(smaller.union(these)) > 1:
+            if self._seconds[number] and any(self._seconds[:number]):
                 self._beside_smaller_at[number] = now
         if len(self._open) > 1 and any(self._is_single(client, now) for client in self._open):
             self._one_beside_others_at = now

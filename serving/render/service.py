@@ -90,10 +90,7 @@ class RenderService:
         return self._scenes.scenes()
 
     def scene(self, name: str, version: int | None = None) -> SceneManifest:
-        """The manifest of a scene, of its newest version or of that one.
-
-        Raises SceneNotFoundError that lists the known ones.
-        """
+        """The manifest of a version of a scene, see `Scenes.find`."""
         return self._scenes.find(name, version).manifest
 
     def key(self, version: SceneVersion, camera: Camera, options: RenderOptions) -> str:

@@ -24,7 +24,9 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 2**20
 """Bytes of it that are read meanwhile."""
 HEAD_BYTES = 2**16
-"""Of a request's head, about."""
+"""Of a request's head, to within two pieces."""
+PIECE_BYTES = 2**14
+"""Of what has come, that is read at once."""
 MOST_AHEAD = 16
 """Requests that a connection may send before the first of them is answered."""
 
@@ -70,7 +72,9 @@ class Connection(HttpToolsProtocol):
         self._expires: float | None = None
         """When a head must be there, or a lingering connection ends; None while neither is awaited."""
         self._in_head, self._head_bytes = False, 0
-        """Whether a head has begun, and what was read of it, about."""
+        """Whether a head has begun, and what was read of it in pieces that it has for itself."""
+        self._reads = True
+        """Whether more is read: not behind what is no HTTP, nor by this protocol once it is a WebSocket."""
         self._wrong = ""
         """Why what came behind the last whole request is none."""
         self._lingered = 0
@@ -100,15 +104,18 @@ class Connection(HttpToolsProtocol):
             if self._lingered > LINGER_BYTES:
                 self.transport.abort()
             return
-        if self._wrong:
-            return
         if self._expires is None and self in self._limits.waiting:
             self._expires = self.loop.time() + self._limits.request_seconds
-        super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
-        if self._head_bytes > HEAD_BYTES:
-            self._not_read(f"the head of the request has more than {HEAD_BYTES} bytes")
-        elif self._is_at_work():
+        for at in range(0, len(data), PIECE_BYTES):
+            if not self._reads or self.transport.is_closing():
+                return
+            begun = self._in_head
+            piece = data[at : at + PIECE_BYTES]
+            super().data_received(piece)
+            self._head_bytes = self._head_bytes + len(piece) if begun and self._in_head else 0
+            if self._head_bytes > HEAD_BYTES:
+                self._not_read(f"the head of the request has more than {HEAD_BYTES} bytes")
+        if self._is_at_work():
             self._limits.waiting.pop(self, None)
             self._expires = None
 
@@ -141,6 +148,7 @@ class Connection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """As uvicorn; the connection is another protocol's from now on."""
+        self._reads = False
         self._limits.waiting.pop(self, None)
         self._expires = None
         super().handle_websocket_upgrade()
@@ -168,7 +176,7 @@ class Connection(HttpToolsProtocol):
 
     def _not_read(self, why: str) -> None:
         """Read no more, and say why: behind the answers of the whole requests that came before it."""
-        self._wrong = why
+        self._wrong, self._reads = why, False
         self.flow.pause_reading()
         if not self._is_at_work() or self.cycle.more_body:
             self._refuse(INVALID_REQUEST, why)
