@@ -106,7 +106,9 @@ class ObjectStore:
         """The content of objects, of those that are still there, or what keeps one from being read."""
         paths = {self._path(name): name for name in names}
         contents: dict[str, bytes | StorageError] = {}
-        for path, content in (self._files.cat(list(paths), on_error="return") if paths else {}).items():
+        with self._told("objects cannot be read"):
+            found = self._files.cat(list(paths), on_error="return") if paths else {}
+        for path, content in found.items():
             if isinstance(content, FileNotFoundError):
                 continue
             try:

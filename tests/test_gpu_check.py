@@ -23,7 +23,6 @@ ABSENT = (
     "cachetools",
     "embreex",
     "fastapi",
-    "httptools",
     "prometheus_client",
     "pycolmap",
     "pydantic_settings",

@@ -32,6 +32,7 @@ class Town(OpenInBlocks):
     """The sphere as a version of one block, which is not there, and takes `cold` seconds to load."""
 
     maps_file = True
+    call_queue = None
     bytes = 1000
 
     def __init__(self) -> None:

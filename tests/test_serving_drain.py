@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 
 from serving.app import create_app
 from serving.drain import Drain
+from serving.server.loop import run
 from serving.server.server import Server
 from serving.settings import Settings
 
@@ -220,8 +221,9 @@ def test_a_frame_that_takes_too_long_does_not_hold_the_process(repository):
         assert "Traceback" not in gateway.stderr.read()
 
 
-def test_connections_that_wait_for_the_loop_are_taken_before_it_stops_to_listen():
-    taken = []
+@pytest.mark.parametrize("run", [asyncio.run, run])
+def test_connections_that_wait_for_the_loop_are_taken_before_it_stops_to_listen(run):
+    taken, number = [], 40
 
     class Taken(asyncio.Protocol):
         def connection_made(self, transport):
@@ -230,11 +232,14 @@ def test_connections_that_wait_for_the_loop_are_taken_before_it_stops_to_listen(
     async def session():
         loop = asyncio.get_running_loop()
         server = await loop.create_server(Taken, "127.0.0.1", 0)
-        with socket.create_connection(server.sockets[0].getsockname()):
+        address = server.sockets[0].getsockname()
+        with contextlib.ExitStack() as waiting:
+            for _ in range(number):
+                waiting.enter_context(socket.create_connection(address))
             state = SimpleNamespace(connections=set())
             await Server._answer_the_last(SimpleNamespace(servers=[server], server_state=state, _loop=loop))
             for transport in taken:
                 transport.close()
 
-    asyncio.run(session())
-    assert len(taken) == 1
+    run(session())
+    assert len(taken) == number

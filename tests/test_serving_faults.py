@@ -80,6 +80,7 @@ class _ScriptedSource:
 
 class _ScriptedVersion:
     maps_file = False
+    call_queue = None
 
     def __init__(self, manifest, engine) -> None:
         self.manifest, self.engine = manifest, engine

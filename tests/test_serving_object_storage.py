@@ -170,6 +170,12 @@ def test_a_manifest_that_cannot_be_read_keeps_no_other_away(bucket):
         manifest.write_bytes(whole)
         await scenes.look()
         assert (await rendered(scenes), dict(scenes.refused())) == (2, {})
+        manifest.unlink()
+        manifest.symlink_to("/proc/self/mem")
+        scenes.loaded.unload(scenes.find(SCENE))
+        await scenes.look()
+        assert await rendered(scenes) == 2, "it stays what it was"
+        assert list(scenes.refused()) == [f"{MODEL}/2"]
 
     with_scenes(f"file://{bucket}", use)
 

@@ -56,6 +56,7 @@ class WatchedSource:
 
 class WatchedVersion:
     maps_file = False
+    call_queue = None
 
     def __init__(self, manifest, watched) -> None:
         self.manifest, self.watched = manifest, watched

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from functools import partial
+from types import SimpleNamespace
 
 import analytic_scene
 import numpy as np
@@ -127,32 +128,82 @@ def test_a_picture_that_is_kept_is_not_that_of_a_manifest_that_was_replaced(repo
     assert with_scenes(repository, use) == [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
 
 
-def test_a_picture_falls_back_while_another_scene_is_being_proved(repository, monkeypatch):
+@pytest.fixture
+def proofs(monkeypatch):
+    """Has the proofs of given (scene, version) wait until they may go on, and tells when one begins."""
+    render_canary, state = SceneVersion.render_canary, SimpleNamespace(held=set(), begun=0)
+    state.go_on = asyncio.Event()
+
+    async def held(version):
+        if (version.manifest.scene, version.manifest.version) in state.held:
+            state.begun += 1
+            await state.go_on.wait()
+        await render_canary(version)
+
+    monkeypatch.setattr(SceneVersion, "render_canary", held)
+    return state
+
+
+def test_a_picture_falls_back_while_another_scene_is_being_proved(repository, proofs):
     add(repository, 2)
     flip(repository, 2)
     add(repository, 1, "zebra")
-    render_canary, begun, go_on = SceneVersion.render_canary, asyncio.Event(), asyncio.Event()
-
-    async def slow(version):
-        if version.manifest.scene == "zebra":
-            begun.set()
-            await go_on.wait()
-        await render_canary(version)
-
-    monkeypatch.setattr(SceneVersion, "render_canary", slow)
+    proofs.held.add(("zebra", 2))
 
     async def use(scenes):
         service = RenderService(scenes, LIMITS)
         add(repository, 2, "zebra")
         looking = asyncio.create_task(scenes.look())
-        await begun.wait()
+        await until(lambda: proofs.begun)
         assert (await service.render(request(), Cancel.after(PATIENCE))).scene_version == 1
         assert (looking.done(), scenes.find("zebra").manifest.version) == (False, 1)
-        go_on.set()
+        proofs.go_on.set()
         await looking
         return scenes.find("zebra").manifest.version
 
     assert with_scenes(repository, use) == 2
+
+
+def test_a_picture_falls_back_while_a_newer_version_is_being_proved(repository, proofs):
+    """The one in use turns out to be broken, and the newest is slow to come."""
+    add(repository, 2)
+    flip(repository, 2)
+    proofs.held.add((SCENE, 3))
+
+    async def use(scenes):
+        service = RenderService(scenes, LIMITS)
+        assert scenes.find(SCENE).manifest.version == 2
+        add(repository, 3)
+        looking = asyncio.create_task(scenes.look())
+        await until(lambda: proofs.begun)
+        assert (await service.render(request(), Cancel.after(PATIENCE))).scene_version == 1
+        proofs.go_on.set()
+        await looking
+        await until(lambda: scenes.find(SCENE).manifest.version == 3)
+        return (await service.render(request(), Cancel())).scene_version
+
+    assert with_scenes(repository, use) == 3
+
+
+def test_a_version_that_is_taken_away_while_it_is_proved_is_not_swapped_in(repository, proofs):
+    proofs.held |= {(SCENE, 2), (SCENE, 3)}
+
+    async def use(scenes):
+        add(repository, 2)
+        first = asyncio.create_task(scenes.look())
+        await until(lambda: proofs.begun == 1)
+        add(repository, 3)
+        shutil.rmtree(folder(repository, 2))
+        second = asyncio.create_task(scenes.look())
+        await until(lambda: proofs.begun == 2)
+        shutil.rmtree(folder(repository, 3))
+        await asyncio.gather(first, second, scenes.look())
+        proofs.go_on.set()
+        await asyncio.sleep(0.05)
+        assert [version.manifest.version for version in scenes.versions(SCENE)] == [1]
+        assert all(version.manifest.version == 1 for version in scenes.loaded)
+
+    with_scenes(repository, use)
 
 
 def test_a_look_for_another_version_counts_into_the_deadline_of_a_picture(repository, monkeypatch):
@@ -161,7 +212,9 @@ def test_a_look_for_another_version_counts_into_the_deadline_of_a_picture(reposi
 
     async def use(scenes):
         monkeypatch.setattr(OnnxRuntimeEngine, "load", no_memory)
-        monkeypatch.setattr(scenes, "look", partial(asyncio.sleep, PATIENCE))  # of a file system that hangs
+        monkeypatch.setattr(
+            scenes, "_begin_look", partial(asyncio.sleep, PATIENCE)
+        )  # of a file system that hangs
         service = RenderService(scenes, LIMITS)
         began = time.monotonic()
         with pytest.raises(EngineUnavailableError, match="no memory"):

@@ -95,13 +95,13 @@ def test_a_proxy_may_take_a_prefix_away(engine):
         assert client.get(LINK).status_code == 200
 
 
-def test_long_paths_are_cut(client, caplog):
+def test_long_methods_and_paths_are_cut(client, caplog):
     with caplog.at_level(logging.INFO, "neurocity.serving"):
-        client.get("/" + "b" * 5000)
+        client.request("A" * 5000, "/" + "b" * 5000)
         wait_for(lambda: "method=" in caplog.text)
     line = next(record.getMessage() for record in caplog.records if "method=" in record.getMessage())
     assert len(line) < 600
-    assert "bbb...' " in line
+    assert "method=AAAAAAAAAAAAA... " in line
 
 
 def samples(client, headers=None) -> dict[tuple[str, ...], float]:

@@ -215,16 +215,16 @@ def test_the_next_one_is_told_before_there_is_a_turn_for_it():
 
     async def session():
         turns = Turns(1, early=lambda where: where.client != "late")
-        first, second, third = (turns.ask(place(name), 1.0) for name in "abc")
+        first, second, third = (turns.ask(place(name), 1.0, "queue") for name in "abc")
         assert [each.told.done() for each in (first, second, third)] == [True, True, False]
         assert second.began == math.inf
         turns.leave(first)
         assert first.began < second.began < time.perf_counter()
         assert (third.told.done(), third.began) == (True, math.inf)
-        fourth = turns.ask(place("d"), 1.0)
+        fourth = turns.ask(place("d"), 1.0, "queue")
         turns.leave(third)
         assert (fourth.told.done(), fourth.began) == (True, math.inf)
-        late = turns.ask(place("late"), 1.0)
+        late = turns.ask(place("late"), 1.0, "queue")
         turns.leave(second)
         assert (fourth.began < time.perf_counter(), late.told.done()) == (True, False)
         turns.leave(fourth)
@@ -232,5 +232,32 @@ def test_the_next_one_is_told_before_there_is_a_turn_for_it():
         turns.leave(late)
         assert turns.waiting() == 0
         assert (await first.told, turns.ask(place(), 1.0).began < math.inf) == (None, True)
+
+    asyncio.run(session())
+
+
+def test_nobody_is_told_early_behind_what_waits_elsewhere():
+    async def session():
+        turns = Turns(1, early=lambda _: True)
+        tile = turns.ask(place(), 1.0, "queue")
+        encoding, other = turns.ask(place(), 1.0), turns.ask(place(), 1.0, "other queue")
+        assert [each.told.done() for each in (tile, encoding, other)] == [True, False, False]
+        turns.leave(tile)
+        assert [each.told.done() for each in (encoding, other)] == [True, False]
+        turns.leave(encoding)
+        assert other.began < time.perf_counter()
+
+    asyncio.run(session())
+
+
+def test_who_leaves_before_his_turn_costs_his_class_nothing():
+    async def session():
+        turns = Turns(1, early=lambda _: True)
+        running = turns.ask(place("one", 2), 0.05, "queue")
+        for ticket in [turns.ask(place("many"), 1.0, "queue") for _ in range(50)]:
+            turns.leave(ticket)
+        large, small = turns.ask(place("one", 2), 0.05), turns.ask(place("other"), 0.05)
+        turns.leave(running)
+        assert (small.told.done(), large.told.done()) == (True, False)
 
     asyncio.run(session())

@@ -61,10 +61,13 @@ class OpenVersion(Protocol):
     """A version of a scene that an engine has opened. Methods are called from one event loop.
 
     maps_file: whether the artefact's bytes are mapped and so are no memory of the process's own.
+    call_queue: of the engine's threads, where each render is one call that waits for those before it; None of
+    an engine that cuts renders into calls, or waits for something else.
     """
 
     manifest: SceneManifest
     maps_file: bool
+    call_queue: Hashable | None
 
     async def render(self, rays: Rays, deadline: float | None) -> Light:
         """Light of R >= 1 rays, without blocking the event loop.

@@ -33,7 +33,12 @@ class CallThreads:
         left = seconds_left(deadline)
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        future = self._threads.submit(call)
+        calls = [call]
+
+        def next_call() -> Result:
+            return calls.pop()()
+
+        future = self._threads.submit(next_call)
         future.add_done_callback(lambda _: _wake(loop, ended))
         # Neither `asyncio.wait_for`, which takes two more turns of the event loop, nor `asyncio.timeout`: it
         # holds its task, and so an ended render's arrays.
@@ -44,7 +49,9 @@ class CallThreads:
             if timer is not None:
                 timer.cancel()
             done = future.done()
-            if not done and not future.cancel() and abandon is not None:
+            if not done and future.cancel():
+                calls.clear()  # it stays in the queue until its turn would be, its arrays need not
+            elif not done and abandon is not None:
                 abandon()
         if not done:
             raise DeadlineExceededError("the render did not end before its deadline")

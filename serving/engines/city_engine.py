@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -84,6 +84,7 @@ class OpenCity(OpenInBlocks):
     """See `OpenInBlocks`."""
 
     maps_file = True
+    call_queue: Hashable | None = None
 
     def __init__(self, engine: CityEngine, renderer: CityRenderer, manifest: SceneManifest) -> None:
         self.manifest = manifest

@@ -1,7 +1,7 @@
 """What engines share that run artefacts in this process: they open versions and call them on threads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ClassVar
 
 from neurocity.cameras import Rays
@@ -73,6 +73,7 @@ class OpenArtefact:
     def __init__(self, engine: InProcessEngine, version: Version, program: Any) -> None:
         self.manifest = version.manifest
         self.maps_file = engine.maps_files
+        self.call_queue: Hashable | None = engine.threads if engine.whole_pictures else None
         self._engine = engine
         self._program = program
 

@@ -10,6 +10,7 @@ EngineUnavailableError.
 """
 
 import math
+from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
@@ -83,6 +84,7 @@ class OpenModel:
     """A version of a model that the server has loaded. See `OpenVersion`."""
 
     maps_file = False
+    call_queue: Hashable | None = None
 
     def __init__(self, url: str, client: Any, model: Model) -> None:
         self.manifest = model.manifest

@@ -69,7 +69,7 @@ class RequestBody:
 
 
 def _declared_length(scope: Scope) -> int | None:
-    """Bytes of the body as the head declares them; None when it comes in chunks. llhttp has checked both."""
+    """Bytes of the body as the head declares them; None when it comes in chunks. h11 has checked both."""
     length = 0
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":

@@ -15,7 +15,7 @@ from serving.telemetry.logs import REQUEST_ID
 log = logging.getLogger("neurocity.serving")
 
 TEXT = "method=%(method)s path=%(path)r status=%(status)d bytes=%(bytes)d ms=%(ms).1f client=%(client)s"
-LONGEST_PATH = 400
+LONGEST_METHOD, LONGEST_PATH = 16, 400
 KNOWN_ID = re.compile(rb"[\w.:+/=@-]{1,128}")
 """What a client or a proxy may call its request; anything else gets a new name."""
 
@@ -54,7 +54,7 @@ class RequestLog:
         finally:
             head = HEAD_ONLY in scope
             fields = {
-                "method": "HEAD" if head else scope.get("method", "GET"),
+                "method": "HEAD" if head else cut(scope.get("method", "GET"), LONGEST_METHOD),
                 "path": cut(scope["path"], LONGEST_PATH),
                 "status": status or INTERNAL_ERROR.code,
                 "bytes": 0 if head else sent,

@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import INTERNAL_ERROR
-from serving.middleware.request_log import LONGEST_PATH
+from serving.middleware.request_log import LONGEST_METHOD, LONGEST_PATH
 from serving.problem import cut
 from serving.scope import HEAD_ONLY, PROBLEM, address_of, route_path
 from serving.spans import TRACE
@@ -43,7 +43,7 @@ class RequestTrace:
             try:
                 await self.app(scope, receive, watched_send)
             finally:
-                method = "HEAD" if HEAD_ONLY in scope else scope["method"]
+                method = "HEAD" if HEAD_ONLY in scope else cut(scope["method"], LONGEST_METHOD)
                 route = getattr(scope.get("route"), "path", "")
                 about = {
                     "http.request.method": method,

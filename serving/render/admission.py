@@ -141,7 +141,8 @@ class Admission:
         latest = self._clock() - SHARED_SECONDS
         if place.size_class == PATIENT:
             return bool(self._open) or self._asked_at > latest
-        if self._beside_smaller_at[place.size_class] > latest:
+        smaller = any(self._seconds[: place.size_class])
+        if smaller or self._beside_smaller_at[place.size_class] > latest:
             return True
         return self._one_beside_others_at > latest and not self.waits_for_one(place.client)
 

@@ -108,6 +108,8 @@ class SceneCost:
         self._known = True
         now = self._clock()
         usual = -math.expm1((self._measured_at - now) / USUAL_SECONDS)
+        if self._measured_at > -math.inf:
+            usual = min(usual, WEIGHT)  # one tile after a pause is not all that there is to know
         self._usual_seconds_per_pixel += usual * (seconds / pixels - self._usual_seconds_per_pixel)
         change = self._usual_seconds_per_pixel / self._class_seconds_per_pixel
         if not 1 / OTHER_SPEED < change < OTHER_SPEED:

@@ -6,6 +6,7 @@ It knows nothing of HTTP: a request, a frame of a live view, a video and a batch
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -40,7 +41,7 @@ from serving.render.picture_key import picture_key
 from serving.render.quotas import Quotas
 from serving.render.readiness import Readiness
 from serving.render.tiles import count_tiles, render_in_tiles, tile_rows
-from serving.render.turns import PATIENT, Place, Ticket, Turns, size_class
+from serving.render.turns import PATIENT, Turns, size_class
 from serving.scenes.loaded import VersionRefusedError
 from serving.scenes.scenes import Scenes
 from serving.scenes.version import SceneVersion
@@ -73,7 +74,7 @@ class RenderService:
         self._encoding = EncodingCost()
         self._admission = Admission(chosen, scenes.calls_at_once)
         self._quotas = Quotas()
-        self._turns = Turns(scenes.calls_at_once, self._may_be_early)
+        self._turns = Turns(scenes.calls_at_once, lambda place: not self._admission.gives_way(place))
         processors = available_processors()
         self._encoders = Encoders(Turns(1), processors)
         self._urgent = self._encoders
@@ -278,23 +279,24 @@ class RenderService:
 
     async def _make(self, job: PictureJob, flight: Flight[Picture]) -> Picture:
         asked, place = time.perf_counter(), job.reservation.place
-        first: Ticket | None = None
+        first = unused = None
         turns: Encoding | None = None
 
         async def render_tile(view: BlockView, camera: Camera) -> Light:
-            nonlocal turns, first
+            nonlocal turns, unused
             seconds = job.cost.seconds(camera.width * camera.height)
             # A picture that waits holds its camera alone. One under way has its next tiles' rays ready, so
             # that the engine does not wait for them.
-            rays = await self._rays(job, camera) if not first else None
-            ticket, first = first or self._turns.ask(place, seconds), None
+            rays = await self._rays(job, camera) if not unused else None
+            ticket, unused = unused or self._turns.ask(place, seconds, queue), None
             async with self._turns.taken(ticket):
                 rays = rays or await self._rays(job, camera)
                 waited = view.waited_seconds
                 try:
                     light = await view.render(rays, flight.deadline)
                 except BaseException:
-                    job.reservation.left()
+                    if ticket.began < math.inf:
+                        job.reservation.left()
                     raise
                 ended = time.perf_counter()
                 # One that waited for blocks has waited for those of all its tiles.
@@ -316,17 +318,18 @@ class RenderService:
             ):
                 job.reservation.done(job.load_seconds)
                 most = job.pixels if view.in_one else min(job.pixels, job.cost.tile_pixels())
-                first = self._turns.ask(place, job.cost.seconds(most))
+                queue = opened.call_queue
+                first = unused = self._turns.ask(place, job.cost.seconds(most), queue)
                 await first.told
-                began = time.perf_counter()
                 rows = self._tile_rows(job, view)  # not before: who else waits is another one by now
                 light = await render_in_tiles(partial(render_tile, view), job.camera, rows, at_once)
             rendered = time.perf_counter()
+            began = min(first.began, rendered)
             with span("encode", format=job.options.format):
                 image = await self._encode(job, light, turns)
         finally:
-            if first:
-                self._turns.leave(first)
+            if unused:
+                self._turns.leave(unused)
             if turns:
                 turns.leave()
         stages = Stages(
@@ -350,10 +353,6 @@ class RenderService:
             settled=view.settled,
             pending=view.pending,
         )
-
-    def _may_be_early(self, place: Place) -> bool:
-        """Whether a tile may wait in the engine's own queue; a server's is filled as it is."""
-        return self._scenes.loaded.loads and not self._admission.gives_way(place)
 
     def _tile_rows(self, job: PictureJob, view: BlockView) -> int:
         if view.in_one:

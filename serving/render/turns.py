@@ -2,10 +2,10 @@
 
 Pictures are in three classes of size, and a fourth has those that nobody waits for at this moment, such as
 the frames of a film. The classes with waiting tiles take turns by time, so that a small picture never waits
-for more than a tile of a large one, and a large one never for all small ones; the fourth has a smaller share.
-Inside a class, clients take turns by time (start-time fair queueing: Goyal, Vin and Cheng 1996), and one that
-waits for a single picture, as people do, has a larger share. Inside a client's class, the picture that was
-asked for first is finished first, so that few are under way.
+for more than two tiles of a large one, and a large one never for all small ones; the fourth has a smaller
+share. Inside a class, clients take turns by time (start-time fair queueing: Goyal, Vin and Cheng 1996), and
+one that waits for a single picture, as people do, has a larger share. Inside a client's class, the picture
+that was asked for first is finished first, so that few are under way.
 """
 
 import asyncio
@@ -53,12 +53,14 @@ class Ticket:
 
     seconds: it takes, about. told: done when its owner may begin. began: when its turn began, on the clock of
     `time.perf_counter()`; of one that was told early, infinite until then.
+    queue: where what it does waits for what others do, in the order of beginning; None for nowhere.
     left: whether nobody wants it any more.
     """
 
     place: Place
     seconds: float
     told: asyncio.Future[None]
+    queue: Hashable | None = None
     began: float = math.inf
     left: bool = False
 
@@ -133,11 +135,13 @@ class Turns:
     """Gives out `at_once` turns at the same time; see the module's text. Used from one event loop.
 
     early: whether who is the next one at a place may be told before there is a turn for it, so that its work
-    waits where it is done, and not for the event loop. One at a time is; a newcomer comes behind it.
+    waits where it is done, and not for the event loop. One at a time is, behind work of the same queue alone;
+    a newcomer comes behind it.
     """
 
     def __init__(self, at_once: int, early: Callable[[Place], bool] = lambda _: False) -> None:
-        self._free = at_once
+        self._at_once = at_once
+        self._running: set[Ticket] = set()
         self._early = early
         self._told_early: Ticket | None = None
         self._queues = [_FairQueue() for _ in range(CLASSES)]
@@ -145,22 +149,22 @@ class Turns:
         self._now = 0.0
         self._entries = count()
 
-    def ask(self, place: Place, seconds: float) -> Ticket:
-        """Wait for a turn from now on, which is for `taken`, or else for `leave`. seconds: it takes, about.
+    def ask(self, place: Place, seconds: float, queue: Hashable | None = None) -> Ticket:
+        """Wait for a turn from now on, which is for `taken`, or else for `leave`; see `Ticket`.
 
         Who has a turn and wants another asks before the end of the first: else it goes to somebody else.
         """
-        number, queue = place.size_class, self._queues[place.size_class]
-        if not queue.waiting:
+        number, rivals = place.size_class, self._queues[place.size_class]
+        if not rivals.waiting:
             self._given[number] = max(self._given[number], self._now)
-        ticket = Ticket(place, seconds, asyncio.get_running_loop().create_future())
-        queue.add(place.client, (place.number, next(self._entries), ticket))
+        ticket = Ticket(place, seconds, asyncio.get_running_loop().create_future(), queue)
+        rivals.add(place.client, (place.number, next(self._entries), ticket))
         self._hand_out()
         return ticket
 
     @asynccontextmanager
     async def taken(self, ticket: Ticket) -> AsyncIterator[None]:
-        """Inside the `async with`, it is this picture's turn, or will be at once.
+        """Inside the `async with`, it is this picture's turn, or it was told early.
 
         Who is cancelled while it waits has left the queue.
         """
@@ -185,12 +189,14 @@ class Turns:
             ticket.told.cancel()
             self._queues[ticket.place.size_class].discard(ticket.place.client, ticket)
             return
-        if ticket is self._told_early:
+        if ticket is self._told_early:  # it has used nothing
             self._told_early = None
-        elif self._told_early is not None:
-            self._told_early.began, self._told_early = time.perf_counter(), None
+            self._given[ticket.place.size_class] -= _charge(ticket)
         else:
-            self._free += 1
+            self._running.discard(ticket)
+            if self._told_early is not None:
+                self._begin(self._told_early)
+                self._told_early = None
         self._hand_out()
 
     def waiting(self) -> int:
@@ -198,21 +204,33 @@ class Turns:
         return sum(queue.waiting for queue in self._queues)
 
     def _hand_out(self) -> None:
-        while self._free or self._told_early is None:
+        while (free := len(self._running) < self._at_once) or self._told_early is None:
             waiting = [number for number, queue in enumerate(self._queues) if queue.waiting]
             if not waiting:
                 return
             number = min(waiting, key=self._given.__getitem__)
-            if not self._free and not self._early(self._queues[number].first().place):
+            if not free and not self._may_be_early(self._queues[number].first()):
                 return
             ticket = self._queues[number].pop()
-            self._now = self._given[number]
-            self._given[number] += ticket.seconds / SHARES[number]
             if ticket.told.done():  # it has left, in this moment
                 continue
-            if self._free:
-                self._free -= 1
-                ticket.began = time.perf_counter()
+            self._now = self._given[number]
+            self._given[number] += _charge(ticket)
+            if free:
+                self._begin(ticket)
             else:
                 self._told_early = ticket
             ticket.told.set_result(None)
+
+    def _begin(self, ticket: Ticket) -> None:
+        ticket.began = time.perf_counter()
+        self._running.add(ticket)
+
+    def _may_be_early(self, ticket: Ticket) -> bool:
+        queues = {running.queue for running in self._running}
+        return ticket.queue is not None and queues == {ticket.queue} and self._early(ticket.place)
+
+
+def _charge(ticket: Ticket) -> float:
+    """What a turn counts for its class."""
+    return ticket.seconds / SHARES[ticket.place.size_class]

@@ -117,8 +117,8 @@ class CacheFolder:
                 taken -= status.st_size
         if taken + size > self.limit:
             raise EngineUnavailableError(
-                f"there is no room for {size} bytes: versions that are being loaded take {taken} of "
-                f"--repository-cache-bytes {self.limit}"
+                f"there is no room for {size} bytes beside versions that are being loaded: "
+                f"--repository-cache-bytes is {self.limit}"
             )
 
     def _versions(self) -> list[Path]:
@@ -126,5 +126,12 @@ class CacheFolder:
 
 
 def _files(version: Path) -> dict[Path, os.stat_result]:
-    """The files of a version folder that can be fetched again when they are needed."""
-    return {file: file.stat() for file in version.rglob("*") if file.is_file() and file.name != MANIFEST_FILE}
+    """The files of a version folder that can be fetched again when they are needed.
+
+    Not its manifest, nor what is being written in its place.
+    """
+    return {
+        file: file.stat()
+        for file in version.rglob("*")
+        if file.name != MANIFEST_FILE and not file.name.startswith(".") and file.is_file()
+    }

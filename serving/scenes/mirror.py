@@ -21,8 +21,7 @@ from neurocity.model_repository import Version, open_version
 from neurocity.object_store import ObjectStore, StoredObject
 from neurocity.publishing import published
 from serving.scenes.cache_folder import CacheFolder
-from serving.scenes.cities import UNKNOWN
-from serving.scenes.scan import Folder, Scan, Stamp
+from serving.scenes.scan import Folder, Scan, Stamp, unreadable
 from serving.scenes.whole_files import WholeFiles
 
 Result = TypeVar("Result")
@@ -83,7 +82,7 @@ class Mirror:
         changed = []
         for folder, files in self._listed.items():
             known = before.folders.get(folder)
-            if known is not None and known.stamp == _stamp(files):
+            if known is not None and known.stamp == _stamp(files) and not known.unread:
                 found.folders[folder] = known
             elif (size := files[MANIFEST_FILE].bytes) > _MANIFEST_BYTES:
                 found.folders[folder] = Folder(_stamp(files), problem=f"{MANIFEST_FILE}: has {size} bytes")
@@ -96,14 +95,15 @@ class Mirror:
         for folder in changed:
             manifest = manifests.get(self._name(folder / MANIFEST_FILE))
             if isinstance(manifest, StorageError):
-                found.folders[folder] = Folder(UNKNOWN, problem=str(manifest))
+                problem = str(manifest).removeprefix(f"{self.name}: ")
+                found.folders[folder] = unreadable(problem, before.folders.get(folder))
             elif manifest is not None:  # else it has gone since it was listed
-                found.folders[folder] = self._look(folder, manifest)
+                found.folders[folder] = self._look(folder, manifest, before.folders.get(folder))
         self._cache.keep(found.folders.keys())
         self._whole.keep(set(found.folders))
         return found
 
-    def _look(self, folder: Path, manifest: bytes) -> Folder:
+    def _look(self, folder: Path, manifest: bytes, before: Folder | None) -> Folder:
         """A version by its manifest, which is written into the cache folder, and the listing."""
         files = self._listed[folder]
         stamp = _stamp(files)
@@ -114,7 +114,7 @@ class Mirror:
             version = open_version(folder)
             self._check_size(version.path, version.manifest.artefact)
         except OSError as error:
-            return Folder(UNKNOWN, problem=f"{self._name(folder)}: cannot be kept ({error.strerror})")
+            return unreadable(f"{self._name(folder)}: cannot be kept ({error.strerror})", before)
         except ManifestError as error:
             return Folder(stamp, problem=self._told(error))
         return Folder(stamp, version)
@@ -132,7 +132,7 @@ class Mirror:
         for file in files:
             place = version.path / file.name
             if not place.resolve().is_relative_to(version.path):
-                raise ManifestError(f"{self.name}: {file.name!r} is not a place in the version folder")
+                raise ManifestError(f"{self._name(version.path)}: {file.name!r} is not a place in the folder")
             try:
                 self._whole.verify(version, file)
             except (ManifestError, OSError):  # not there, or not what the manifest says by now

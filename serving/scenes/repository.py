@@ -86,8 +86,9 @@ class RepositoryScenes:
         scenes: dict[str, dict[int, dict[tuple[str, str], tuple[Version, Stamp]]]] = {}
         web: dict[str, dict[int, WebOffer]] = {}
         for path, folder in self._scan.folders.items():
-            if folder.version is None:
+            if folder.problem:
                 refused[self._place(path)] = folder.problem
+            if folder.version is None:
                 continue
             manifest = folder.version.manifest
             if manifest.format == WEB:

@@ -15,11 +15,15 @@ from serving.scenes.cities import UNKNOWN, CityFolder, Stamp, is_city, look_at_c
 
 @dataclass(frozen=True)
 class Folder:
-    """A version folder at one moment. version: None where it is none; then `problem` says why."""
+    """A version folder at one moment. version: None where it is none; then `problem` says why.
+
+    unread: whether that was not to be read now, and `version` is what it was before.
+    """
 
     stamp: Stamp
     version: Version | None = None
     problem: str = ""
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,18 +71,27 @@ def scan(repository: Path, before: Scan) -> Scan:
 def _look(folder: Path, before: Folder | None) -> Folder:
     try:
         stamp = (str(folder.resolve()), *_stamps(folder))
-    except OSError as error:  # gone meanwhile, or not ours to read
+    except FileNotFoundError as error:  # gone meanwhile
         return Folder(UNKNOWN, problem=f"cannot be read ({error.strerror})")
-    if before is not None and before.stamp == stamp:
+    except OSError as error:
+        return unreadable(f"cannot be read ({error.strerror})", before)
+    if before is not None and before.stamp == stamp and not before.unread:
         return before
     try:
         version = open_version(folder)
         require_size(version)
-    except UnreadableError as error:  # the files need not change to be read the next time
-        return Folder(UNKNOWN, problem=str(error))
+    except UnreadableError as error:
+        return unreadable(str(error), before)
     except ManifestError as error:
         return Folder(stamp, problem=str(error))
     return Folder(stamp, version)
+
+
+def unreadable(problem: str, before: Folder | None) -> Folder:
+    """A folder that cannot be read now: what it was before stays. Its files need not change to be read."""
+    if before is None or before.version is None:
+        return Folder(UNKNOWN, problem=problem, unread=True)
+    return Folder(before.stamp, before.version, problem, unread=True)
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, int, int, int]]:

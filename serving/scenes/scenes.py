@@ -30,8 +30,11 @@ from serving.scenes.web_folders import WebFolders
 
 log = logging.getLogger("neurocity.serving")
 
-PROOFS_AT_ONCE = 8
-"""Scenes whose new versions are fetched and proved at the same time."""
+PROOFS_AT_ONCE = 4
+"""Versions that are fetched and proved at the same time."""
+
+PROOF_SECONDS = 600.0
+"""After so long others have their turn, and the next look tries it again; its load goes on meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,19 @@ class _Refused:
 
     place: str
     reason: str
+
+
+@dataclass(eq=False)
+class _Proof:
+    """A version that is proved beside the one in use.
+
+    look: the number of the look that found it. usable: whether it may take the other's place.
+    """
+
+    version: SceneVersion
+    look: int
+    task: asyncio.Task[None]
+    usable: bool = False
 
 
 class Scenes:
@@ -75,8 +91,9 @@ class Scenes:
         self._refused: dict[str, str] = {}
         self._told: Mapping[str, str] = {}
         self._offers: Mapping[str, Mapping[int, Offer]] = {}
-        self._taking: dict[str, asyncio.Task[None]] = {}
-        self._proofs = asyncio.Semaphore(PROOFS_AT_ONCE)
+        self._looks = 0
+        self._proofs: dict[str, _Proof] = {}
+        self._slots = asyncio.Semaphore(PROOFS_AT_ONCE)
         self._trouble = ""
         self._look: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -89,7 +106,6 @@ class Scenes:
         """
         if self._watch is None:
             await self._take(await self._source.look())
-            await self._taken(*self._taking)
             self._watch = asyncio.get_running_loop().create_task(self._keep_looking())
 
     def scenes(self) -> Mapping[str, SceneManifest]:
@@ -132,7 +148,9 @@ class Scenes:
         scene = version.manifest.scene
         if self._current.get(scene) is version:
             await self._begin_look()
-            await self._taken(scene)
+            look = self._looks
+            while self._current.get(scene) is version and (proof := self._proof(scene, look)):
+                await asyncio.wait({proof.task})
         return self._current.get(scene) not in (version, None)
 
     def to_probe(self) -> Mapping[str, SceneVersion]:
@@ -149,10 +167,12 @@ class Scenes:
     async def look(self) -> None:
         """Look at the source now, and take what it has. Raises nothing."""
         await self._begin_look()
-        await self._taken(*self._taking)
+        look = self._looks
+        while proofs := [proof.task for scene in [*self._proofs] if (proof := self._proof(scene, look))]:
+            await asyncio.wait(proofs)
 
     async def _begin_look(self) -> None:
-        """Look at the source now, and begin to take what it has; `_taken` tells the end.
+        """Look at the source now, and begin the proofs of what is new.
 
         All who ask during a look wait for the next one: the one under way may have passed what has changed.
         """
@@ -170,11 +190,10 @@ class Scenes:
 
     async def close(self) -> None:
         """End all; nothing can be rendered afterwards."""
-        for task in (self._watch, self._look, *self._taking.values()):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        for task in (self._watch, self._look):
+            await _ended(task)
+        for proof in [*self._proofs.values()]:  # nobody begins one any more
+            await _ended(proof.task)
         for version in list(self.loaded):
             self.loaded.unload(version)
         await self._source.close()
@@ -208,28 +227,10 @@ class Scenes:
         self._late = {key: value for key, value in self._late.items() if key in identities}
         self._refused = dict(found.refused) | await self.web.take(found.web)
         self._offers = found.offers
-        for scene in sorted({*found.offers, *self._current} - self._taking.keys()):
-            task = asyncio.get_running_loop().create_task(self._take_offered(scene))
-            self._taking[scene] = task
+        self._looks += 1
+        for scene in sorted({*found.offers, *self._current}):
+            self._take_scene(scene, proves=True)
         self._tell_refused()
-
-    async def _take_offered(self, scene: str) -> None:
-        """Take what is offered of a scene, until that is what the last look found."""
-        offered: Mapping[str, Mapping[int, Offer]] | None = None
-        try:
-            while offered is not self._offers:
-                offered = self._offers
-                await self._take_scene(scene, offered.get(scene, {}))
-        except Exception:  # which nobody foresaw, and which keeps no other scene away
-            log.exception("scene %s: stays as it is", scene)
-        finally:
-            del self._taking[scene]
-            self._tell_refused()
-
-    async def _taken(self, *scenes: str) -> None:
-        """Wait until what the last look found of these scenes is taken."""
-        if under_way := [self._taking[scene] for scene in scenes if scene in self._taking]:
-            await asyncio.wait(under_way)
 
     def _tell_refused(self) -> None:
         """Log what is refused and was not before."""
@@ -239,38 +240,97 @@ class Scenes:
                 log.warning("refused %s: %s", place, reason)
         self._told = refused
 
-    async def _take_scene(self, scene: str, offers: Mapping[int, Offer]) -> None:
-        """Swap in the newest version that can be had; all versions that are offered can be asked for."""
+    def _take_scene(self, scene: str, *, proves: bool) -> None:
+        """See `_choose`."""
+        try:
+            self._choose(scene, proves=proves)
+        except Exception:  # which nobody foresaw, and which keeps no other scene away
+            log.exception("scene %s: stays as it is", scene)
+
+    def _choose(self, scene: str, *, proves: bool) -> None:
+        """Swap in the newest version that can be had now; all versions that are offered can be asked for.
+
+        proves: whether the proof of a newer one begins.
+        """
         current, known = self._current.get(scene), self._known.get(scene, {})
         versions = {
             number: self._version(offer, known.get(number))
-            for number, offer in offers.items()
+            for number, offer in self._offers.get(scene, {}).items()
             if offer.identity not in self._broken
         }
-        for number in sorted(versions, reverse=True):
-            version = versions[number]
-            if version is current or current is None or await self._is_usable(version):
-                return self._swap(scene, current, version, versions)
-            if version.offer.identity not in self._broken:  # it may work at the next look
-                return self._swap(scene, current, current, versions)
-            del versions[number]
-        if current is not None:
-            self._swap(scene, current, current if self._is_kept(current) else None, versions)
+        newest_first = [versions[number] for number in sorted(versions, reverse=True)]
+        chosen = newer = None
+        if not newest_first:
+            chosen = current if current is not None and self._is_kept(current) else None
+        elif current is None or current.refused:
+            # There is nothing to stay at: what is being proved, or was late, comes last.
+            chosen = min(newest_first, key=self._is_awaited)
+            newer = newest_first[0] if newest_first[0] is not chosen else None
+        else:
+            chosen = newest_first[0]
+            if chosen is not current and not self._is_proved(chosen):
+                chosen, newer = current, chosen
+        self._swap(scene, current, chosen, versions)
+        self._go_on_proving(scene, newer, proves=proves)
+
+    def _go_on_proving(self, scene: str, newer: SceneVersion | None, *, proves: bool) -> None:
+        """Prove this version of a scene, or none, and no other."""
+        proof = self._proofs.get(scene)
+        if proof is not None and proof.version is not newer:
+            del self._proofs[scene]
+            if not proof.usable:  # else it is this proof that is about to end
+                proof.task.cancel()
+        if newer is not None and proves and scene not in self._proofs:
+            task = asyncio.get_running_loop().create_task(self._prove(scene, newer))
+            self._proofs[scene] = _Proof(newer, self._looks, task)
+
+    def _proof(self, scene: str, look: int) -> _Proof | None:
+        """The proof of a version that was found by that look or before."""
+        proof = self._proofs.get(scene)
+        return proof if proof is not None and proof.look <= look else None
+
+    def _is_proved(self, version: SceneVersion) -> bool:
+        proof = self._proofs.get(version.manifest.scene)
+        return proof is not None and proof.version is version and proof.usable
+
+    def _is_awaited(self, version: SceneVersion) -> bool:
+        proof = self._proofs.get(version.manifest.scene)
+        return version.offer.identity in self._late or (proof is not None and proof.version is version)
+
+    async def _prove(self, scene: str, version: SceneVersion) -> None:
+        """Find out whether a version can take the place of another, and have it do so."""
+        usable = await self._is_usable(version)
+        proof = self._proofs.get(scene)
+        if proof is None or proof.version is not version:
+            return
+        if usable:
+            proof.usable = True
+            self._take_scene(scene, proves=False)
+        self._proofs.pop(scene, None)
+        if version.offer.identity in self._broken:
+            self._take_scene(scene, proves=True)
+            self._tell_refused()
 
     async def _is_usable(self, version: SceneVersion) -> bool:
-        """Whether a version can take the place of another: loaded, proved, and a ray of it rendered."""
+        """Whether a version can be loaded and proved, and a ray of it rendered."""
+        identity = version.offer.identity
         try:
-            async with self._proofs:
-                await version.render_canary()
-        except EngineUnavailableError as error:
-            if self._late.get(version.offer.identity) != str(error):  # which every look finds again
-                log.warning("scene %s: not yet at version %d: %s", *_named(version), error)
-            self._late[version.offer.identity] = str(error)
+            async with contextlib.nullcontext() if version.loaded else self._slots:
+                async with asyncio.timeout(PROOF_SECONDS):
+                    await version.render_canary()
+        except (EngineUnavailableError, TimeoutError) as error:
+            reason = str(error) or f"it was not there in {PROOF_SECONDS:g} s"
+            if self._late.get(identity) != reason:  # which every look finds again
+                log.warning("scene %s: not yet at version %d: %s", *_named(version), reason)
+            self._late[identity] = reason
         except VersionRefusedError:
             pass
         except EngineError as error:
             self._refuse(version, str(error))
+        except Exception:  # which nobody foresaw, and which keeps no other scene away
+            log.exception("scene %s: stays as it is", version.manifest.scene)
         else:
+            self._late.pop(identity, None)
             return True
         return False
 
@@ -320,6 +380,14 @@ class Scenes:
         self._broken[version.offer.identity] = _Refused(version.offer.place, reason)
         self.loaded.retire(version)
         self._wake.set()
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task, and wait for its end."""
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _model(place: str) -> str:

@@ -2,17 +2,18 @@
 
 uvicorn bounds how long a connection may be idle behind an answer, and nothing else: heads that never end,
 connections that send nothing, clients that read no answer and connections without number stay for ever. So
-this class derives from uvicorn's protocol, which leaves all of HTTP to llhttp, and adds bounds of what is
-read, and a time until when a connection may do what it does. No request pays for a timer: `check`, which the
-server calls each second on every connection, compares that time with the clock.
+this class derives from uvicorn's protocol, which keeps all of HTTP, and adds a time until when a connection
+may do what it does. No request pays for a timer: `check`, which the server calls each second on every
+connection, compares that time with the clock.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import h11
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from serving.errors import INVALID_REQUEST, REQUEST_TIMEOUT, TOO_MANY_CONNECTIONS, Status
@@ -23,12 +24,6 @@ LINGER_SECONDS = 2.0
 """How long a client has to read an answer that came before the end of what it sends."""
 LINGER_BYTES = 2**20
 """Bytes of it that are read meanwhile."""
-HEAD_BYTES = 2**16
-"""Of a request's head, to within two pieces."""
-PIECE_BYTES = 2**14
-"""Of what has come, that is read at once."""
-MOST_AHEAD = 16
-"""Requests that a connection may send before the first of them is answered."""
 
 
 class Limits:
@@ -54,8 +49,8 @@ class Limits:
         return Connection(self, **arguments)
 
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's protocol within `Limits`. Depends on its `cycle`, `pipeline` and llhttp's callbacks."""
+class Connection(H11Protocol):
+    """uvicorn's protocol within `Limits`. Depends on uvicorn's `cycle`, `conn` and `on_response_complete`."""
 
     transport: HalfClosingTransport  # type: ignore[assignment]
 
@@ -71,12 +66,6 @@ class Connection(HttpToolsProtocol):
         self._limits = limits
         self._expires: float | None = None
         """When a head must be there, or a lingering connection ends; None while neither is awaited."""
-        self._in_head, self._head_bytes = False, 0
-        """Whether a head has begun, and what was read of it in pieces that it has for itself."""
-        self._reads = True
-        """Whether more is read: not behind what is no HTTP, nor by this protocol once it is a WebSocket."""
-        self._wrong = ""
-        """Why what came behind the last whole request is none."""
         self._lingered = 0
         self._unread = Unread(limits.idle_seconds)
 
@@ -98,7 +87,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what comes behind a final answer, or behind what is no HTTP, is thrown away."""
+        """Read on; what comes behind a final answer is thrown away."""
         if self.transport.half_closed:
             self._lingered += len(data)
             if self._lingered > LINGER_BYTES:
@@ -106,80 +95,45 @@ class Connection(HttpToolsProtocol):
             return
         if self._expires is None and self in self._limits.waiting:
             self._expires = self.loop.time() + self._limits.request_seconds
-        for at in range(0, len(data), PIECE_BYTES):
-            if not self._reads or self.transport.is_closing():
-                return
-            begun = self._in_head
-            piece = data[at : at + PIECE_BYTES]
-            super().data_received(piece)
-            self._head_bytes = self._head_bytes + len(piece) if begun and self._in_head else 0
-            if self._head_bytes > HEAD_BYTES:
-                self._not_read(f"the head of the request has more than {HEAD_BYTES} bytes")
-        if self._is_at_work():
+        super().data_received(data)
+
+    def handle_events(self) -> None:
+        """As uvicorn; with a whole head, the connection no longer waits."""
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
             self._limits.waiting.pop(self, None)
             self._expires = None
-
-    def on_message_begin(self) -> None:
-        """As uvicorn."""
-        if len(self.pipeline) >= MOST_AHEAD:
-            self._wrong = f"more than {MOST_AHEAD} requests have come before the first was answered"
-            raise ValueError(self._wrong)
-        self._in_head = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """As uvicorn. HTTP/1.1 wants one Host (RFC 9112, 3.2), which llhttp does not look for."""
-        self._in_head = False
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
-            self._wrong = f"a request of HTTP/1.1 has one Host, this one has {hosts}"
-            raise ValueError(self._wrong)
-        super().on_headers_complete()
 
     def on_response_complete(self) -> None:
         """As uvicorn; then the connection waits for the next request."""
         self.transport.flush()
         super().on_response_complete()
-        if self._is_at_work() or self.transport.is_closing():
-            return
-        if self._wrong:
-            return self._refuse(INVALID_REQUEST, self._wrong)
-        self._wait(self.loop.time() + self._limits.request_seconds if self._in_head else None)
+        if self.cycle.response_complete and not self.transport.is_closing():
+            begun = bool(self.conn.trailing_data[0])
+            self._wait(self.loop.time() + self._limits.request_seconds if begun else None)
 
-    def handle_websocket_upgrade(self) -> None:
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """As uvicorn; the connection is another protocol's from now on."""
-        self._reads = False
         self._limits.waiting.pop(self, None)
         self._expires = None
-        super().handle_websocket_upgrade()
+        super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what llhttp, or a callback, does not take."""
+        """Answer what is not HTTP."""
         del msg
-        self._not_read(self._wrong or INVALID_REQUEST.meaning)
+        self._refuse(INVALID_REQUEST)
 
     def check(self, now: float) -> None:
         """End the connection when its time is over; `now` is the loop's."""
         if self._expires is not None and now >= self._expires:
-            if self.transport.half_closed or not self._in_head:
+            if self.transport.half_closed or not self.conn.trailing_data[0]:
                 return self.transport.abort()
             self._expires = None
             return self._refuse(REQUEST_TIMEOUT)
-        if self._is_at_work() and self.cycle.more_body:
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
             self.cycle.message_event.set()  # `RequestBody` looks at its clock
         if self._unread.too_long(self.transport.get_write_buffer_size(), now):
             self.transport.abort()
-
-    def _is_at_work(self) -> bool:
-        """Whether a request is there that is not answered yet."""
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _not_read(self, why: str) -> None:
-        """Read no more, and say why: behind the answers of the whole requests that came before it."""
-        self._wrong, self._reads = why, False
-        self.flow.pause_reading()
-        if not self._is_at_work() or self.cycle.more_body:
-            self._refuse(INVALID_REQUEST, why)
 
     def _wait(self, expires: float | None) -> None:
         """Wait for a request, for ever (uvicorn's own timer ends it) or until its head must be there."""
@@ -191,34 +145,33 @@ class Connection(HttpToolsProtocol):
 
         A socket that is closed with unread bytes in it is reset, and the answer lost on its way.
         """
-        unread = self.cycle is not None and self.cycle.more_body and self.cycle.response_complete
-        if not (unread or self._wrong):
+        if self.cycle is None or not self.cycle.more_body or not self.cycle.response_complete:
             return False
         self._expires = self.loop.time() + LINGER_SECONDS
         return True
 
-    def _refuse(self, status: Status, why: str = "") -> None:
-        """Answer without a request and close; a request that is at work is left.
-
-        Where it is not its turn to be answered, there is no answer: it would be taken for another's.
-        """
+    def _refuse(self, status: Status) -> None:
+        """Answer without a request and close; a request that is at work is left."""
         self._limits.refused(status.slug)
-        at_work = self._is_at_work()
-        begun = self.pipeline or (at_work and self.cycle.response_started)
-        if not begun and not self.transport.is_closing():
-            body = problem_bytes(status, why or status.meaning)
-            head = [
-                f"HTTP/1.1 {status.code} {status.slug}",
-                f"Content-Type: {MEDIA_TYPE}",
-                f"Content-Length: {len(body)}",
-                "Cache-Control: no-store",
-                "X-Content-Type-Options: nosniff",
-                "Connection: close",
-            ]
-            if status.retry_after_seconds is not None:
-                head.append(f"Retry-After: {status.retry_after_seconds}")
-            self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-        if at_work:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
+            self.transport.write(refusal(status, status.meaning))
+        if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
+
+
+def refusal(status: Status, why: str) -> bytes:
+    """The whole answer to what no application has seen; the connection ends with it."""
+    body = problem_bytes(status, why)
+    head = [
+        f"HTTP/1.1 {status.code} {status.slug}",
+        f"Content-Type: {MEDIA_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Connection: close",
+    ]
+    if status.retry_after_seconds is not None:
+        head.append(f"Retry-After: {status.retry_after_seconds}")
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import threading
@@ -38,7 +39,7 @@ RESERVED_FILES = 128
 ACCEPTS_AT_ONCE = 16
 """Connections that the loop takes in one turn, before it can close one to make room."""
 ACCEPT_TURNS = 3
-"""Of the loop, until connections that wait are taken: it sees them in one, and takes them in the next."""
+"""Of the loop, until a connection that waits is taken: it sees it in one, and takes it in the next."""
 WAITING_CONNECTIONS = 1024
 """Connections that the system holds until they are taken."""
 LAST_SECONDS = 1.0
@@ -141,7 +142,15 @@ class Server(uvicorn.Server):
 
         A connection that is closed while its request is on the way tells the client nothing.
         """
-        for _ in range(ACCEPT_TURNS):  # else those that wait for the loop are lost when it stops to listen
+        # Else those that wait for the loop are lost when it stops to listen. uvloop takes one in a turn.
+        waiting = select.poll()
+        for listener in (each for server in self.servers for each in server.sockets):
+            waiting.register(listener.fileno(), select.POLLIN)
+        for _ in range(WAITING_CONNECTIONS):
+            await asyncio.sleep(0)
+            if not waiting.poll(0):
+                break
+        for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)
         for server in self.servers:
             server.close()
@@ -189,7 +198,8 @@ class Server(uvicorn.Server):
     def _loop_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what nobody awaits; one line in ten seconds where the system has no more open files.
 
-        asyncio tries again after a second, and would write a traceback for each try.
+        asyncio tries again after a second, and would write a traceback for each try. uvloop closes what comes
+        then, and says nothing.
         """
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in FULL):

@@ -5,6 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from serving.errors import INVALID_REQUEST
+from serving.server.connection import refusal
 from serving.server.transport import Unread
 
 PING_SECONDS = 20.0
@@ -22,6 +24,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().__init__(**arguments)
         self.logger = self.conn.logger = log
         self._unread = Unread(idle_seconds)
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn, which leaves a handshake without an answer that its library does not read."""
+        super().data_received(data)
+        wrong = self.conn.handshake_exc
+        if wrong is not None and not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(refusal(INVALID_REQUEST, f"no handshake of a WebSocket: {wrong}"))
+            self.transport.close()
 
     async def send(self, message: Any) -> None:
         """As uvicorn, which logs of a refusal that the handshake was left without an answer."""
