@@ -206,6 +206,20 @@ def test_a_version_that_is_taken_away_while_it_is_proved_is_not_swapped_in(repos
     with_scenes(repository, use)
 
 
+def test_who_waits_for_a_proof_is_let_go_at_the_end(repository, proofs):
+    proofs.held.add((SCENE, 2))
+
+    async def use(scenes):
+        add(repository, 2)
+        looking = asyncio.create_task(scenes.look())
+        await until(lambda: proofs.begun)
+        await scenes.close()
+        async with asyncio.timeout(PATIENCE):
+            await looking
+
+    with_scenes(repository, use)
+
+
 def test_a_look_for_another_version_counts_into_the_deadline_of_a_picture(repository, monkeypatch):
     def no_memory(_self, _version, _options):
         raise EngineUnavailableError("no memory")

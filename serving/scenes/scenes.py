@@ -192,7 +192,9 @@ class Scenes:
         """End all; nothing can be rendered afterwards."""
         for task in (self._watch, self._look):
             await _ended(task)
-        for proof in [*self._proofs.values()]:  # nobody begins one any more
+        proofs = [*self._proofs.values()]  # nobody begins one any more
+        self._proofs.clear()
+        for proof in proofs:
             await _ended(proof.task)
         for version in list(self.loaded):
             self.loaded.unload(version)
