@@ -18,7 +18,6 @@ from serving.drain import Drain
 from serving.probe import health
 from serving.scenes.opening import open_scenes
 from serving.server.listener import open_listener
-from serving.server.loop import run
 from serving.server.server import Server
 from serving.settings import Settings
 from serving.telemetry.logs import configure_logs
@@ -45,7 +44,7 @@ def main() -> None:
     keep_freed_memory()
     gc.freeze()  # what imports have made stays: to look through it again and again is for nothing
     try:
-        sys.exit(run(serve(settings)))
+        sys.exit(asyncio.run(serve(settings)))
     except (NeuroCityError, OSError) as error:
         sys.exit(f"neurocity-serve: {error}")
     except KeyboardInterrupt:

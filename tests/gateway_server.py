@@ -13,7 +13,6 @@ from fastapi import FastAPI
 
 from serving.drain import Drain
 from serving.server.listener import open_listener, url_of
-from serving.server.loop import run
 from serving.server.server import Server
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
@@ -47,7 +46,7 @@ def running_server(
     server = Server(app, settings, drain or getattr(app.state, "drain", None) or Drain(), metrics)
     listener = open_listener("127.0.0.1", 0)
     with listener, httpx.Client(base_url=url_of(listener).rstrip("/"), timeout=waiting.PATIENCE) as client:
-        thread = threading.Thread(target=lambda: run(server.serve(sockets=[listener])))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()
         try:
             while not server.started:

@@ -32,7 +32,6 @@ ABSENT = (
     "trimesh",
     "tritonclient",
     "uvicorn",
-    "uvloop",
     "websockets",
 )
 

@@ -23,7 +23,6 @@ from websockets.sync.client import connect
 
 from serving.app import create_app
 from serving.drain import Drain
-from serving.server.loop import run
 from serving.server.server import Server
 from serving.settings import Settings
 
@@ -221,8 +220,7 @@ def test_a_frame_that_takes_too_long_does_not_hold_the_process(repository):
         assert "Traceback" not in gateway.stderr.read()
 
 
-@pytest.mark.parametrize("run", [asyncio.run, run])
-def test_connections_that_wait_for_the_loop_are_taken_before_it_stops_to_listen(run):
+def test_connections_that_wait_for_the_loop_are_taken_before_it_stops_to_listen():
     taken, number = [], 40
 
     class Taken(asyncio.Protocol):
@@ -241,5 +239,5 @@ def test_connections_that_wait_for_the_loop_are_taken_before_it_stops_to_listen(
             for transport in taken:
                 transport.close()
 
-    run(session())
+    asyncio.run(session())
     assert len(taken) == number

@@ -8,6 +8,7 @@ this process, each from an address of its own, and take a share of the same proc
 run count on a machine that is not quiet. The last thing printed is a table of what the gateway must show.
 """
 
+import asyncio
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,6 @@ from benchmarks.load.bench import Bench, table
 from benchmarks.load.client import Pictures, look
 from benchmarks.machine import facts
 from serving.render.cost import TILE_SECONDS
-from serving.server.loop import run
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def main() -> None:
         scene,
     ):
         print(f"{facts()}; {scene['engine']}, {arguments.size}x{arguments.size}\n", flush=True)
-        bench = run(measure(arguments, process, look(scene)))
+        bench = asyncio.run(measure(arguments, process, look(scene)))
         print(f"\n{table(bench.bars)}", flush=True)
 
 

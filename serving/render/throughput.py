@@ -11,8 +11,7 @@ BACKLOG_SECONDS = 0.1
 """Work for which there is always a turn to give. With less, turns wait for clients and not for processors."""
 
 MEMORY_SECONDS = 3.0
-"""Of a backlog: after so many the average has come to two thirds of what is new. With 1, who came behind a
-burst was told to wait three times as long as it had to."""
+"""Of a backlog: after so many the average has come to two thirds of what is new."""
 
 LEAST_SHARE = 0.25
 """Of what was expected: less is not believed."""

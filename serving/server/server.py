@@ -142,7 +142,7 @@ class Server(uvicorn.Server):
 
         A connection that is closed while its request is on the way tells the client nothing.
         """
-        # Else those that wait for the loop are lost when it stops to listen. uvloop takes one in a turn.
+        # Else those that wait for the loop are lost when it stops to listen.
         waiting = select.poll()
         for listener in (each for server in self.servers for each in server.sockets):
             waiting.register(listener.fileno(), select.POLLIN)
@@ -198,8 +198,7 @@ class Server(uvicorn.Server):
     def _loop_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what nobody awaits; one line in ten seconds where the system has no more open files.
 
-        asyncio tries again after a second, and would write a traceback for each try. uvloop closes what comes
-        then, and says nothing.
+        asyncio tries again after a second, and would write a traceback for each try.
         """
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in FULL):
