@@ -87,7 +87,7 @@ def test_the_gateway_under_load(
     # Large enough for several tiles: in the class of small pictures these would be refused.
     repository = str(voxel_scene.write_repository(tmp_path))
     options = ["--scene", voxel_scene.SCENE, "--size", "32", "--large", "2048", "--seconds", "0.5"]
-    options += ["--factors", "1", "4", "--port", "8769", "--queue-seconds", "0.02"]
+    options += ["--factors", "1", "4", "--port", "8769", "--queue-seconds", "0.05"]
     monkeypatch.setattr(sys, "argv", ["load", repository, *options])
     load.main()
     output = capsys.readouterr().out

@@ -59,6 +59,7 @@ def test_a_few_requests_of_each_kind_are_answered_as_described(gateway, tmp_path
     assert f"Tested: {operations}\n" in said
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_thousands_of_requests_are_answered_as_described(gateway, tmp_path):
     schemathesis(gateway, tmp_path, "--max-examples=100")
