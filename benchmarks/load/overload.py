@@ -17,7 +17,7 @@ ADMITTED_SECONDS = 0.05
 """Who is not refused in that time is admitted."""
 MOST_LARGE = 200
 CLIENTS = 8
-"""Of the capacity: with more, an engine on two processors makes no more pictures."""
+"""Of the closed loop whose rate is the capacity."""
 BACKLOG = "neurocity_queue_seconds_estimated"
 
 
@@ -69,7 +69,10 @@ async def overload(bench: Bench, factors: Sequence[float]) -> None:
         load = await _load(bench, rate, factor, first)
         after = await _capacity(bench)
         goodput = load.pictures_per_second / ((rate + after) / 2)
-        print(f"  capacity {rate:.1f} before and {after:.1f} pictures/s after: goodput {goodput:.2f} of it")
+        print(
+            f"  capacity {rate:.1f} before and {after:.1f} pictures/s after: goodput {goodput:.2f} of it",
+            flush=True,
+        )
         rate = after
         if first is None:
             first = load
