@@ -1,6 +1,7 @@
 """Scenes that come and go: loaded when asked for, swapped while they are rendered, refused when broken."""
 
 import asyncio
+import os
 import shutil
 import threading
 import weakref
@@ -344,6 +345,28 @@ def test_a_manifest_that_cannot_be_read_now_is_read_again(repository, monkeypatc
         assert "Too many open files" in scenes.refused()["sphere_onnx/2"]
         await scenes.look()
         assert await rendered(scenes) == 2
+
+    with_scenes(repository, use)
+
+
+def test_a_folder_that_cannot_be_read_for_a_moment_stays_what_it_was(repository, monkeypatch):
+    scandir = os.scandir
+
+    def broken(path="."):
+        if str(path) == str(folder(repository, 1)):
+            raise OSError(5, "Input/output error")
+        return scandir(path)
+
+    async def use(scenes):
+        before = scenes.find(SCENE)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", broken)
+            await scenes.look()
+            assert "Input/output error" in scenes.refused()["sphere_onnx/1"]
+            assert await rendered(scenes) == 1
+        await scenes.look()
+        assert scenes.refused() == {}
+        assert scenes.find(SCENE) is before
 
     with_scenes(repository, use)
 

@@ -269,13 +269,16 @@ def test_a_head_without_end_is_not_read_for_ever(connect, piece):
 
 
 @pytest.mark.parametrize("field", [b"Content-Length: 5", b"X: " + b"a" * 10_000], ids=["body", "long field"])
-def test_a_handshake_that_is_none_is_answered(served, connect, field):
+def test_a_handshake_that_is_none_is_answered_and_counted(served, connect, field):
+    refused = re.compile(r'^neurocity_rejected_total{reason="bad-request"} (\S+)$', re.M)
+    before = refused.findall(served[1].get("/metrics").text)
     upgrade = [b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"]
     upgrade += [b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", field]
     head = b"\r\n".join([b"GET /v1/scenes/sphere/live HTTP/1.1", b"Host: x", *upgrade]) + b"\r\n\r\n"
     status, _, body = answer(connect(head))
     assert (status, slug(body)) == (400, "bad-request")
-    wait_for(lambda: served[0].connection_count() == 0)
+    assert float(refused.findall(served[1].get("/metrics").text)[0]) == sum(map(float, before)) + 1
+    wait_for(lambda: served[0].connection_count() <= 1)
 
 
 def test_who_ends_its_half_of_a_connection_has_left(served, connect):

@@ -215,6 +215,36 @@ def test_tiles_are_smaller_of_who_asks_for_more_than_others(repository, monkeypa
     with_service(repository, use)
 
 
+def test_who_is_told_early_waits_in_the_queue_until_the_call_before_ends(repository, monkeypatch):
+    """By what a picture says of itself: its own part does not begin before the other's has ended."""
+
+    async def use(service):
+        async with service.hold(analytic_scene.SCENE) as held:
+            opened = held.opened
+        thread, render, begun = asyncio.Lock(), opened.render, []
+
+        async def one_at_a_time(rays, deadline):
+            begun.append(rays)
+            async with thread:
+                await asyncio.sleep(0.1)
+                return await render(rays, deadline)
+
+        monkeypatch.setattr(opened, "render", one_at_a_time)
+        monkeypatch.setattr(opened, "call_queue", thread)
+        asking = [
+            asyncio.create_task(
+                service.render(request(camera=analytic_scene.camera(24, 16, 30.0 + n)), Cancel())
+            )
+            for n in range(2)
+        ]
+        await asyncio.sleep(0.05)
+        assert len(begun) == 2  # the second waits where the first is rendered
+        return [picture.stages for picture in await asyncio.gather(*asking)]
+
+    first, second = with_service(repository, use)
+    assert min(first.compute, second.queue, second.compute) > 0.08
+
+
 def test_equal_pictures_are_made_once_and_kept(repository):
     async def use(service):
         made = await asyncio.gather(*(service.render(request(), Cancel()) for _ in range(20)))

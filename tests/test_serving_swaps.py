@@ -220,6 +220,23 @@ def test_who_waits_for_a_proof_is_let_go_at_the_end(repository, proofs):
     with_scenes(repository, use)
 
 
+def test_a_proof_that_takes_too_long_is_tried_again_by_the_next_look(repository, proofs, monkeypatch, caplog):
+    proofs.held.add((SCENE, 2))
+
+    async def use(scenes):
+        add(repository, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr("serving.scenes.scenes.PROOF_SECONDS", 0.05)
+            await scenes.look()
+        assert "not yet at version 2: it was not there in 0.05 s" in caplog.text
+        assert scenes.find(SCENE).manifest.version == 1
+        proofs.go_on.set()
+        await scenes.look()
+        return scenes.find(SCENE).manifest.version
+
+    assert with_scenes(repository, use) == 2
+
+
 def test_a_look_for_another_version_counts_into_the_deadline_of_a_picture(repository, monkeypatch):
     def no_memory(_self, _version, _options):
         raise EngineUnavailableError("no memory")

@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=self._limits.protocol,  # type: ignore[arg-type]
-                ws=partial(WebSocketConnection, settings.keep_alive_seconds),  # type: ignore[arg-type]
+                ws=partial(WebSocketConnection, settings.keep_alive_seconds, metrics.rejected),  # type: ignore[arg-type]
                 ws_max_size=settings.max_body_bytes,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,

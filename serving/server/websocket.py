@@ -1,6 +1,7 @@
 """A connection that has become a WebSocket, as uvicorn speaks it, with a bound on what it leaves unread."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -18,10 +19,14 @@ log.setLevel(logging.WARNING)  # the gateway's own log has a line for each
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, aborted when its peer has taken nothing of what it is sent for too long."""
+    """uvicorn's protocol, aborted when its peer has taken nothing of what it is sent for too long.
 
-    def __init__(self, idle_seconds: float, **arguments: Any) -> None:
+    refused: is told the slug of what is answered without a request.
+    """
+
+    def __init__(self, idle_seconds: float, refused: Callable[[str], None], **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._refused = refused
         self.logger = self.conn.logger = log
         self._unread = Unread(idle_seconds)
 
@@ -30,6 +35,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().data_received(data)
         wrong = self.conn.handshake_exc
         if wrong is not None and not self.handshake_initiated and not self.transport.is_closing():
+            self._refused(INVALID_REQUEST.slug)
             self.transport.write(refusal(INVALID_REQUEST, f"no handshake of a WebSocket: {wrong}"))
             self.transport.close()
 
