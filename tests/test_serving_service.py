@@ -231,12 +231,8 @@ def test_who_is_told_early_waits_in_the_queue_until_the_call_before_ends(reposit
 
         monkeypatch.setattr(opened, "render", one_at_a_time)
         monkeypatch.setattr(opened, "call_queue", thread)
-        asking = [
-            asyncio.create_task(
-                service.render(request(camera=analytic_scene.camera(24, 16, 30.0 + n)), Cancel())
-            )
-            for n in range(2)
-        ]
+        wanted = [request(camera=analytic_scene.camera(24, 16, 30.0 + number)) for number in range(2)]
+        asking = [asyncio.create_task(service.render(item, Cancel())) for item in wanted]
         await asyncio.sleep(0.05)
         assert len(begun) == 2  # the second waits where the first is rendered
         return [picture.stages for picture in await asyncio.gather(*asking)]
