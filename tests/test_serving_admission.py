@@ -51,7 +51,7 @@ def test_no_class_reserves_more_than_the_budget(asked):
         except OverloadedError as error:
             refused.append(error)
     assert all(error.retry_after_seconds >= 1 for error in refused)
-    assert all(admission._total(number) <= BUDGET.queue_seconds for number in range(3))
+    assert all(admission._totals[number] <= BUDGET.queue_seconds for number in range(3))
     for reservation in taken:
         reservation.release()
         reservation.release()

@@ -112,6 +112,8 @@ class Admission:
     def __init__(self, budget: Budget, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._budget = budget
         self._seconds: list[defaultdict[Hashable, float]] = [defaultdict(float) for _ in range(CLASSES)]
+        self._totals = [0.0] * CLASSES
+        """Of each class: to add up its clients' would take ever longer, the more there are."""
         self._bytes = 0
         self._open: Counter[Hashable] = Counter()
         self._several_at: dict[Hashable, float] = {}
@@ -148,7 +150,7 @@ class Admission:
 
     def reserved_seconds(self) -> float:
         """Work that is running or waiting."""
-        return sum(self._total(number) for number in range(CLASSES))
+        return sum(self._totals)
 
     def limit_seconds(self) -> float:
         """What each class of size may reserve: less than its budget where that takes longer than it says."""
@@ -156,7 +158,7 @@ class Admission:
 
     def queue_share(self) -> float:
         """What the fullest class has reserved, of what it may reserve; one picture may be more than all."""
-        return max(map(self._total, range(CLASSES))) / self.limit_seconds()
+        return max(self._totals) / self.limit_seconds()
 
     def reserve(self, work: Work, seconds_left: float | None) -> Reservation:
         """A share for the work, at once. seconds_left: until its deadline, or None.
@@ -167,13 +169,14 @@ class Admission:
         self._check_room(work)
         self._check_deadline(work, seconds_left)
         if self._bytes and self._bytes + work.bytes > self._budget.memory_bytes:
-            wait = self._wait(self._total(work.size_class), work.size_class)
+            wait = self._wait(self._totals[work.size_class], work.size_class)
             raise OverloadedError(
                 f"pictures that are made or read take {self._bytes // 2**20} MiB, this one "
                 f"{work.bytes // 2**20} more; the limit is {self._budget.memory_bytes // 2**20}",
                 wait,
             )
         self._seconds[work.size_class][work.client] += work.seconds
+        self._totals[work.size_class] += work.seconds
         self._bytes += work.bytes
         self._throughput.reserved(self.reserved_seconds())
         self._see(work)
@@ -210,6 +213,8 @@ class Admission:
         clients[place.client] -= seconds
         if clients[place.client] < 1e-9:  # what rounding leaves
             del clients[place.client]
+        total = self._totals[place.size_class] - seconds
+        self._totals[place.size_class] = max(total, 0.0) if clients else 0.0
         self._bytes -= size
         self._throughput.reserved(self.reserved_seconds())
 
@@ -235,7 +240,7 @@ class Admission:
 
     def _check_room(self, work: Work) -> None:
         """Raise OverloadedError unless the class is empty, or the client's part of what is free is enough."""
-        total = self._total(work.size_class)
+        total = self._totals[work.size_class]
         mine = self._seconds[work.size_class].get(work.client, 0.0)
         limit = self.limit_seconds()
         free = limit - total
@@ -268,9 +273,6 @@ class Admission:
                 f"the picture's turn would end in {wait + own:.1f} s, its deadline leaves {seconds_left:.1f}",
                 wait + own - seconds_left,
             )
-
-    def _total(self, size_class: int) -> float:
-        return sum(self._seconds[size_class].values())
 
     def _wait(self, seconds: float, size_class: int) -> float:
         """How long the engine takes for so much work of a class, beside the other classes."""
