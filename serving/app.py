@@ -26,6 +26,7 @@ from serving.live.route import live_router
 from serving.middleware.authorisation import Authorisation
 from serving.middleware.body import RequestBody
 from serving.middleware.draining import Draining
+from serving.middleware.entrance import Entrance
 from serving.middleware.failures import Failures
 from serving.middleware.head import Head
 from serving.middleware.other_sites import OtherSites
@@ -120,6 +121,7 @@ def create_app(
         seconds=chosen.request_timeout_seconds,
         larger={videos_route.ORDERS: chosen.max_video_body_bytes} if store else None,
     )
+    app.add_middleware(Entrance)
     _authorise(app, chosen)
     answered = {"/livez", "/readyz"} if chosen.drain_ready else {"/livez"}
     app.add_middleware(Draining, drain=drain, still_answered=frozenset(answered))

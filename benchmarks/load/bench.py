@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import psutil
 
@@ -62,6 +63,12 @@ class Bench:
     async def closed_loop(
         self, side: int, clients: int, seconds: float, sources: list[str] = ADDRESSES
     ) -> list[Answer]:
+        """All answers of clients that ask for pictures as `closed_loop_of` has it."""
+        return await self.closed_loop_of(partial(self.pictures.post, side), clients, seconds, sources)
+
+    async def closed_loop_of(
+        self, request: Callable[[], bytes], clients: int, seconds: float, sources: list[str]
+    ) -> list[Answer]:
         """All answers of clients that ask again as soon as they are answered, after a pause where refused."""
         end, answers = time.perf_counter() + seconds, []
 
@@ -69,7 +76,7 @@ class Bench:
             connection = Connection(self.port, sources[number % len(sources)])
             try:
                 while time.perf_counter() < end:
-                    answer = await connection.ask(self.pictures.post(side))
+                    answer = await connection.ask(request())
                     answers.append(answer)
                     if answer.status != OK:
                         await asyncio.sleep(PAUSE_SECONDS)

@@ -82,6 +82,7 @@ async def measure(arguments: Arguments, process: psutil.Process, pictures: Pictu
     await overload.burst(bench)
     await overload.retry_after(bench)
     await fairness.many_beside_one(bench)
+    await fairness.cheap_beside_many(bench)
     await fairness.small_beside_large(bench)
     await sharing.departed(bench)
     await sharing.equal(bench)

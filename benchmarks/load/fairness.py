@@ -3,9 +3,10 @@
 import asyncio
 import statistics
 import time
+from functools import partial
 
 from benchmarks.load.bench import Bench, in_ms, ok, percentile, seconds_of, statuses
-from benchmarks.load.client import ADDRESSES, Answer, Connection
+from benchmarks.load.client import ADDRESSES, Answer, Connection, get
 
 BESIDE_MANY, TILES = 1.5, 3.0
 
@@ -27,6 +28,23 @@ async def many_beside_one(bench: Bench) -> None:
         flush=True,
     )
     bench.check("one connection beside twenty, p95", "<= 1.5 of alone", f"{times:.2f}", times <= BESIDE_MANY)
+
+
+async def cheap_beside_many(bench: Bench) -> None:
+    """Descriptions of the scene, which no budget counts: for a client of one connection, alone and beside one
+    of two hundred."""
+    seconds, described = bench.seconds / 4, partial(get, f"/v1/scenes/{bench.pictures.scene}")
+    alone = await bench.closed_loop_of(described, 1, seconds, ADDRESSES[1:2])
+    many, one = await asyncio.gather(
+        bench.closed_loop_of(described, 200, seconds, ADDRESSES[:1]),
+        bench.closed_loop_of(described, 1, seconds, ADDRESSES[1:2]),
+    )
+    print(
+        f"descriptions: p50 / p95 {in_ms(seconds_of(alone))} for one connection alone, "
+        f"{in_ms(seconds_of(one))} beside two hundred of another, which take {in_ms(seconds_of(many))}; "
+        f"{(len(one) + len(many)) / seconds:.0f}/s together",
+        flush=True,
+    )
 
 
 async def small_beside_large(bench: Bench) -> None:
