@@ -104,8 +104,8 @@ class Camera:
     def from_fov_y(cls, camera_to_world: Array, width: int, height: int, fov_y_degrees: float) -> "Camera":
         """A pinhole camera with square pixels, its principal point in the image centre and the vertical field
         of view `fov_y_degrees`, in (0, 180)."""
-        half = math.tan(0.5 * math.radians(fov_y_degrees)) if 0.0 < fov_y_degrees < 180.0 else 0.0
-        focal = 0.5 * height / half if half else math.inf
+        tangent = math.tan(0.5 * math.radians(fov_y_degrees)) if 0.0 < fov_y_degrees < 180.0 else 0.0
+        focal = 0.5 * float(height) / tangent if tangent else math.inf
         if not math.isfinite(focal):
             raise CameraError(
                 f"fov_y_degrees is {fov_y_degrees!r}, expected degrees between 0 and 180", "fov_y_degrees"

@@ -12,6 +12,9 @@ API_KEY = "neurocity.api_key"
 KEYS_WANTED = "neurocity.keys_wanted"
 """True where the gateway has keys, so that who shows none sees no scene."""
 
+ARRIVED = "neurocity.arrived"
+"""When the head of a request was there, on the clock of `time.monotonic()`."""
+
 PROBLEM = "neurocity.problem"
 """The slug of the problem that the answer is, where it is one."""
 

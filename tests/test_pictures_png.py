@@ -13,7 +13,7 @@ from PIL import Image
 from neurocity.light import Light
 from neurocity.pictures.encode import encode, encoding
 from neurocity.pictures.options import RenderOptions
-from neurocity.pictures.png import STRIP_PIXELS, encode_png
+from neurocity.pictures.png import LEVEL, STRATEGY, STRIP_PIXELS, encode_png, zlib_room
 from neurocity.pictures.steps import do, strips
 
 INFO = analytic_scene.manifest("onnx", b"").info
@@ -70,6 +70,28 @@ def test_pixels_come_back_and_filters_are_as_good_as_pillows(kind, size):
     assert [body for kind, body in chunks(data) if kind == b"IHDR"] == [expected[16:29]]
     step = pixels.dtype.itemsize * (3 if kind == "rgb" else 1)
     assert (unlikeness(data, size, step) <= unlikeness(expected, size, step)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_of_a_few_bytes_has_no_filters(kind):
+    pixels = smooth((8, 8), kind)
+    data = encode_png(pixels)
+    np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(data))), pixels)
+    assert {row[0] for row in np.frombuffer(filtered(data), np.uint8).reshape(8, -1)} == {0}
+    assert len(data) <= len(by_pillow(pixels)) + 100
+
+
+@pytest.mark.parametrize("length", [1, 2, 255, 256, 1000, 4095, 4096, 32767, 32768, 40000, 98304])
+def test_what_zlib_gets_for_few_bytes_is_enough_for_them(length):
+    data = np.random.default_rng(length).integers(0, 9, length, np.uint8).tobytes()
+    got, expected = (
+        made.compress(data) + made.flush(zlib.Z_SYNC_FLUSH)
+        for made in (
+            zlib.compressobj(LEVEL, zlib.DEFLATED, *room, STRATEGY)
+            for room in (zlib_room(length), (-zlib.MAX_WBITS, 9))
+        )
+    )
+    assert got == expected
 
 
 def test_all_filters_are_used_and_strips_cost_no_bytes():

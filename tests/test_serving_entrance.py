@@ -1,12 +1,16 @@
-"""Requests of one client come in one by one, so that those of others need not wait for all of them."""
+"""Requests of one client come in a few at a time, so that those of others need not wait for all of them."""
 
 import asyncio
+import contextlib
 
 import pytest
 from waiting import PATIENCE
 
-from serving.middleware import entrance
-from serving.middleware.entrance import Entrance
+from serving.access.keys import Grant, new_key
+from serving.app import create_app
+from serving.middleware.authorisation import Authorisation
+from serving.middleware.entrance import AT_ONCE, MOST_WAITING, Entrance
+from serving.settings import Settings
 
 
 def scope(client, path="/v1/scenes", kind="http"):
@@ -19,83 +23,104 @@ class Answers:
     def __init__(self):
         self.entered = []
         self.turn = 0
+        self.statuses = []
 
     async def __call__(self, scope, _receive, _send):
         self.entered.append((scope["client"][0], self.turn))
+
+    async def send(self, message):
+        self.statuses.append(message.get("status"))
 
     def count_turns(self):
         self.turn += 1
         asyncio.get_running_loop().call_soon(self.count_turns)
 
 
-def ask(door, *scopes):
-    return [asyncio.ensure_future(door(each, None, None)) for each in scopes]
-
-
-def entered(*scopes):
-    """Those that were answered, in their order, with the turn of it, when all come in one turn."""
+def with_door(use):
+    """The answers that `use(door, ask)` has had; `ask` begins requests, and all have ended behind it."""
 
     async def session():
         answers = Answers()
         door = Entrance(answers)
         answers.count_turns()
+
+        def ask(*scopes):
+            return [asyncio.ensure_future(door(each, None, answers.send)) for each in scopes]
+
         async with asyncio.timeout(PATIENCE):
-            await asyncio.gather(*ask(door, *scopes))
+            await use(door, ask)
         assert not door._waiting
         await asyncio.sleep(0)
         assert not door._entered
-        return answers.entered
+        return answers
 
     return asyncio.run(session())
 
 
-def test_one_of_each_client_comes_in_in_a_turn():
-    found = entered(scope("one"), *[scope("many")] * 4, scope("one"), scope("other"))
-    assert [client for client, _ in found] == ["one", "many", "other", "many", "one", "many", "many"]
-    turns = [turn for client, turn in found if client == "many"]
-    assert len(set(turns)) == 4
+def test_a_few_of_each_client_come_in_in_a_turn():
+    async def use(_door, ask):
+        await asyncio.gather(*ask(*[scope("many")] * (3 * AT_ONCE), scope("one")))
+
+    by_turn = {}
+    for client, turn in with_door(use).entered:
+        by_turn.setdefault(turn, []).append(client)
+    few = ["many"] * AT_ONCE
+    assert [*by_turn.values()] == [[*few, "one"], few, few]
 
 
 def test_who_comes_later_need_not_wait_for_all():
-    async def session():
-        answers = Answers()
-        door = Entrance(answers)
-        many = ask(door, scope("one"), *[scope("many")] * 50)
+    before = []
+
+    async def use(door, ask):
+        many = ask(*[scope("many")] * (10 * AT_ONCE))
         await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        before = len(answers.entered)
-        await asyncio.gather(*ask(door, scope("one")))
-        assert len(answers.entered) - before <= 5
+        before.extend(door.app.entered)
+        await asyncio.gather(*ask(scope("one")))
+        before.extend(door.app.entered[len(before) :])
         await asyncio.gather(*many)
-        assert len(answers.entered) == 52
 
-    asyncio.run(session())
-
-
-def test_a_client_that_is_alone_waits_for_nobody(monkeypatch):
-    found = entered(*[scope("many")] * 4)
-    assert len({turn for _, turn in found}) == 4  # nobody knows yet that there is no other
-    monkeypatch.setattr(entrance, "ALONE_SECONDS", 0.0)
-    found = entered(*[scope("many")] * 4)
-    assert len({turn for _, turn in found}) == 1
+    entered = with_door(use).entered
+    assert len(entered) == 10 * AT_ONCE + 1
+    assert before.index(next(each for each in before if each[0] == "one")) <= 3 * AT_ONCE
 
 
-@pytest.mark.parametrize(("kind", "path"), [("http", "/livez"), ("websocket", "/v1/scenes/a/live")])
-def test_probes_and_live_views_wait_for_nobody(kind, path):
-    found = entered(scope("one"), *[scope("one", path, kind)] * 4)
-    assert len({turn for _, turn in found}) == 1
+@pytest.mark.parametrize(("path", "kind"), [("/livez", "http"), ("/v1/scenes/a/live", "websocket")])
+def test_probes_and_live_views_wait_for_nobody(path, kind):
+    async def use(_door, ask):
+        await asyncio.gather(*ask(*[scope("one", path, kind)] * (3 * AT_ONCE)))
+
+    assert len({turn for _, turn in with_door(use).entered}) == 1
 
 
-def test_who_leaves_while_it_waits_is_passed_over():
-    async def session():
-        answers = Answers()
-        door = Entrance(answers)
-        first, *others = ask(door, scope("one"), *[scope("many")] * 5)
-        await asyncio.sleep(0)
-        for left in others[1:4]:
+@pytest.mark.parametrize("turns", [1, 2, 3], ids="after {} turns".format)
+def test_who_leaves_is_passed_over(turns):
+    """In the queue, in the moment of its turn, and when it has come in."""
+
+    async def use(_door, ask):
+        first, *others = ask(*[scope("many")] * (3 * AT_ONCE))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for left in others[AT_ONCE : 2 * AT_ONCE]:
             left.cancel()
-        await asyncio.gather(first, others[0], others[4])
-        assert [client for client, _ in answers.entered] == ["one", "many", "many"]
-        assert not door._waiting
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(first, *others)
+        await asyncio.wait(others)
 
-    asyncio.run(session())
+    assert 2 * AT_ONCE <= len(with_door(use).entered) <= 3 * AT_ONCE
+
+
+def test_no_more_wait_than_are_allowed():
+    async def use(_door, ask):
+        await asyncio.gather(*ask(*[scope("many")] * (AT_ONCE + MOST_WAITING + 3), scope("one")))
+
+    answers = with_door(use)
+    assert len(answers.entered) == AT_ONCE + MOST_WAITING + 1
+    assert [status for status in answers.statuses if status] == [503] * 3
+
+
+def test_clients_are_known_by_their_keys(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text(new_key(Grant("viewer", frozenset({"*"})))[1] + "\n")
+    app = create_app(Settings(repository=tmp_path, api_key_file=keys))
+    order = [each.cls for each in app.user_middleware]
+    assert order.index(Authorisation) < order.index(Entrance)

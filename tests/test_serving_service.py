@@ -227,15 +227,14 @@ def test_who_is_told_early_waits_in_the_queue_until_the_call_before_ends(reposit
             begun.append(rays)
             async with thread:
                 await asyncio.sleep(0.1)
+                await until(lambda: len(begun) == 2)  # the second waits where the first is rendered
                 return await render(rays, deadline)
 
         monkeypatch.setattr(opened, "render", one_at_a_time)
         monkeypatch.setattr(opened, "call_queue", thread)
         wanted = [request(camera=analytic_scene.camera(24, 16, 30.0 + number)) for number in range(2)]
-        asking = [asyncio.create_task(service.render(item, Cancel())) for item in wanted]
-        await asyncio.sleep(0.05)
-        assert len(begun) == 2  # the second waits where the first is rendered
-        return [picture.stages for picture in await asyncio.gather(*asking)]
+        pictures = await asyncio.gather(*(service.render(item, Cancel()) for item in wanted))
+        return [picture.stages for picture in pictures]
 
     first, second = with_service(repository, use)
     assert min(first.compute, second.queue, second.compute) > 0.08

@@ -27,7 +27,7 @@ any other way, and pictures become as small as by level 6. An 800x800 picture of
 350 KiB; level 1 27 ms and 392 KiB, level 3 32 ms and 382 KiB, level 6 62 ms and 351 KiB."""
 
 UNFILTERED_BYTES = 2**8
-"""To look for the filters of so few takes longer than all else of their picture, and saves no bytes."""
+"""To look for the filters of so few takes longer than all else of their picture, and saves tens of bytes."""
 
 Pixels = npt.NDArray[Any]
 
@@ -84,13 +84,13 @@ def _strip(pixels: PixelRows, part: slice) -> _Strip:
     padded = np.zeros((len(lines) + 1 - above, step + lines.shape[1]), np.uint8)
     padded[1 - above :, step:] = lines
     filtered = _filtered(padded, step).data
-    compress = zlib.compressobj(LEVEL, zlib.DEFLATED, *_room(filtered.nbytes), STRATEGY)
+    compress = zlib.compressobj(LEVEL, zlib.DEFLATED, *zlib_room(filtered.nbytes), STRATEGY)
     packed = compress.compress(filtered) + compress.flush(zlib.Z_SYNC_FLUSH)
     header = b"" if above else _ZLIB_HEADER
     return _Strip(_chunk(b"IDAT", header, packed), zlib.adler32(filtered), filtered.nbytes)
 
 
-def _room(length: int) -> tuple[int, int]:
+def zlib_room(length: int) -> tuple[int, int]:
     """zlib's window (negative: without a header) and memory for so many bytes; to set up more takes time.
 
     What comes out is that of the largest: all of a shorter strip is in both.

@@ -30,7 +30,7 @@ from serving.render.admission import OverloadedError
 from serving.render.cancel import Cancel
 from serving.render.picture import PictureRequest
 from serving.render.quotas import QuotaExceededError
-from serving.scope import client_of
+from serving.scope import ARRIVED, client_of
 from serving.spans import span
 from serving.state import Gateway, gateway_of
 
@@ -205,7 +205,7 @@ async def _answer(
         kept = cache_headers(request, etag, gateway.settings.cache_control)
         if known := answer_without_render(request, options.format, manifest.version, kept):
             return known
-        cancel = Cancel.after(patience)
+        cancel = Cancel(request.scope[ARRIVED] + patience)
         picture = PictureRequest(
             scene=scene,
             camera=camera,

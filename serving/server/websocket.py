@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from serving.errors import INVALID_REQUEST
 from serving.server.connection import refusal
@@ -38,6 +40,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self._refused(INVALID_REQUEST.slug)
             self.transport.write(refusal(INVALID_REQUEST, f"no handshake of a WebSocket: {wrong}"))
             self.transport.close()
+
+    def handle_connect(self, event: Request) -> None:
+        """As uvicorn; a handshake that the library refuses is counted."""
+        super().handle_connect(event)
+        if self.response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._refused(INVALID_REQUEST.slug)
 
     async def send(self, message: Any) -> None:
         """As uvicorn, which logs of a refusal that the handshake was left without an answer."""
