@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import psutil
 
+from serving.server.listener import open_listener
+
 
 @contextmanager
 def served(
@@ -18,8 +20,12 @@ def served(
 ) -> Iterator[tuple[psutil.Popen, Any]]:
     """Inside the `with`, `neurocity-serve` answers: its process, and what it says of the scene.
 
-    Raises SystemExit when it ends by itself, or does not answer within a minute.
+    Raises SystemExit when something else has the port, it ends by itself, or does not answer within a minute.
     """
+    try:
+        open_listener("127.0.0.1", port).close()
+    except OSError as error:  # another gateway there would be measured in its place
+        raise SystemExit(f"port {port}: {error.strerror}") from None
     program = str(Path(sys.executable).with_name("neurocity-serve"))
     command = [program, "--repository", str(repository), "--port", str(port), *options]
     with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

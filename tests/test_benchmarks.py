@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from benchmarks import (
     web,
     web_large,
 )
+from benchmarks.gateway import served
 from benchmarks.load import command as load
 from benchmarks.s3_server import S3Server
 from export.bits import Bits
@@ -79,6 +81,13 @@ def test_what_http_adds(
     whole, alone, added = (float(figure) for figure in figures.groups()[:3])
     assert added == pytest.approx(whole - alone, abs=0.11)
     assert int(figures[4]) > 20
+
+
+def test_no_other_gateway_is_measured() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit, match=f"port {port}: Address already in use"), served("", "", port):
+            pass
 
 
 def test_the_gateway_under_load(
