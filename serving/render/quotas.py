@@ -51,7 +51,7 @@ class Quotas:
         if most is None:
             return
         missing = min(pixels, most) - self._bucket(client, most).tokens()
-        if missing > 0:
+        if missing > 1e-6:  # less is what rounding leaves, and is no pixel
             wait = missing * 60 / most
             raise QuotaExceededError(
                 f"this key may have {most} pixels a minute; for {pixels} more it has to wait "
