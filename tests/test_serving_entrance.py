@@ -1,7 +1,6 @@
 """Requests of one client come in a few at a time, so that those of others need not wait for all of them."""
 
 import asyncio
-import contextlib
 
 import pytest
 from waiting import PATIENCE
@@ -102,9 +101,7 @@ def test_who_leaves_is_passed_over(turns):
             await asyncio.sleep(0)
         for left in others[AT_ONCE : 2 * AT_ONCE]:
             left.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(first, *others)
-        await asyncio.wait(others)
+        await asyncio.gather(first, *others, return_exceptions=True)
 
     assert 2 * AT_ONCE <= len(with_door(use).entered) <= 3 * AT_ONCE
 
